@@ -1,0 +1,33 @@
+# Compiler flags, the sanitizer choice, packages. Presets set ORRERY_SANITIZE.
+set(ORRERY_SANITIZE "" CACHE STRING "address (with undefined) or thread; empty for none")
+
+add_library(orrery_flags INTERFACE)
+target_include_directories(orrery_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(orrery_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers
+    -fno-omit-frame-pointer -msse4.2)
+if(ORRERY_SANITIZE STREQUAL "address")
+    target_compile_options(orrery_flags INTERFACE -fsanitize=address,undefined
+        -fno-sanitize-recover=undefined)
+    target_link_options(orrery_flags INTERFACE -fsanitize=address,undefined)
+elseif(ORRERY_SANITIZE STREQUAL "thread")
+    target_compile_options(orrery_flags INTERFACE -fsanitize=thread -Wno-tsan)
+    target_link_options(orrery_flags INTERFACE -fsanitize=thread)
+endif()
+
+find_program(ORRERY_MOLD mold)
+if(ORRERY_MOLD)
+    target_link_options(orrery_flags INTERFACE -fuse-ld=mold)
+endif()
+
+set(Boost_NO_WARN_NEW_VERSIONS ON)
+find_package(Boost 1.81 REQUIRED COMPONENTS context)
+find_package(CapnProto REQUIRED)
+find_package(RocksDB REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(doctest REQUIRED)
+find_package(rapidcheck REQUIRED)
+find_package(tomlplusplus REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(fmt REQUIRED)
+find_library(ORRERY_ISAL isal REQUIRED)
+find_library(ORRERY_XXHASH xxhash REQUIRED)

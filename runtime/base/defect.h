@@ -1,0 +1,71 @@
+// Seeded defects: known ways to get this wrong, planted so that the testbed can prove that it finds them.
+//
+// `if (ORRERY_DEFECT(ack_before_sync) || synced) ...` at the site. Node code is compiled once; the word that the macro
+// reads is the single process global of the project. Daemons link runtime/real's constant, all-zero definition and have
+// no way to set it; the testbed links sim/core's writable one and sets it before its world starts.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace orrery {
+
+// name, what is wrong
+#define ORRERY_DEFECT_LIST(X)                                                                              \
+    X(ack_before_sync, "a follower acknowledges an append before its log is synced")                       \
+    X(vote_not_durable, "a vote is answered before the term and vote are synced")                          \
+    X(commit_old_term_by_count, "an entry of an earlier term is committed by counting replicas")           \
+    X(commit_not_capped, "a follower takes the leader's commit index beyond what the message vouched for") \
+    X(truncate_on_every_append, "a delayed older append removes acknowledged entries behind it")           \
+    X(vote_ignores_last_term, "the up-to-date check of a vote compares log length only")                   \
+    X(read_without_quorum, "a leader answers reads without a quorum round")                                \
+    X(read_before_apply, "a read is answered although applied is behind its read index")                   \
+    X(read_before_own_term, "ReadIndex is answered before an entry of the leader's own term committed")    \
+    X(applied_index_apart, "the applied index is written in another batch than the state it describes")    \
+    X(snapshot_merges, "installing a snapshot merges into the old state instead of replacing it")          \
+    X(waitall_counts_connected, "WAITALL counts the members that are reachable instead of the configured") \
+    X(wait_counts_received, "WAIT counts entries received instead of synced and applied")                  \
+    X(wait_target_global, "WAIT's target is the last write of any client")                                 \
+    X(torn_tail_is_corruption, "a torn last batch of the log is refused as corruption")                    \
+    X(damage_is_torn_tail, "damage in the middle of the log is cut like a torn tail")                      \
+    X(match_by_arrival_order, "a session gives the next data frame to the oldest open request")            \
+    X(forward_retries_write, "the proxy repeats a write whose reply was lost")                             \
+    X(unknown_reported_as_failed, "a write that may still commit is answered as certainly failed")
+
+enum class Defect : uint8_t {
+#define ORRERY_DEFECT_ENUM(name, text) name,
+    ORRERY_DEFECT_LIST(ORRERY_DEFECT_ENUM)
+#undef ORRERY_DEFECT_ENUM
+};
+
+struct DefectInfo {
+    Defect id;
+    std::string_view name;
+    std::string_view text;
+};
+
+inline constexpr std::array kDefects = {
+#define ORRERY_DEFECT_INFO(name, text) DefectInfo{Defect::name, #name, text},
+    ORRERY_DEFECT_LIST(ORRERY_DEFECT_INFO)
+#undef ORRERY_DEFECT_INFO
+};
+static_assert(kDefects.size() <= 64);
+
+/// The bit set. Constant zero in daemons, writable in the testbed.
+uint64_t defect_bits();
+
+inline bool defect_is_on(Defect id) {
+    return (defect_bits() >> static_cast<unsigned>(id)) & 1;
+}
+
+constexpr std::optional<Defect> find_defect(std::string_view name) {
+    for (const DefectInfo& info : kDefects)
+        if (info.name == name) return info.id;
+    return std::nullopt;
+}
+
+}  // namespace orrery
+
+#define ORRERY_DEFECT(name) (::orrery::defect_is_on(::orrery::Defect::name))
