@@ -4,7 +4,12 @@ set(ORRERY_SANITIZE "" CACHE STRING "address (with undefined) or thread; empty f
 add_library(orrery_flags INTERFACE)
 target_include_directories(orrery_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(orrery_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers
-    -fno-omit-frame-pointer -msse4.2)
+    -fno-omit-frame-pointer -msse4.2
+    # Errors are the warnings that the front end decides exactly (an ignored Result among them). A plain
+    # -Werror stays off: g++ 12.2's -Wrestrict, -Wmaybe-uninitialized and -Wstringop-* depend on the
+    # optimiser, misfire on std::string and std::optional, and differ between -O2 and the sanitizer builds.
+    -Werror=unused-result -Werror=return-type -Werror=switch -Werror=reorder
+    -Werror=delete-non-virtual-dtor -Werror=overloaded-virtual)
 if(ORRERY_SANITIZE STREQUAL "address")
     target_compile_options(orrery_flags INTERFACE -fsanitize=address,undefined
         -fno-sanitize-recover=undefined)

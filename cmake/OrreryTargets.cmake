@@ -9,6 +9,16 @@ function(orrery_library name)
     endif()
     set_target_properties(${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
     target_link_libraries(${name} PUBLIC orrery_flags ${arg_DEPS} PRIVATE ${arg_PRIVATE_DEPS})
+    file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+    set_property(GLOBAL APPEND PROPERTY ORRERY_ARCHIVES "${folder}\t$<TARGET_FILE:${name}>")
+endfunction()
+
+# Writes <build>/orrery_archives.txt (folder, tab, archive): what the symbol purity test has to look at, so that
+# an archive that was not built is a failure and not silently left out.
+function(orrery_write_archive_list)
+    get_property(archives GLOBAL PROPERTY ORRERY_ARCHIVES)
+    list(JOIN archives "\n" text)
+    file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/orrery_archives.txt CONTENT "${text}\n")
 endfunction()
 
 # orrery_test(NAME SOURCES... [DEPS...] [LABELS...] [TIMEOUT seconds]): a doctest executable, run by ctest as one test.
