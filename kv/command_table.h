@@ -1,0 +1,82 @@
+// The command table: what exists, how many words it takes, where its keys are, and which path it goes. COMMAND, the
+// arity check and the router of the server all read this one table.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "kv/resp/reply.h"
+#include "kv/resp/request_parser.h"
+
+namespace orrery::kv {
+
+using resp::Argv;
+using resp::ArgvView;
+using resp::Reply;
+
+enum class CommandId : uint8_t {  // not stored: log entries carry names
+    Append, Client, Command, Config, Dbsize, Decr, Decrby, Del, Echo, Exists, Expire, Expireat, Expiretime, Flushall,
+    Flushdb, Get, Getdel, Getset, Hello, Incr, Incrby, Incrbyfloat, Info, Persist, Pexpire, Pexpireat, Pexpiretime,
+    Ping, Psetex, Pttl, Quit, Select, Set, Setex, Setnx, Strlen, Time, Touch, Ttl, Type, Unlink, Wait, Waitall,
+};
+
+/// Who answers.
+enum class Route : uint8_t {
+    Local,  // the node the client talks to, from its own state: execute_local()
+    Read,   // linearizable read of the group: execute()
+    Write,  // a log entry of the group: stamp_command() on the leader, execute() at apply
+    Wait,   // the leader's WaitTracker: parse_wait()
+};
+
+enum CommandFlag : uint32_t {
+    kFlagWrite = 1,
+    kFlagReadonly = 2,
+    kFlagDenyOom = 4,
+    kFlagAdmin = 8,
+    kFlagLoading = 16,
+    kFlagStale = 32,
+    kFlagFast = 64,
+    kFlagNoAuth = 128,
+    kFlagBlocking = 256,
+    kFlagNoScript = 512,
+    kFlagNoMulti = 1024,
+};
+
+struct CommandInfo {
+    CommandId id;
+    std::string_view name;  // lower case
+    int arity;              // words with the name; negative: at least that many
+    uint32_t flags;
+    int first_key;  // 0: none
+    int last_key;   // negative: counted from the end
+    int key_step;
+    Route route;
+    std::string_view since;
+    std::string_view group;
+    std::string_view categories;  // of ACLs, without @, separated by spaces
+    std::string_view summary;
+};
+
+/// Sorted by name.
+std::span<const CommandInfo> command_table();
+
+/// Any case. Null when there is no such command.
+const CommandInfo* find_command(ByteView name);
+
+/// The keys of a request that passed check_request().
+std::vector<ByteView> keys_of(const CommandInfo& command, ArgvView argv);
+
+struct CheckedRequest {
+    const CommandInfo* command = nullptr;  // null: refused
+    Reply refusal;
+};
+
+/// Unknown command, unknown subcommand and wrong number of words, in the words of Redis 7.0. Requires: argv not empty.
+CheckedRequest check_request(ArgvView argv);
+
+/// COMMAND [COUNT | INFO names... | DOCS names... | LIST | GETKEYS ...]. Requires: passed check_request().
+Reply command_command(ArgvView argv);
+
+}  // namespace orrery::kv

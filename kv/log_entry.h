@@ -1,0 +1,54 @@
+// What the KV proposes to its Raft group: a command, a tick or a purge, with the leader's stamp. Applying one reads no
+// clock and makes no choice; everything that could differ between members was decided before it became an entry.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kv/resp/request_parser.h"
+#include "runtime/base/bytes.h"
+#include "runtime/base/result.h"
+
+namespace orrery::kv {
+
+/// State-machine time: nanoseconds since 1970-01-01 UTC as the group counts them. It never goes back, and it is not the
+/// wall clock of any node: only a leader's stamp moves it.
+struct LogTime {
+    int64_t ns = 0;
+    constexpr auto operator<=>(const LogTime&) const = default;
+    /// Rounded down. Requires: ns >= 0.
+    constexpr int64_t millis() const { return ns / 1'000'000; }
+};
+
+/// Identifies one write of one client, so that a repeat has no second effect. Zero client: none.
+struct ClientSlot {
+    uint64_t client = 0;
+    uint64_t sequence = 0;  // rises in the order in which the client's writes are proposed
+    bool present() const { return client != 0; }
+    auto operator<=>(const ClientSlot&) const = default;
+};
+
+enum class EntryKind : uint8_t {  // stored; never renumber
+    Command = 1,  // argv
+    Tick = 2,     // nothing: moves state-machine time to its stamp
+    Purge = 3,    // argv are keys: those expired at the stamp are removed, others stay
+};
+
+/// A decoded entry; argv looks into the bytes given to decode_entry().
+struct LogEntry {
+    EntryKind kind = EntryKind::Command;
+    LogTime stamp;
+    ClientSlot slot;
+    std::vector<ByteView> argv;
+};
+
+inline constexpr uint8_t kEntryFormat = 1;
+
+/// Requires: stamp >= 0; kind Tick has no argv and no slot, kind Purge no slot; the others at least one word.
+Bytes encode_entry(EntryKind kind, LogTime stamp, ClientSlot slot, resp::ArgvView argv);
+Bytes encode_tick(LogTime stamp);
+
+/// Errors: Corrupt for anything encode_entry() does not write (truncated, trailing bytes, unknown version or kind).
+Result<LogEntry> decode_entry(ByteView bytes);
+
+}  // namespace orrery::kv
