@@ -1,0 +1,73 @@
+// Who is a member, and what a majority is.
+//
+// A configuration is simple (voters) or joint (voters and outgoing voters: every decision needs a majority of both).
+// It takes effect when its entry is appended, not when it commits; the log view keeps the history that this needs.
+// Learners receive everything and count for nothing. A node appears with one replica id only.
+#pragma once
+
+#include <vector>
+
+#include "node/raft/core/entry.h"
+#include "runtime/base/function.h"
+#include "runtime/base/result.h"
+
+namespace orrery::raft {
+
+enum class VoteResult : uint8_t { Pending, Won, Lost };
+std::string_view vote_result_name(VoteResult result);
+
+/// An answer to a vote request, as far as it is known.
+enum class VoteAnswer : uint8_t { Unknown, Yes, No };
+
+class Configuration {
+ public:
+    /// Most members one list may name.
+    static constexpr size_t kMaxMembers = 64;
+
+    /// The empty configuration: of a replica that has not been told yet. It decides nothing.
+    Configuration() = default;
+    /// Lists in any order.
+    /// Errors: Invalid (no voter; a zero id; a member twice in one list; one node with two replica ids; a learner that
+    /// is a voter; more than kMaxMembers).
+    static Result<Configuration> make(std::vector<Member> voters, std::vector<Member> outgoing = {},
+                                      std::vector<Member> learners = {});
+    /// The form that encode() writes. Errors: Corrupt (anything make() refuses, other order, other length or version).
+    static Result<Configuration> decode(ByteView bytes);
+    Bytes encode() const;
+
+    bool empty() const { return voters_.empty(); }
+    bool joint() const { return !outgoing_.empty(); }
+    const std::vector<Member>& voters() const { return voters_; }
+    const std::vector<Member>& outgoing() const { return outgoing_; }
+    const std::vector<Member>& learners() const { return learners_; }
+    /// Every member once, by node id.
+    std::vector<Member> members() const;
+    /// The replica that `node` has here; nothing when the node is no member.
+    std::optional<Member> find(NodeId node) const;
+    bool is_member(Member member) const;
+    /// A voter of either half.
+    bool is_voter(Member member) const;
+
+    /// The highest value that a majority (of both halves when joint) has reached. `reached` is asked once or twice for
+    /// each voter. Zero for the empty configuration.
+    uint64_t quorum_value(FunctionRef<uint64_t(Member)> reached) const;
+    /// Lost when either half can no longer win. Won for the empty configuration's missing halves never: Pending.
+    VoteResult vote_result(FunctionRef<VoteAnswer(Member)> answer) const;
+
+    /// Whether `next` may follow this one directly: majorities of the two must overlap. Allowed are: learners only; one
+    /// voter added or removed between two simple ones; into a joint one whose outgoing half is our voters; out of a
+    /// joint one with its voters. Errors: Invalid with the reason.
+    Result<void> check_successor(const Configuration& next) const;
+
+    /// "v1,v2,v3", joint "v1,v2/v2,v3 l4".
+    std::string text() const;
+    bool operator==(const Configuration&) const = default;
+
+ private:
+    // Each sorted by node id.
+    std::vector<Member> voters_;
+    std::vector<Member> outgoing_;
+    std::vector<Member> learners_;
+};
+
+}  // namespace orrery::raft
