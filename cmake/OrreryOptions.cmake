@@ -25,6 +25,7 @@ if(ORRERY_MOLD)
 endif()
 
 set(Boost_NO_WARN_NEW_VERSIONS ON)
+set(Boost_USE_STATIC_LIBS ON)
 find_package(Boost 1.81 REQUIRED COMPONENTS context)
 find_package(CapnProto REQUIRED)
 find_package(RocksDB REQUIRED)

@@ -32,3 +32,15 @@ function(orrery_test name)
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
 endfunction()
+
+# orrery_replay_twice(NAME COMMAND target-or-path ARGUMENTS...): a ctest test that runs the command twice in surroundings that
+# must not matter (tools/tidy/replay_twice) and compares standard output. Files are named by absolute paths.
+function(orrery_replay_twice name)
+    cmake_parse_arguments(arg "" "" "COMMAND" ${ARGN})
+    list(POP_FRONT arg_COMMAND program)
+    if(TARGET ${program})
+        set(program $<TARGET_FILE:${program}>)
+    endif()
+    add_test(NAME ${name} COMMAND ${PROJECT_SOURCE_DIR}/tools/tidy/replay_twice ${program} ${arg_COMMAND})
+    set_tests_properties(${name} PROPERTIES LABELS simulator TIMEOUT 300)
+endfunction()
