@@ -1,0 +1,26 @@
+// The operations that travel between nodes, and from clients and operators to nodes. A frame carries the number; the
+// answering side dispatches on it and echoes it, and the session compares the echo.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace orrery::wire {
+
+enum class Operation : uint32_t {  // on the wire; never renumber
+    None = 0,            // frames of the session itself: hello, ping, pong
+    RaftMessage = 1,     // one-way: RaftMessage
+    RaftHeartbeats = 2,  // one-way: HeartbeatBatch, all groups between two nodes
+    RaftHeartbeatsReply = 3,  // one-way: HeartbeatReplyBatch
+    InstallSnapshot = 4,      // request with an upload: SnapshotChunk in every data frame
+    FetchEntryBody = 5,       // request: the body of (group, index, term), for a hole in a damaged log
+    KvForward = 16,           // request: ForwardedCommand, answered by ForwardedReply
+    Identity = 32,            // request: empty body, answered by IdentityReply
+    Init = 33,                // request: FoundingRecord, answered empty
+    Echo = 48,                // request: answered with its own body; for benches and conformance tests
+};
+
+/// "unknown" for a number that is not listed (a newer peer's).
+std::string_view operation_name(Operation operation);
+
+}  // namespace orrery::wire
