@@ -41,9 +41,9 @@ PLANTED = {
 
 
 class Purity(support.TreeTest):
-    def archive(self, folder, source):
+    def archive(self, folder, source, unit="unit.cpp"):
         """Compiles the source to an archive below the temporary build tree; returns its path."""
-        cpp = self.plant(f"{folder}/unit.cpp", source)
+        cpp = self.plant(f"{folder}/{unit}", source)
         where = os.path.dirname(cpp)
         path = os.path.join(where, "libunit.a")
         subprocess.run([os.environ.get("CXX", "g++"), "-std=c++20", "-O1", "-c", cpp, "-o", cpp + ".o"], check=True, cwd=where)
@@ -72,12 +72,14 @@ class Purity(support.TreeTest):
         self.archive("sim/net", PLANTED["rand"])
         self.assert_reported(self.run_tidy("purity.py"), "sim/net: error[purity]", "'rand'")
 
-    def test_allowance_holds_for_its_folder_only(self):
-        source = '#include <unistd.h>\nlong f() { return write(2, "x", 1); }'
-        self.list_archives(("sim/core", self.archive("sim/core", source)))
+    def test_allowance_holds_for_its_object_only(self):
+        source = '#include <cstdio>\nvoid f(int x) { std::fprintf(stderr, "%d", x); }'
+        self.list_archives(("sim/core", self.archive("sim/core", source, "check_world.cpp")))
         self.assert_clean(self.run_tidy("purity.py"))
-        self.archive("sim/disk", source)
-        self.assert_reported(self.run_tidy("purity.py"), "sim/disk: error[purity]", "'write'")
+        for folder, unit in (("sim/core", "world.cpp"), ("sim/disk", "check_world.cpp")):
+            with self.subTest(folder=folder, unit=unit):
+                self.archive(folder, source, unit)
+                self.assert_reported(self.run_tidy("purity.py"), f"{folder}: error[purity]: {unit}.o needs 'fprintf'")
 
     def test_missing_archive_and_empty_list(self):
         self.list_archives(("kv", os.path.join(self.tree, "kv", "libkv.a")))
