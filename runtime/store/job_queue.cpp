@@ -1,0 +1,82 @@
+#include "runtime/store/job_queue.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "runtime/base/check.h"
+#include "runtime/store/rocks_call.h"
+
+namespace orrery::store {
+
+void JobQueue::schedule(Job job) {
+    uint64_t number = 0;
+    {
+        std::lock_guard lock(mutex_);
+        number = next_number_++;
+        jobs_.push_back({number, job});
+    }
+    // The turn keeps the queue alive, not what its jobs point to: those are taken back before the database goes.
+    executor_.background(job.priority,
+                         [self = shared_from_this(), number](Blocking&) { self->run_numbered(number); });
+}
+
+int JobQueue::unschedule(void* tag, Priority priority) {
+    std::vector<Job> taken;
+    {
+        std::lock_guard lock(mutex_);
+        std::erase_if(jobs_, [&](const Entry& entry) {
+            if (entry.job.tag != tag || entry.job.priority != priority) return false;
+            taken.push_back(entry.job);
+            return true;
+        });
+    }
+    for (const Job& job : taken)
+        if (job.unscheduled != nullptr) job.unscheduled(job.argument);
+    return static_cast<int>(taken.size());
+}
+
+bool JobQueue::run_one() {
+    Job job;
+    {
+        std::lock_guard lock(mutex_);
+        if (jobs_.empty()) return false;
+        auto high = std::find_if(jobs_.begin(), jobs_.end(),
+                                 [](const Entry& entry) { return entry.job.priority == Priority::High; });
+        auto at = high != jobs_.end() ? high : jobs_.begin();
+        job = at->job;
+        jobs_.erase(at);
+        ++run_count_;
+    }
+    run(job);
+    return true;
+}
+
+void JobQueue::run_numbered(uint64_t number) {
+    Job job;
+    {
+        std::lock_guard lock(mutex_);
+        auto at = std::find_if(jobs_.begin(), jobs_.end(), [&](const Entry& entry) { return entry.number == number; });
+        if (at == jobs_.end()) return;
+        job = at->job;
+        jobs_.erase(at);
+        ++run_count_;
+    }
+    run(job);
+}
+
+void JobQueue::run(const Job& job) {
+    RocksScope scope(*call_);
+    job.run(job.argument);
+}
+
+uint64_t JobQueue::queued() const {
+    std::lock_guard lock(mutex_);
+    return jobs_.size();
+}
+
+uint64_t JobQueue::run_count() const {
+    std::lock_guard lock(mutex_);
+    return run_count_;
+}
+
+}  // namespace orrery::store

@@ -1,0 +1,58 @@
+// JobQueue: RocksDB's background jobs, between its Schedule/UnSchedule and our Env::background.
+//
+// Every job sits here until somebody runs it: the executor's thread or event that was asked for on its behalf, or
+// run_one(), for who has to wait for jobs and has no thread to wait on. A job runs once; a turn of the executor that
+// finds its job gone does nothing. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+
+#include "runtime/base/function.h"
+#include "runtime/env/env.h"
+
+namespace orrery::store {
+
+struct RocksCall;
+
+class JobQueue : public std::enable_shared_from_this<JobQueue> {
+ public:
+    struct Job {
+        void (*run)(void*) = nullptr;
+        void* argument = nullptr;
+        void* tag = nullptr;                   // what unschedule() matches
+        void (*unscheduled)(void*) = nullptr;  // called instead of run, may be null
+        Priority priority = Priority::Low;
+    };
+
+    /// `executor` outlives every call of schedule(). Jobs run in the scope of `call`.
+    JobQueue(Executor& executor, std::shared_ptr<RocksCall> call) : executor_(executor), call_(std::move(call)) {}
+
+    void schedule(Job job);
+    /// Takes back the queued jobs of this tag and priority. Returns how many.
+    int unschedule(void* tag, Priority priority);
+    /// Runs the oldest queued job, High before Low, on the calling thread. False when there is none.
+    bool run_one();
+    uint64_t queued() const;
+    uint64_t run_count() const;
+
+ private:
+    struct Entry {
+        uint64_t number;
+        Job job;
+    };
+    void run_numbered(uint64_t number);
+    void run(const Job& job);
+
+    Executor& executor_;
+    std::shared_ptr<RocksCall> call_;
+    mutable std::mutex mutex_;
+    // Guarded by mutex_.
+    std::deque<Entry> jobs_;  // bounded by RocksDB: one or two of each kind a database
+    uint64_t next_number_ = 1;
+    uint64_t run_count_ = 0;
+};
+
+}  // namespace orrery::store
