@@ -58,8 +58,9 @@ enum class RefusalReason : uint8_t {
     Malformed,       // gaps, terms that fall, counters beyond kCounterLimit, a Config body that is none
     BelowCommit,     // a leader contradicts an entry known to be committed: somebody lost acknowledged bytes
     CampaignGate,    // TimeoutNow while campaigning is not allowed
+    SecondLeader,    // another leader of the term we lead: a vote was forgotten somewhere
 };
-constexpr size_t kRefusalReasons = 5;
+constexpr size_t kRefusalReasons = 6;
 std::string_view refusal_reason_name(RefusalReason reason);
 
 /// A message that was not acted upon, for the driver to answer or log with text.
@@ -210,8 +211,8 @@ class Core {
     /// Follower: between start and end of an install we do not campaign.
     void set_installing(Instant now, bool installing);
     /// Follower: the snapshot at `floor` is durable and swapped in. False: stale, ignored (we have committed further).
-    /// A tail of the log that holds exactly (index, term) is kept. The driver writes the floor record with the group's
-    /// next batch.
+    /// A tail of the log that holds exactly (index, term) is kept. Ends installing. The driver writes the floor record
+    /// with the group's next batch.
     bool restore(Instant now, Floor floor);
 
     // --- What is so.
@@ -270,7 +271,7 @@ class Core {
     void on_append(Instant now, const Message& message, Append& body);
     void on_heartbeat(Instant now, const Message& message, const Heartbeat& body);
     void reject_append(const Message& message, const Append& body);
-    void follow(Instant now, const Message& message);
+    bool follow(Instant now, const Message& message);
     void truncate(LogIndex from);
     void commit_to(LogIndex index);
     FollowerState own_state() const;
@@ -278,12 +279,13 @@ class Core {
     // leading (leader.cpp)
     void on_append_reply(Instant now, const Message& message, const AppendReply& body);
     void on_heartbeat_reply(Instant now, const Message& message, const HeartbeatReply& body);
-    void note_follower(Instant now, Progress& progress, const FollowerState& state, uint64_t round);
+    bool note_follower(Instant now, const Message& message, const FollowerState& state, uint64_t round);
+    Progress* progress_of(Member member);
     void append_own(Instant now, EntryKind kind, std::shared_ptr<const Bytes> body,
                     std::shared_ptr<const Bytes> attachment);
     void after_configuration_change(Instant now);
     void advance_commit(Instant now);
-    void begin_round(bool push);
+    void begin_round();
     void send_heartbeat(Progress& progress, bool push);
     void send_appends(Progress& progress);
     bool send_one_append(Progress& progress);
@@ -321,6 +323,7 @@ class Core {
     LogIndex durable_;
     bool campaign_allowed_ = false;
     bool installing_ = false;
+    Duration election_timeout_;  // drawn anew with every change of role or term
     Instant election_deadline_;
     Instant leader_heard_{INT64_MIN};  // when a message of the present leader last arrived
 
@@ -331,7 +334,6 @@ class Core {
 
     // Candidate and pre-candidate.
     FlatMap<NodeId, bool> votes_;
-    bool transfer_campaign_ = false;
 
     // Leader.
     FlatMap<NodeId, Progress> progress_;  // every member but ourselves
@@ -346,6 +348,7 @@ class Core {
     std::optional<Member> transfer_to_;
     Instant transfer_deadline_;
     bool transfer_sent_ = false;
+    bool leaving_ = false;  // a committed configuration does not have us: step down once the commit has left
     LogIndex lag_index_;  // committed by others, not on our disk since lag_since_; 0: none
     Instant lag_since_;
 

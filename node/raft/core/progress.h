@@ -29,10 +29,10 @@ struct Progress {
     LogIndex applied;  // as last reported
     uint64_t round = 0;        // highest round it answered
     Instant last_contact;      // when we last heard from it; check-quorum
+    bool heard = false;        // it answered since we lead
     bool probe_out = false;    // Probe: waiting for an answer
     bool claim_lost = false;   // its match no longer holds back compaction
     LogIndex snapshot;         // Snapshot: index being served; 0 until the driver says
-    bool snapshot_asked = false;  // Snapshot: the driver has been asked
     LogIndex commit_sent;      // highest commit it was sent
     LogIndex pushed;           // highest commit pushed for push_commit()
     std::deque<Sent> window;   // Replicate: appends not answered

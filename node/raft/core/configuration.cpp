@@ -1,0 +1,204 @@
+// Encoding (little endian): u8 version = 1; three lists (voters, outgoing, learners), each u16 count, then count times
+// u64 node, u64 replica, rising by node. Nothing may follow.
+#include "node/raft/core/configuration.h"
+
+#include <algorithm>
+
+namespace orrery::raft {
+namespace {
+
+constexpr uint8_t kVersion = 1;
+
+/// Sorts; false for a zero id, a node twice, or too many.
+bool tidy(std::vector<Member>& list) {
+    std::sort(list.begin(), list.end());
+    for (size_t i = 0; i < list.size(); ++i) {
+        if (!list[i].node || !list[i].replica) return false;
+        if (i > 0 && list[i - 1].node == list[i].node) return false;
+    }
+    return list.size() <= Configuration::kMaxMembers;
+}
+
+const Member* find_in(const std::vector<Member>& list, NodeId node) {
+    auto at = std::lower_bound(list.begin(), list.end(), node,
+                               [](const Member& member, NodeId id) { return member.node < id; });
+    return at != list.end() && at->node == node ? &*at : nullptr;
+}
+
+bool holds(const std::vector<Member>& list, Member member) {
+    const Member* found = find_in(list, member.node);
+    return found != nullptr && *found == member;
+}
+
+/// Two lists that both name a node agree on its replica id.
+bool agree(const std::vector<Member>& one, const std::vector<Member>& two) {
+    return std::all_of(one.begin(), one.end(), [&](const Member& member) {
+        const Member* other = find_in(two, member.node);
+        return other == nullptr || *other == member;
+    });
+}
+
+size_t majority_of(const std::vector<Member>& half) { return half.size() / 2 + 1; }
+
+uint64_t half_value(const std::vector<Member>& half, FunctionRef<uint64_t(Member)> reached) {
+    uint64_t values[Configuration::kMaxMembers];
+    for (size_t i = 0; i < half.size(); ++i) values[i] = reached(half[i]);
+    std::sort(values, values + half.size(), std::greater<>());
+    return half.empty() ? 0 : values[majority_of(half) - 1];
+}
+
+VoteResult half_result(const std::vector<Member>& half, FunctionRef<VoteAnswer(Member)> answer) {
+    size_t yes = 0, unknown = 0;
+    for (const Member& member : half) {
+        VoteAnswer given = answer(member);
+        yes += given == VoteAnswer::Yes;
+        unknown += given == VoteAnswer::Unknown;
+    }
+    if (half.empty()) return VoteResult::Pending;
+    if (yes >= majority_of(half)) return VoteResult::Won;
+    return yes + unknown < majority_of(half) ? VoteResult::Lost : VoteResult::Pending;
+}
+
+void put_list(Bytes& out, const std::vector<Member>& list) {
+    put_le<uint16_t>(out, static_cast<uint16_t>(list.size()));
+    for (const Member& member : list) {
+        put_le<uint64_t>(out, member.node.value);
+        put_le<uint64_t>(out, member.replica.value);
+    }
+}
+
+bool take_list(ByteReader& reader, std::vector<Member>& list) {
+    uint16_t count = 0;
+    if (!reader.take_le(count) || count > Configuration::kMaxMembers) return false;
+    for (uint16_t i = 0; i < count; ++i) {
+        uint64_t node = 0, replica = 0;
+        if (!reader.take_le(node) || !reader.take_le(replica)) return false;
+        list.push_back({NodeId(node), ReplicaId(replica)});
+    }
+    return std::is_sorted(list.begin(), list.end());
+}
+
+std::string list_text(const std::vector<Member>& list, char letter) {
+    std::string text;
+    for (const Member& member : list) {
+        if (!text.empty()) text += ',';
+        text += letter + std::to_string(member.node.value);
+    }
+    return text;
+}
+
+}  // namespace
+
+std::string_view vote_result_name(VoteResult result) {
+    switch (result) {
+        case VoteResult::Pending: return "pending";
+        case VoteResult::Won: return "won";
+        case VoteResult::Lost: return "lost";
+    }
+    return "?";
+}
+
+Result<Configuration> Configuration::make(std::vector<Member> voters, std::vector<Member> outgoing,
+                                          std::vector<Member> learners) {
+    if (voters.empty()) return Error(Code::Invalid, "a configuration needs a voter");
+    if (!tidy(voters) || !tidy(outgoing) || !tidy(learners))
+        return Error(Code::Invalid, "a zero id, a node twice in one list, or more than 64 members");
+    if (!agree(voters, outgoing) || !agree(voters, learners) || !agree(outgoing, learners))
+        return Error(Code::Invalid, "one node with two replica ids");
+    for (const Member& learner : learners)
+        if (holds(voters, learner))
+            return Error(Code::Invalid, "node " + std::to_string(learner.node.value) +
+                                            " is both voter and learner");
+    Configuration made;
+    made.voters_ = std::move(voters);
+    made.outgoing_ = std::move(outgoing);
+    made.learners_ = std::move(learners);
+    return made;
+}
+
+Result<Configuration> Configuration::decode(ByteView bytes) {
+    ByteReader reader(bytes);
+    uint8_t version = 0;
+    std::vector<Member> voters, outgoing, learners;
+    if (!reader.take_le(version) || version != kVersion)
+        return Error(Code::Corrupt, "configuration of unknown version");
+    if (!take_list(reader, voters) || !take_list(reader, outgoing) || !take_list(reader, learners) ||
+        !reader.empty())
+        return Error(Code::Corrupt, "configuration of wrong length or order");
+    auto made = make(std::move(voters), std::move(outgoing), std::move(learners));
+    if (!made.ok()) return Error(Code::Corrupt, made.error().context);
+    return made;
+}
+
+Bytes Configuration::encode() const {
+    Bytes out;
+    put_le<uint8_t>(out, kVersion);
+    put_list(out, voters_);
+    put_list(out, outgoing_);
+    put_list(out, learners_);
+    return out;
+}
+
+std::vector<Member> Configuration::members() const {
+    std::vector<Member> all = voters_;
+    for (const auto* list : {&outgoing_, &learners_})
+        for (const Member& member : *list)
+            if (std::find(all.begin(), all.end(), member) == all.end()) all.push_back(member);
+    std::sort(all.begin(), all.end());
+    return all;
+}
+
+std::optional<Member> Configuration::find(NodeId node) const {
+    for (const auto* list : {&voters_, &outgoing_, &learners_})
+        if (const Member* found = find_in(*list, node)) return *found;
+    return std::nullopt;
+}
+
+bool Configuration::is_member(Member member) const { return find(member.node) == member; }
+
+bool Configuration::is_voter(Member member) const {
+    return holds(voters_, member) || holds(outgoing_, member);
+}
+
+uint64_t Configuration::quorum_value(FunctionRef<uint64_t(Member)> reached) const {
+    uint64_t incoming = half_value(voters_, reached);
+    return joint() ? std::min(incoming, half_value(outgoing_, reached)) : incoming;
+}
+
+VoteResult Configuration::vote_result(FunctionRef<VoteAnswer(Member)> answer) const {
+    VoteResult incoming = half_result(voters_, answer);
+    if (!joint()) return incoming;
+    VoteResult outgoing = half_result(outgoing_, answer);
+    if (incoming == VoteResult::Lost || outgoing == VoteResult::Lost) return VoteResult::Lost;
+    return incoming == outgoing ? incoming : VoteResult::Pending;
+}
+
+Result<void> Configuration::check_successor(const Configuration& next) const {
+    if (empty() || next.empty()) return Error(Code::Invalid, "an empty configuration has no successor");
+    if (joint()) {
+        if (next.joint()) return Error(Code::Invalid, "the present change is not finished");
+        if (next.voters_ != voters_)
+            return Error(Code::Invalid, "a joint configuration ends with its own voters");
+        return {};
+    }
+    if (next.joint()) {
+        if (next.outgoing_ != voters_)
+            return Error(Code::Invalid, "the outgoing voters are not the present ones");
+        return {};
+    }
+    std::vector<Member> changed;
+    std::set_symmetric_difference(voters_.begin(), voters_.end(), next.voters_.begin(),
+                                  next.voters_.end(), std::back_inserter(changed));
+    if (changed.size() > 1)
+        return Error(Code::Invalid, "more than one voter changes: a joint configuration is needed");
+    return {};
+}
+
+std::string Configuration::text() const {
+    std::string text = list_text(voters_, 'v');
+    if (joint()) text += "/" + list_text(outgoing_, 'v');
+    if (!learners_.empty()) text += " " + list_text(learners_, 'l');
+    return text;
+}
+
+}  // namespace orrery::raft
