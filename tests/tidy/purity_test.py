@@ -11,9 +11,10 @@ CLEAN = """#include <map>
 #include <vector>
 #include <functional>
 std::string text(const std::map<int, std::vector<int>>& m) {
-    static const auto shared = std::make_shared<std::string>("x");
+    const auto shared = std::make_shared<std::string>("x");
+    static constexpr const char* names[] = {"a", "b"};
     std::ostringstream out;
-    for (auto& [k, v] : m) out << k << v.size() << *shared;
+    for (auto& [k, v] : m) out << k << v.size() << *shared << names[k & 1];
     return out.str();
 }
 """
@@ -66,6 +67,16 @@ class Purity(support.TreeTest):
             with self.subTest(symbol=symbol):
                 self.list_archives(("node/raft", self.archive("node/raft", source)))
                 self.assert_reported(self.run_tidy("purity.py"), "node/raft: error[purity]", symbol)
+
+    def test_state_of_the_process_is_reported(self):
+        for name, source in (("counter", "int counter; int f() { return ++counter; }"),
+                             ("f()::calls", "int f() { static int calls = 7; return ++calls; }"),
+                             ("cache", "#include <map>\nstatic std::map<int, int> cache; int f(int x) { return cache[x]; }"),
+                             ("own", "thread_local int own; int f() { return ++own; }"),
+                             ("names", 'const char* names[] = {"a"}; const char* f() { return names[0]; }')):
+            with self.subTest(name=name):
+                self.list_archives(("node/raft", self.archive("node/raft", source)))
+                self.assert_reported(self.run_tidy("purity.py"), f"unit.cpp.o holds '{name}', state of the process")
 
     def test_unregistered_archive_is_looked_at_too(self):
         self.list_archives()

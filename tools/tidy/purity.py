@@ -3,7 +3,8 @@
 
 Usage: purity.py BUILD_DIR [--allow-missing]. Looks at `nm -u` of every archive that orrery_library() registered for a folder of
 node, kv or sim (BUILD_DIR/orrery_archives.txt), plus any other archive found below those folders of the build tree, and at the
-disassembly for instructions that read time, chance or the kernel without a symbol. An archive that is not built is a problem
+disassembly for instructions that read time, chance or the kernel without a symbol. Nor may these archives hold mutable state of
+the process: what outlives a world makes the second run in a process differ from the first. An archive that is not built is a problem
 unless --allow-missing. Mains and test executables are no archives and so are not looked at.
 Not seen here: virtual calls, order that depends on addresses, and what foreign libraries do inside.
 """
@@ -56,7 +57,16 @@ INSTRUCTIONS = re.compile(r"\t(rdtscp?|rdrand|rdseed|rdpid|cpuid|rdpmc|syscall|s
 
 # (folder, object, exact symbol, why it can not change what a run does)
 _CHECK_FAILED = "check_failed() says on standard error why the process ends, and ends it"
-ALLOW = [("sim/core", "check_world.cpp.o", symbol, _CHECK_FAILED) for symbol in ("stderr", "fprintf", "fputs", "fwrite", "fputc", "fflush")]
+ALLOW = [("sim/core", "check_world.cpp.o", symbol, _CHECK_FAILED)
+         for symbol in ("stderr", "fprintf", "fputs", "fwrite", "fputc", "fflush")]
+# (folder, state of the process that is meant, why)
+ALLOW_STATE = [
+    ("sim/core", r"orrery::.*defect.*", "the testbed's writable set of defects, set before its world starts"),
+    ("sim/core", r"orrery::sim::.*current.*", "check_failed() has no argument to find its world by"),
+    ("sim/rocksdb", r".*", "RocksDB's own process state is counted and reset here, at the start of each world"),
+]
+# Writable sections: .data.rel.ro is written by the loader only.
+STATE = re.compile(r"^[0-9a-f]+ (?:.{6}O (?:\.bss|\.data(?!\.rel\.ro))|.{7} \.t(?:bss|data))[^\t]*\t[0-9a-f]+\s+(?:\.hidden )?([^.].*)$")
 VERSION = re.compile(r"@.*$")
 
 
@@ -89,6 +99,16 @@ def check_archive(folder, path):
     readable = dict(zip(names, run("c++filt", *names).splitlines())) if names else {}
     problems = [f"{folder}: error[purity]: {member} needs '{readable[symbol]}' ({group}); reach it through Env"
                 for (member, symbol), group in sorted(hits.items())]
+    member = "?"
+    for line in run("objdump", "-t", "-C", path).splitlines():
+        if line.endswith("file format elf64-x86-64"):
+            member = line.partition(":")[0]
+        elif (found := STATE.match(line)) is not None:
+            name = found.group(1)
+            if name.startswith(("guard variable for", "DW.ref.")) or any(
+                    f == folder and re.fullmatch(pattern, name) for f, pattern, _ in ALLOW_STATE):
+                continue
+            problems.append(f"{folder}: error[purity]: {member} holds '{name}', state of the process; make it constexpr, or a member")
     function = "?"
     process = subprocess.Popen(["objdump", "-d", "--no-show-raw-insn", "-C", path], stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
