@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -51,6 +51,12 @@ struct ServerFacts {
     };
     std::vector<Replica> replicas;  // leader: all configured members but itself
     uint64_t keys = 0, volatile_keys = 0;
+    struct CommandCount {
+        std::string_view name;
+        uint64_t calls = 0;
+        Duration spent;
+    };
+    std::vector<CommandCount> command_counts;
     /// name -> value of CONFIG GET, sorted by name.
     std::vector<std::pair<std::string, std::string>> configuration;
 };

@@ -26,8 +26,6 @@ struct SetOptions {
 /// From argv[3] on. The error is "ERR syntax error".
 std::variant<SetOptions, Reply> parse_set_options(ArgvView argv);
 
-enum class ExpireCondition : uint8_t { Always = 0, IfNone = 1, IfAny = 2, IfLater = 4, IfSooner = 8 };
-
 struct ExpireOptions {
     bool if_none = false;    // NX
     bool if_any = false;     // XX

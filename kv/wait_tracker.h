@@ -12,7 +12,6 @@
 #include <optional>
 #include <set>
 #include <span>
-#include <variant>
 #include <vector>
 
 #include "kv/resp/reply.h"
@@ -59,6 +58,8 @@ struct WaitRequest {
     bool may_block = true;  // false inside MULTI
 };
 
+/// All and ZeroAsAll without confirmed leadership count nobody but the leader itself: its acknowledgements may be those
+/// of a configuration that is no longer the group's, so it never says "all".
 struct WaitOutcome {
     uint64_t client = 0;
     WaitKind kind = WaitKind::Count;
@@ -68,17 +69,20 @@ struct WaitOutcome {
     uint64_t required = 0;          // |R|
     std::vector<NodeId> missing;    // of R, sorted; acked + missing = required
     std::vector<NodeId> learners;   // that are not in R and do not hold the target yet; sorted
-    bool confirmed = false;         // leadership was, since the command arrived
+    bool confirmed = false;         // All, ZeroAsAll: leadership was, since the command arrived
     LogIndex config_index;
     bool operator==(const WaitOutcome&) const = default;
 };
 
 /// What the client gets. WAIT and WAIT 0: the count. WAITALL: [acked, required, [missing]] in RESP2, a map in RESP3.
-/// A WAITALL whose leadership was not confirmed reports the leader as the only holder it can vouch for: never "all".
+/// Node ids are decimal text. An unblocked wait is the error -UNBLOCKED.
 resp::Reply wait_reply(const WaitOutcome& outcome, resp::Version version);
 
 class WaitTracker {
  public:
+    /// A configuration has no more voters than this.
+    static constexpr size_t kMembersMax = 64;
+
     struct Options {
         size_t waiters_max = 65'536;
     };
@@ -97,7 +101,7 @@ class WaitTracker {
     std::vector<WaitOutcome> lose_leadership();
     bool leading() const { return leading_; }
 
-    // Facts. Each gives the waits that it ended, those of lower targets first.
+    // Facts. Each gives the waits that it ended, in order of target, then client.
 
     /// Own progress comes this way too, as any member's. Durable never falls in a term; applied does when a member
     /// restarts, and is taken as last said.
@@ -106,7 +110,7 @@ class WaitTracker {
     std::vector<WaitOutcome> confirm(WaitRound round);
     /// Contact with a member. Never changes an answer; INFO shows it.
     void contact(ReplicaId replica, bool connected);
-    /// Ends the waits whose deadline is at or before `now`.
+    /// Ends the waits whose deadline is at or before `now`, in order of deadline, then client.
     std::vector<WaitOutcome> expire(Instant now);
     /// never() when no wait has one.
     Instant next_deadline() const;
@@ -135,22 +139,20 @@ class WaitTracker {
         LogIndex durable, applied, received;
         bool connected = true;
     };
-    struct Waiter {
-        WaitRequest request;
-    };
     using Queue = std::set<std::pair<LogIndex, uint64_t>>;  // (target, client)
 
+    bool tracked(ReplicaId replica) const;
     LogIndex held_by(ReplicaId replica) const;
+    std::vector<WaitMember> members_of_all() const;
+    LogIndex count_limit(uint64_t replicas) const;
+    LogIndex all_limit() const;
     bool is_ready(const WaitRequest& request) const;
     WaitOutcome outcome_of(const WaitRequest& request, WaitEnd end) const;
-    void release_up_to(Queue& queue, LogIndex limit, std::vector<WaitOutcome>& out);
-    std::vector<WaitOutcome> release();
     void set_config(const WaitConfig& config);
     void enqueue(const WaitRequest& request);
     void dequeue(const WaitRequest& request);
-    std::vector<WaitMember> counted_members() const;
-    LogIndex count_limit(uint64_t replicas) const;
-    LogIndex all_limit() const;
+    WaitOutcome finish(uint64_t client, WaitEnd end);
+    std::vector<WaitOutcome> release();
 
     Options options_;
     bool leading_ = false;
@@ -161,8 +163,8 @@ class WaitTracker {
     WaitConfig config_;
     std::vector<WaitMember> required_;      // R, sorted
     std::map<ReplicaId, Held> held_;        // of R and the learners; absent: nothing known
-    std::map<uint64_t, Waiter> waiters_;
-    std::map<uint64_t, Queue> by_count_;    // replicas (clamped to kCountsMax) -> waiters
+    std::map<uint64_t, WaitRequest> waiters_;  // each is in one queue below, and in deadlines_ if it has one
+    std::map<uint64_t, Queue> by_count_;    // replicas (at most kMembersMax) -> waiters; no empty queues
     Queue all_;                             // All and ZeroAsAll whose round is confirmed
     std::set<std::pair<WaitRound, uint64_t>> unconfirmed_;
     std::set<std::pair<Instant, uint64_t>> deadlines_;

@@ -1,0 +1,150 @@
+#include "kv/execute.h"
+
+#include <algorithm>
+
+#include "kv/execute_run.h"
+#include "kv/text_case.h"
+#include "runtime/base/check.h"
+
+namespace orrery::kv {
+namespace {
+
+Result<Reply> run_del(Run& run, ArgvView argv) {
+    int64_t removed = 0;
+    for (ByteView key : distinct(argv.subspan(1))) {
+        TRY(const SeenKey seen, run.look(key));
+        if (seen.stored) run.remove(key, seen);
+        if (seen.live) ++removed;
+    }
+    return Reply::integer(removed);
+}
+
+Result<Reply> run_exists(Run& run, ArgvView argv) {
+    int64_t found = 0;
+    for (ByteView key : argv.subspan(1)) {
+        TRY(const SeenKey seen, run.look(key));
+        if (seen.live) ++found;
+    }
+    return Reply::integer(found);
+}
+
+Result<Reply> run_type(Run& run, ArgvView argv) {
+    TRY(const SeenKey seen, run.look(argv[1]));
+    return Reply::simple(seen.live ? "string" : "none");
+}
+
+Result<Reply> run_flush(Run& run, ArgvView argv) {
+    if (argv.size() > 2 || (argv.size() == 2 && !is_word(argv[1], "sync") && !is_word(argv[1], "async")))
+        return Reply::error("ERR syntax error");
+    run.out.flush = true;
+    return Reply::ok();
+}
+
+Result<Reply> dispatch(const CommandInfo& command, Run& run, ArgvView argv) {
+    switch (command.id) {
+        case CommandId::Append: return run_append(run, argv);
+        case CommandId::Dbsize: return Reply::integer(static_cast<int64_t>(run.context.keys));
+        case CommandId::Decr:
+        case CommandId::Decrby:
+        case CommandId::Incr:
+        case CommandId::Incrby: return run_increment(run, argv, command.id);
+        case CommandId::Del:
+        case CommandId::Unlink: return run_del(run, argv);
+        case CommandId::Exists:
+        case CommandId::Touch: return run_exists(run, argv);
+        case CommandId::Expire:
+        case CommandId::Expireat:
+        case CommandId::Pexpire:
+        case CommandId::Pexpireat: return run_expire(run, argv, command.id);
+        case CommandId::Expiretime:
+        case CommandId::Pexpiretime:
+        case CommandId::Pttl:
+        case CommandId::Ttl: return run_time_to_live(run, argv, command.id);
+        case CommandId::Flushall:
+        case CommandId::Flushdb: return run_flush(run, argv);
+        case CommandId::Get: return run_get(run, argv);
+        case CommandId::Getdel: return run_getdel(run, argv);
+        case CommandId::Getset: return run_getset(run, argv);
+        case CommandId::Incrbyfloat: return run_incrbyfloat(run, argv);
+        case CommandId::Persist: return run_persist(run, argv);
+        case CommandId::Psetex:
+        case CommandId::Setex: return run_setex(run, argv, command.id);
+        case CommandId::Set: return run_set(run, argv);
+        case CommandId::Setnx: return run_setnx(run, argv);
+        case CommandId::Strlen: return run_strlen(run, argv);
+        case CommandId::Type: return run_type(run, argv);
+        default: UNREACHABLE(command.name);
+    }
+}
+
+}  // namespace
+
+std::vector<ByteView> distinct(ArgvView keys) {
+    std::vector<ByteView> out(keys.begin(), keys.end());
+    if (out.size() < 2) return out;
+    std::ranges::sort(out);
+    const auto tail = std::ranges::unique(out);
+    out.erase(tail.begin(), tail.end());
+    return out;
+}
+
+Result<SeenKey> Run::look(ByteView key) {
+    TRY(auto record, view_.get(key));
+    SeenKey seen;
+    if (record) {
+        seen.stored = true;
+        seen.stored_volatile = record->expire_at_ms != 0;
+        if (!record->expired(context.time)) {
+            if (record->expired(context.now)) out.tick_needed = true;
+            seen.live = std::move(record);
+        }
+    }
+    ++(seen.live ? out.hits : out.misses);
+    return seen;
+}
+
+void Run::put(ByteView key, const SeenKey& seen, Bytes data, int64_t expire_at_ms) {
+    out.keys_delta += seen.stored ? 0 : 1;
+    out.volatile_delta += (expire_at_ms != 0) - (seen.stored_volatile ? 1 : 0);
+    out.mutations.push_back(
+        {Bytes(key), ValueRecord{.modified = context.index, .expire_at_ms = expire_at_ms, .data = std::move(data)}});
+}
+
+void Run::remove(ByteView key, const SeenKey& seen) {
+    CHECK(seen.stored);
+    out.keys_delta -= 1;
+    out.volatile_delta -= seen.stored_volatile ? 1 : 0;
+    out.mutations.push_back({Bytes(key), std::nullopt});
+}
+
+Result<Executed> execute(ArgvView argv, const ExecuteContext& context, KeyspaceView& view) {
+    const CheckedRequest request = check_request(argv);
+    // An entry of a newer version may hold what this one does not know; a member must not answer it with an effect.
+    if (request.command == nullptr) {
+        Executed refused;
+        refused.reply = request.refusal;
+        return refused;
+    }
+    CHECK(request.command->route == Route::Read || request.command->route == Route::Write, request.command->name);
+    CHECK(context.now >= context.time, context.now.ns, context.time.ns);
+    Run run(context, view);
+    TRY(run.out.reply, dispatch(*request.command, run, argv));
+    return std::move(run.out);
+}
+
+Result<Executed> execute_purge(ArgvView keys, const ExecuteContext& context, KeyspaceView& view) {
+    Executed out;
+    int64_t removed = 0;
+    for (ByteView key : distinct(keys)) {
+        TRY(const auto record, view.get(key));
+        if (!record || !record->expired(context.time)) continue;
+        out.keys_delta -= 1;
+        out.volatile_delta -= 1;
+        out.mutations.push_back({Bytes(key), std::nullopt});
+        ++removed;
+    }
+    out.reply = Reply::integer(removed);
+    return out;
+}
+
+}  // namespace orrery::kv

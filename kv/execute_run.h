@@ -1,0 +1,51 @@
+// Run: one command while it executes; private to the execute_*.cpp files. It is the only way they reach the keyspace,
+// so that counters, hits and expiry are kept in one place.
+#pragma once
+
+#include "kv/execute.h"
+
+namespace orrery::kv {
+
+/// What is known of a key.
+struct SeenKey {
+    std::optional<ValueRecord> live;  // nullopt: absent or expired
+    bool stored = false;              // a record exists, live or expired: it is in the counters
+    bool stored_volatile = false;     // with an expiry
+};
+
+class Run {
+ public:
+    Run(const ExecuteContext& the_context, KeyspaceView& view) : context(the_context), view_(view) {}
+
+    /// Counts a hit or miss, and notes a key that is gone at `now` but not at `time`. Errors: those of the view.
+    Result<SeenKey> look(ByteView key);
+    /// Each key at most once, put or removed, in a command. `seen` is what look() said of it.
+    void put(ByteView key, const SeenKey& seen, Bytes data, int64_t expire_at_ms);
+    void remove(ByteView key, const SeenKey& seen);
+
+    const ExecuteContext& context;
+    Executed out;
+
+ private:
+    KeyspaceView& view_;
+};
+
+/// Sorted, each once.
+std::vector<ByteView> distinct(ArgvView keys);
+
+Result<Reply> run_get(Run& run, ArgvView argv);
+Result<Reply> run_getdel(Run& run, ArgvView argv);
+Result<Reply> run_getset(Run& run, ArgvView argv);
+Result<Reply> run_set(Run& run, ArgvView argv);
+Result<Reply> run_setex(Run& run, ArgvView argv, CommandId id);
+Result<Reply> run_setnx(Run& run, ArgvView argv);
+Result<Reply> run_append(Run& run, ArgvView argv);
+Result<Reply> run_strlen(Run& run, ArgvView argv);
+Result<Reply> run_increment(Run& run, ArgvView argv, CommandId id);
+Result<Reply> run_incrbyfloat(Run& run, ArgvView argv);
+
+Result<Reply> run_expire(Run& run, ArgvView argv, CommandId id);
+Result<Reply> run_persist(Run& run, ArgvView argv);
+Result<Reply> run_time_to_live(Run& run, ArgvView argv, CommandId id);
+
+}  // namespace orrery::kv

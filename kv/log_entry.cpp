@@ -1,0 +1,62 @@
+#include "kv/log_entry.h"
+
+#include "runtime/base/check.h"
+
+namespace orrery::kv {
+namespace {
+
+Error malformed(std::string_view what) { return {Code::Corrupt, "kv log entry: " + std::string(what)}; }
+
+}  // namespace
+
+Bytes encode_entry(EntryKind kind, LogTime stamp, ClientSlot slot, resp::ArgvView argv) {
+    CHECK(stamp.ns >= 0, stamp.ns);
+    CHECK((kind == EntryKind::Tick) == argv.empty(), static_cast<int>(kind), argv.size());
+    CHECK(kind == EntryKind::Command || !slot.present());
+    CHECK(slot.present() || slot.sequence == 0);
+    Bytes out;
+    size_t bytes = 32;
+    for (ByteView word : argv) bytes += 4 + word.size();
+    out.reserve(bytes);
+    put_le<uint8_t>(out, kEntryFormat);
+    put_le<uint8_t>(out, static_cast<uint8_t>(kind));
+    put_le<uint16_t>(out, 0);
+    put_le<int64_t>(out, stamp.ns);
+    put_le<uint64_t>(out, slot.client);
+    put_le<uint64_t>(out, slot.sequence);
+    put_le<uint32_t>(out, static_cast<uint32_t>(argv.size()));
+    for (ByteView word : argv) put_string(out, word);
+    return out;
+}
+
+Bytes encode_tick(LogTime stamp) { return encode_entry(EntryKind::Tick, stamp, {}, {}); }
+
+Result<LogEntry> decode_entry(ByteView bytes) {
+    ByteReader reader(bytes);
+    uint8_t format = 0, kind = 0;
+    uint16_t reserved = 0;
+    uint32_t words = 0;
+    LogEntry entry;
+    if (!reader.take_le(format)) return malformed("empty");
+    if (format != kEntryFormat) return malformed("format " + std::to_string(format));
+    if (!reader.take_le(kind) || !reader.take_le(reserved) || !reader.take_le(entry.stamp.ns) ||
+        !reader.take_le(entry.slot.client) || !reader.take_le(entry.slot.sequence) || !reader.take_le(words))
+        return malformed("cut short");
+    if (kind < 1 || kind > 3) return malformed("kind " + std::to_string(kind));
+    if (reserved != 0) return malformed("reserved bits");
+    entry.kind = static_cast<EntryKind>(kind);
+    if (entry.stamp.ns < 0) return malformed("stamp before 1970");
+    if ((entry.kind == EntryKind::Tick) != (words == 0)) return malformed("words");
+    if (entry.slot.present() ? entry.kind != EntryKind::Command : entry.slot.sequence != 0) return malformed("client slot");
+    if (words > reader.rest().size() / 4) return malformed("more words than bytes");
+    entry.argv.reserve(words);
+    for (uint32_t i = 0; i < words; ++i) {
+        ByteView word;
+        if (!reader.take_string(word)) return malformed("cut short");
+        entry.argv.push_back(word);
+    }
+    if (!reader.empty()) return malformed("trailing bytes");
+    return entry;
+}
+
+}  // namespace orrery::kv

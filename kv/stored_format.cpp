@@ -1,0 +1,193 @@
+#include "kv/stored_format.h"
+
+#include "runtime/base/check.h"
+#include "runtime/base/hash.h"
+
+namespace orrery::kv {
+namespace {
+
+constexpr uint8_t kValueFormat = 1;
+constexpr uint8_t kMetadataFormat = 1;
+constexpr uint8_t kSlotFormat = 1;
+
+Error malformed(std::string_view what) { return {Code::Corrupt, "kv store: " + std::string(what)}; }
+
+Bytes area_begin(const Space& space, RecordArea area) {
+    Bytes out = space_begin(space);
+    out.push_back(static_cast<char>(area));
+    return out;
+}
+
+Bytes area_end(const Space& space, RecordArea area) {
+    Bytes out = space_begin(space);
+    out.push_back(static_cast<char>(static_cast<uint8_t>(area) + 1));
+    return out;
+}
+
+bool take_be64(ByteReader& reader, uint64_t& out) {
+    ByteView raw;
+    if (!reader.take_bytes(8, raw)) return false;
+    out = get_be64(raw.data());
+    return true;
+}
+
+// The space and area in front of every key.
+Result<Space> take_space(ByteReader& reader, RecordArea wanted) {
+    Space space;
+    uint8_t area = 0;
+    if (!take_be64(reader, space.group.value) || !take_be64(reader, space.generation.value) || !reader.take_le(area))
+        return malformed("key cut short");
+    if (area != static_cast<uint8_t>(wanted)) return malformed("key of area " + std::to_string(area));
+    return space;
+}
+
+}  // namespace
+
+Bytes space_begin(const Space& space) {
+    Bytes out;
+    put_be64(out, space.group.value);
+    put_be64(out, space.generation.value);
+    return out;
+}
+
+Bytes space_end(const Space& space) {
+    // Areas are small numbers: no key of the space starts with this byte or a higher one.
+    Bytes out = space_begin(space);
+    out.push_back('\xff');
+    return out;
+}
+
+Bytes metadata_key(const Space& space) { return area_begin(space, RecordArea::Metadata); }
+
+Bytes slot_key(const Space& space, uint64_t client) {
+    Bytes out = area_begin(space, RecordArea::Slots);
+    put_be64(out, client);
+    return out;
+}
+
+Bytes slots_begin(const Space& space) { return area_begin(space, RecordArea::Slots); }
+Bytes slots_end(const Space& space) { return area_end(space, RecordArea::Slots); }
+
+Bytes epoch_begin(const Space& space, FlushEpoch epoch) {
+    Bytes out = area_begin(space, RecordArea::Data);
+    put_be64(out, epoch.value);
+    return out;
+}
+
+Bytes data_end(const Space& space) { return area_end(space, RecordArea::Data); }
+
+Bytes data_key(const Space& space, FlushEpoch epoch, ByteView key) {
+    Bytes out;
+    out.reserve(kDataPrefixBytes + key.size());
+    put_be64(out, space.group.value);
+    put_be64(out, space.generation.value);
+    out.push_back(static_cast<char>(RecordArea::Data));
+    put_be64(out, epoch.value);
+    put_be64(out, key_hash(key));
+    out += key;
+    return out;
+}
+
+uint64_t key_hash(ByteView key) { return hash_bytes(key); }
+
+Result<DataKey> decode_data_key(ByteView bytes) {
+    ByteReader reader(bytes);
+    DataKey out;
+    TRY(out.space, take_space(reader, RecordArea::Data));
+    if (!take_be64(reader, out.epoch.value) || !take_be64(reader, out.hash)) return malformed("key cut short");
+    if (out.epoch.value == 0) return malformed("key of epoch 0");
+    out.key = reader.rest();
+    if (out.hash != key_hash(out.key)) return malformed("key does not match its hash");
+    return out;
+}
+
+Result<uint64_t> decode_slot_key(ByteView bytes) {
+    ByteReader reader(bytes);
+    TRY(take_space(reader, RecordArea::Slots));
+    uint64_t client = 0;
+    if (!take_be64(reader, client) || !reader.empty() || client == 0) return malformed("slot key");
+    return client;
+}
+
+Bytes encode_value(const ValueRecord& record) {
+    CHECK(record.expire_at_ms >= 0, record.expire_at_ms);
+    Bytes out;
+    out.reserve(18 + record.data.size());
+    put_le<uint8_t>(out, kValueFormat);
+    put_le<uint8_t>(out, static_cast<uint8_t>(record.type));
+    put_le<uint64_t>(out, record.modified.value);
+    put_le<int64_t>(out, record.expire_at_ms);
+    out += record.data;
+    return out;
+}
+
+Result<ValueRecord> decode_value(ByteView bytes) {
+    ByteReader reader(bytes);
+    uint8_t format = 0, type = 0;
+    ValueRecord out;
+    if (!reader.take_le(format) || !reader.take_le(type) || !reader.take_le(out.modified.value) ||
+        !reader.take_le(out.expire_at_ms))
+        return malformed("value cut short");
+    if (format != kValueFormat) return malformed("value format " + std::to_string(format));
+    if (type != static_cast<uint8_t>(ValueType::String)) return malformed("value type " + std::to_string(type));
+    if (out.expire_at_ms < 0) return malformed("value expires before 1970");
+    out.type = static_cast<ValueType>(type);
+    out.data = reader.rest();
+    return out;
+}
+
+Bytes encode_metadata(const Metadata& metadata) {
+    Bytes out;
+    put_le<uint8_t>(out, kMetadataFormat);
+    put_le<uint64_t>(out, metadata.applied_index.value);
+    put_le<uint64_t>(out, metadata.applied_term.value);
+    put_le<int64_t>(out, metadata.time.ns);
+    put_le<uint64_t>(out, metadata.epoch.value);
+    put_le<uint64_t>(out, metadata.keys);
+    put_le<uint64_t>(out, metadata.volatile_keys);
+    return out;
+}
+
+Result<Metadata> decode_metadata(ByteView bytes) {
+    ByteReader reader(bytes);
+    uint8_t format = 0;
+    Metadata out;
+    if (!reader.take_le(format)) return malformed("metadata cut short");
+    if (format != kMetadataFormat) return malformed("metadata format " + std::to_string(format));
+    if (!reader.take_le(out.applied_index.value) || !reader.take_le(out.applied_term.value) ||
+        !reader.take_le(out.time.ns) || !reader.take_le(out.epoch.value) || !reader.take_le(out.keys) ||
+        !reader.take_le(out.volatile_keys))
+        return malformed("metadata cut short");
+    if (!reader.empty()) return malformed("metadata has trailing bytes");
+    if (out.time.ns < 0 || out.epoch.value == 0 || out.volatile_keys > out.keys) return malformed("metadata contradicts itself");
+    return out;
+}
+
+Bytes encode_slot(const SlotRecord& record) {
+    Bytes out;
+    put_le<uint8_t>(out, kSlotFormat);
+    put_le<uint64_t>(out, record.sequence);
+    put_le<uint64_t>(out, record.used.value);
+    put_le<uint8_t>(out, record.reply_kept);
+    if (record.reply_kept) resp::put_reply(out, record.reply);
+    return out;
+}
+
+Result<SlotRecord> decode_slot(ByteView bytes) {
+    ByteReader reader(bytes);
+    uint8_t format = 0, kept = 0;
+    SlotRecord out;
+    if (!reader.take_le(format)) return malformed("slot cut short");
+    if (format != kSlotFormat) return malformed("slot format " + std::to_string(format));
+    if (!reader.take_le(out.sequence) || !reader.take_le(out.used.value) || !reader.take_le(kept))
+        return malformed("slot cut short");
+    if (kept > 1) return malformed("slot flag");
+    out.reply_kept = kept == 1;
+    if (out.reply_kept) {
+        TRY(out.reply, resp::take_reply(reader));
+    }
+    if (!reader.empty()) return malformed("slot has trailing bytes");
+    return out;
+}
+
+}  // namespace orrery::kv
