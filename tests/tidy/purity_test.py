@@ -9,7 +9,11 @@ CLEAN = """#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
-#include <functional>
+#include <array>
+#include <string_view>
+struct Info { std::string_view name; int arity; };
+namespace { constexpr std::array kInfos = {Info{"get", 1}, Info{"set", 2}}; }
+const Info* info(int i) { return &kInfos[i & 1]; }
 std::string text(const std::map<int, std::vector<int>>& m) {
     const auto shared = std::make_shared<std::string>("x");
     static constexpr const char* names[] = {"a", "b"};
@@ -72,6 +76,7 @@ class Purity(support.TreeTest):
         for name, source in (("counter", "int counter; int f() { return ++counter; }"),
                              ("f()::calls", "int f() { static int calls = 7; return ++calls; }"),
                              ("cache", "#include <map>\nstatic std::map<int, int> cache; int f(int x) { return cache[x]; }"),
+                             ("kTable", "#include <map>\nstatic const std::map<int, int> kTable = {{1, 2}}; int f(int x) { return kTable.at(x); }"),
                              ("own", "thread_local int own; int f() { return ++own; }"),
                              ("names", 'const char* names[] = {"a"}; const char* f() { return names[0]; }')):
             with self.subTest(name=name):
