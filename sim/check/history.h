@@ -20,6 +20,7 @@ namespace orrery::check {
 
 enum class OpKind : uint8_t { Get, Set, Append, Cas, Del, Incr, Wait, WaitAll };
 std::string_view op_kind_name(OpKind kind);
+constexpr bool is_wait(OpKind kind) { return kind == OpKind::Wait || kind == OpKind::WaitAll; }
 
 enum class OpStatus : uint8_t {
     Open,     // no return yet; judged as Unknown

@@ -24,7 +24,8 @@ std::string_view history_format_name(HistoryFormat format);
 /// The model that the format's files are written for: Register, Append, Kv.
 Model default_model(HistoryFormat format);
 
-/// By the first line that is not blank and no comment. Errors: Invalid when it is of none of the formats.
+/// By the first line that is not blank and no comment; a file without such a line counts as Jsonl.
+/// Errors: Invalid when it is of none of the formats.
 Result<HistoryFormat> detect_history_format(ByteView text);
 /// Errors: Invalid, "line 12: unknown field 'x'".
 Result<std::vector<Operation>> parse_history(ByteView text, HistoryFormat format);
@@ -38,7 +39,7 @@ struct HistoryCheck {
     LinearizabilityReport report;
     std::string text;  // to print: the verdict line first, then the explanation
 
-    /// 0 linearizable, 1 not, 3 inconclusive (a file with no event at all is inconclusive too).
+    /// 0 linearizable, 1 not, 3 inconclusive. An empty file is linearizable, and the text says that it is empty.
     int exit_code() const { return report.verdict.exit_code(); }
 };
 

@@ -1,7 +1,7 @@
 // Is there one order of the operations that each client could have seen? Per key, after Wing & Gong and Lowe.
 //
 // A search over configurations (which operations are done, the state they lead to), by an explicit stack. What keeps it
-// small: keys are independent; an operation that changes nothing and answers rightly is placed at once, with no
+// small: keys are independent; an operation that only looks and answers rightly is placed at once, with no
 // alternative; an operation of unknown outcome is tried last and only where it has an effect; a configuration is
 // dropped when one with the same answered operations, the same state and no more of the unknown ones was seen.
 // Effort is bounded by counted steps and configurations, not by a clock; beyond it the answer is Inconclusive.
@@ -51,6 +51,7 @@ struct LinearizabilityReport {
     uint64_t steps = 0;
 };
 
+/// A history without an operation is linearizable (whether a run was worth anything is its runner's question).
 /// Requires: sequences of `operations` are those of one history (unique, start before end).
 /// Errors: Invalid when an operation is none of the model's, or its answer has the wrong shape.
 Result<LinearizabilityReport> check_linearizable(std::span<const Operation> operations, Model model,
