@@ -173,15 +173,16 @@ void Core::dispatch(Instant now, Message& message) {
 // Whoever speaks in an old term learns ours: a leader that was cut off steps down, and one whose follower ran ahead (it
 // campaigned without being heard) does too, or that follower would be deaf to it for ever.
 void Core::answer_stale(const Message& message) {
-    Message::Body body;
+    auto answer = [&](Message::Body body) {
+        send_held(message.from, hard_.term, std::move(body), LogIndex(), hard_sequence());
+    };
     switch (kind_of(message)) {
-        case MessageKind::PreVote: body = PreVoteReply{}; break;
-        case MessageKind::Vote: body = VoteReply{}; break;
-        case MessageKind::Append: body = AppendReply{}; break;
-        case MessageKind::Heartbeat: body = HeartbeatReply{}; break;
+        case MessageKind::PreVote: return answer(PreVoteReply{});
+        case MessageKind::Vote: return answer(VoteReply{});
+        case MessageKind::Append: return answer(AppendReply{});
+        case MessageKind::Heartbeat: return answer(HeartbeatReply{});
         default: return;
     }
-    send_held(message.from, hard_.term, std::move(body), LogIndex(), hard_sequence());
 }
 
 void Core::refuse(const Message& message, RefusalReason reason) {

@@ -79,9 +79,10 @@ void Core::start_vote(Instant now, bool transfer) {
     votes_.clear();
     for (const Member& member : log_.configuration().members()) {
         if (!log_.configuration().is_voter(member)) continue;
-        Message::Body body = Vote{log_.last(), transfer};
-        if (member == options_.self) body = VoteReply{.granted = true};
-        send_held(member, hard_.term, std::move(body), log_.last().index, hard_sequence());
+        bool own = member == options_.self;
+        send_held(member, hard_.term,
+                  own ? Message::Body(VoteReply{.granted = true}) : Vote{log_.last(), transfer},
+                  log_.last().index, hard_sequence());
     }
     arm_election(now);
 }
