@@ -53,7 +53,7 @@ class RaftInvariants {
     void append(const Stamp& stamp, GroupId group, NodeId node, LogIndex index, Term term, uint64_t entry_hash);
     /// Removes `from` and all behind it. raft.truncated-committed
     void truncate(const Stamp& stamp, GroupId group, NodeId node, LogIndex from);
-    /// Everything up to `index` survives a crash now. raft.durable-beyond-log
+    /// The log up to `index` survives a crash now, with every cut made before. raft.durable-beyond-log
     void durable(const Stamp& stamp, GroupId group, NodeId node, LogIndex index);
     /// The snapshot's state is durable and has replaced the node's; the log begins behind it unless it holds the
     /// entry. raft.snapshot-uncommitted, raft.monotone-applied
@@ -69,10 +69,12 @@ class RaftInvariants {
     void apply(const Stamp& stamp, GroupId group, NodeId node, LogIndex index, Term term, uint64_t entry_hash);
 
     // --- lives of a node, all its groups
+    /// It leads nothing any more. Its disk goes on to count for quorums.
     void crash(const Stamp& stamp, NodeId node);
     /// A new life: commit and applied start anew, term, votes and what was durable do not.
     void restart(const Stamp& stamp, NodeId node);
-    /// What recovery found: the last log index and its term (0, 0: nothing), the applied index of the state.
+    /// What recovery found: the last log index and its term (the snapshot's if the log ends before it; 0, 0: nothing),
+    /// the applied index of the state. A tail that was cut, but whose cut no durable() covered, may have come back.
     /// raft.durable-lost
     void recovered(const Stamp& stamp, GroupId group, NodeId node, LogIndex last, Term last_term, LogIndex applied);
     /// The disk is empty; what comes back under this node id is another replica.
@@ -94,6 +96,10 @@ class RaftInvariants {
         uint64_t hash = 0;
         uint64_t chain = 0;  // 0: what precedes is not known
     };
+    struct Cut {
+        uint64_t from = 0;
+        std::deque<Entry> entries;
+    };
     struct Replica {
         // The log's model: entries[i] has index base + 1 + i; `base` itself has base_term and base_chain.
         uint64_t base = 0;
@@ -101,10 +107,10 @@ class RaftInvariants {
         uint64_t base_chain = 1;
         std::deque<Entry> entries;
         uint64_t durable = 0;
+        std::deque<Cut> cuts;                  // not known to be durable; the latest last
+        bool cuts_dropped = false;             // there were more than are kept
         uint64_t commit = 0;                   // of this life
-        uint64_t commit_ever = 0;              // of all lives since the last wipe
         std::optional<uint64_t> applied;       // of this life; nothing before the first apply
-        uint64_t applied_ever = 0;
         Term term;
         Term leading;                          // the last term this node was elected in, in this life
         std::map<Term, NodeId> votes;          // the last few terms
@@ -130,6 +136,7 @@ class RaftInvariants {
     static std::optional<Entry> committed_at(const Group& group, uint64_t index);
     static uint64_t last_index(const Replica& replica) { return replica.base + replica.entries.size(); }
     void cut(const Stamp& stamp, Where where, Replica& replica, uint64_t from, std::string_view site);
+    static bool bring_back_cut_tail(Replica& replica, uint64_t last, Term last_term);
     void observe_term(const Stamp& stamp, Where where, Replica& replica, Term term, std::string_view site);
     void check_completeness(const Stamp& stamp, Where where, Group& group, const Replica& replica, Term term);
     void check_quorum(const Stamp& stamp, Where where, const Group& group, uint64_t index, const Entry& entry);

@@ -83,7 +83,7 @@ class WaitChecker {
     };
     void check_wait(const Open& waiter, const WaitReply& reply, const WaitTruth& truth);
     void check_wait_all(const Open& waiter, const WaitReply& reply, const WaitTruth& truth);
-    void check_time(const Open& waiter, const WaitReply& reply, bool satisfied, bool unreachable_count);
+    void check_time(const Open& waiter, const WaitReply& reply, bool satisfied);
 
     WaitCheckerOptions options_;
     Violations violations_;
