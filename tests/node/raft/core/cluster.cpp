@@ -122,8 +122,8 @@ void Cluster::deliver(size_t place) {
     Parcel parcel = std::move(queue_[place]);
     queue_.erase(queue_.begin() + static_cast<ptrdiff_t>(place));
     uint64_t from = parcel.message.from.node.value, to = parcel.message.to.node.value;
-    if (to == 0 || to > size() || !up(to)) return;
-    if (from <= size() && at(from).cut.contains(NodeId(to))) return;
+    if (to == 0 || to > size() || !up(to) || (from <= size() && at(from).cut.contains(NodeId(to))))
+        return lost(parcel);
     Replica& replica = at(to);
     if (!parcel.snapshot) {
         replica.core->step(now_, std::move(parcel.message));
@@ -148,12 +148,28 @@ void Cluster::deliver(size_t place) {
     }
 }
 
+// Whoever serves a snapshot notices that it did not arrive.
+void Cluster::lost(const Parcel& parcel) {
+    uint64_t from = parcel.message.from.node.value;
+    if (!parcel.snapshot || !up(from)) return;
+    at(from).core->snapshot_finished(now_, parcel.message.to.node, parcel.snapshot->index,
+                                     Core::Transfer::Failed);
+    pump(from);
+}
+
+void Cluster::drop(size_t place) {
+    if (place >= queue_.size()) return;
+    Parcel parcel = std::move(queue_[place]);
+    queue_.erase(queue_.begin() + static_cast<ptrdiff_t>(place));
+    lost(parcel);
+}
+
 void Cluster::settle(size_t limit) {
     for (size_t i = 0; i < limit && !queue_.empty() && violation_.empty(); ++i) deliver(0);
     if (!queue_.empty() && violation_.empty()) fail("unsettled");
 }
 
-void Cluster::drop(uint64_t from, uint64_t to) {
+void Cluster::drop_from_to(uint64_t from, uint64_t to) {
     std::erase_if(queue_, [&](const Parcel& p) {
         return p.message.from.node.value == from && p.message.to.node.value == to;
     });
@@ -413,7 +429,7 @@ std::string run_schedule(size_t nodes, const std::vector<Action>& actions, bool 
         } else if (kind < 50) {
             cluster.deliver(place);
         } else if (kind < 54) {
-            if (!queue.empty()) queue.erase(queue.begin() + static_cast<ptrdiff_t>(place));
+            cluster.drop(place);
         } else if (kind < 57) {
             if (!queue.empty()) queue.push_back(queue[place]);
         } else if (kind < 65) {
@@ -453,7 +469,7 @@ std::string run_schedule(size_t nodes, const std::vector<Action>& actions, bool 
         } else if (cluster.up(id)) {
             cluster[id].unreachable(NodeId(1 + action.b % nodes));
         }
-        while (queue.size() > 60) queue.pop_front();
+        while (queue.size() > 60) cluster.drop(0);
     }
     if (cluster.violation().empty() && converge) return cluster.converges();
     return cluster.violation();

@@ -78,7 +78,8 @@ class Cluster {
     void deliver(size_t place);
     void settle(size_t limit = 100'000);
     void drop_all() { queue_.clear(); }
-    void drop(uint64_t from, uint64_t to);
+    void drop(size_t place);
+    void drop_from_to(uint64_t from, uint64_t to);
     void cut(uint64_t a, uint64_t b);
     void cut_off(uint64_t id);
     void heal();
@@ -99,6 +100,7 @@ class Cluster {
 
  private:
     void handle(uint64_t id, Output out);
+    void lost(const Parcel& parcel);
     void apply_ready(uint64_t id);
     void watch(uint64_t id);
     void note_commit(Replica& replica);

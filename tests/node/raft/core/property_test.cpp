@@ -37,7 +37,7 @@ std::vector<Action> drawn(uint64_t seed, size_t count) {
     return actions;
 }
 
-constexpr uint64_t kMostCases = 4000;
+constexpr uint64_t kMostCases = 12000;
 
 /// Cases until the defect shows; 0: it did not.
 uint64_t cases_until_found(Defect defect, std::string& violation) {
@@ -64,7 +64,7 @@ TEST_CASE("raft core: random schedules keep every invariant and converge (shrink
 }
 
 TEST_CASE("raft core: random schedules keep every invariant and converge (long, many seeds)") {
-    for (uint64_t seed = 1; seed <= 1500; ++seed) {
+    for (uint64_t seed = 1; seed <= 6000; ++seed) {
         std::string violation = run_schedule(seed % 2 ? 3 : 5, drawn(seed, 600));
         REQUIRE_MESSAGE(violation == "", "seed " << seed);
     }
