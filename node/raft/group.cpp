@@ -1,0 +1,446 @@
+#include "node/raft/group.h"
+
+#include <algorithm>
+
+#include "node/raft/group_host.h"
+#include "runtime/base/defect.h"
+
+namespace orrery::raft {
+
+Result<void> StateMachine::store_attachment(Fiber&, const Entry&) {
+    return Error(Code::Unsupported, "this state machine takes no attachments");
+}
+
+Result<std::shared_ptr<const Bytes>> StateMachine::load_attachment(Fiber&, const Entry&) {
+    return Error(Code::Unsupported, "this state machine has no attachments");
+}
+
+Group::Group(GroupHost& host, GroupId id, std::unique_ptr<StateMachine> machine, GroupOptions options)
+    : host_(host), env_(host.env()), id_(id), machine_(std::move(machine)), options_(options) {}
+
+Group::~Group() = default;
+
+Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord applied, StateSpace space, std::optional<Floor> reset) {
+    applied_ = std::move(applied);
+    durable_applied_ = applied_.applied.index;
+    space_ = std::make_shared<const StateSpace>(space);
+    highest_generation_ = space.generation;
+    if (reset) {
+        floor_to_log_ = *reset;
+        if (recovered.entries.empty()) truncate_before_floor_ = true;
+    }
+    TRY(machine_->load(fiber, space));
+    TRY(core_, Core::create(env_.now(), options_.core, std::move(recovered), env_.random.stream("raft.election", id_.value)));
+    core_->set_campaign_allowed(env_.now(), true);
+    commit_told_ = durable_told_ = core_->durable();
+    env_.tracer.info("raft.group_started", {{"group", id_},
+                                            {"replica", self().replica},
+                                            {"applied", applied_.applied.index},
+                                            {"last", core_->log().last().index},
+                                            {"term", core_->term()}});
+    env_.spawn("raft.driver", [this](Fiber& own) { drive(own); });
+    env_.spawn("raft.applier", [this](Fiber& own) { apply_loop(own); });
+    return {};
+}
+
+raft::Status Group::status() const { return core_->status(env_.now()); }
+
+void Group::wake() {
+    dirty_ = true;
+    changed_.notify_all();
+}
+
+void Group::stop_group(Error why) {
+    if (stopped_) return;
+    env_.tracer.error("raft.group_stopped", {{"group", id_}, {"why", why.text()}});
+    stopped_ = why;
+    fail_waiting(Code::Unknown, "the group stopped on this node: " + why.context);
+    changed_.notify_all();
+    applicable_changed_.notify_all();
+    if (observer_ != nullptr) observer_->role_changed({Role::Follower, core_->term(), {}});
+}
+
+// ---- the loop that shows the order of effects -------------------------------------------------------------------
+
+void Group::drive(Fiber& fiber) {
+    while (!stopped_) {
+        if (!dirty_) {
+            Result<void> woken = changed_.wait(fiber, core_->next_deadline());
+            if (woken.failed_with(Code::Cancelled)) return;
+        }
+        if (!fiber.maybe_yield().ok()) return;
+        if (!stopped_) turn();
+    }
+}
+
+void Group::turn() {
+    dirty_ = false;
+    const Instant now = env_.now();
+    core_->tick(now);
+    if (open_barrier_) {
+        // Everybody who joined did so before this round begins, and no later than this commit index.
+        std::shared_ptr<Barrier> barrier = std::move(open_barrier_);
+        barrier->token = next_token_++;
+        if (Result<void> asked = core_->read_index(now, barrier->token); asked.ok()) {
+            barriers_.emplace(barrier->token, std::move(barrier));
+        } else {
+            barrier->outcome = Result<LogIndex>(asked.error());
+            barrier->done.notify_all();
+        }
+    }
+    Output output = core_->take_output(now);
+    if (env_.tracer.wants(Severity::Debug)) trace_output(output);
+    // Appends leave before our own sync, so that all disks sync in parallel; what speaks of our disk is held by the core.
+    persist(output);
+    send(std::move(output.messages));
+    take_reads(output);
+    if (output.applicable > applied_.applied.index) applicable_changed_.notify_all();
+    for (const SnapshotWanted& wanted : output.snapshots_wanted) {
+        if (!snapshots_out_.insert(wanted.member.node).second) continue;
+        env_.spawn("raft.snapshot.send", [this, to = wanted.member](Fiber& own) { send_snapshot(own, to); });
+    }
+    for (const Refusal& refusal : output.refusals) host_.refused(id_, refusal);
+    if (output.role_change) {
+        env_.tracer.info("raft.role", {{"group", id_},
+                                       {"role", role_name(output.role_change->role)},
+                                       {"term", output.role_change->term},
+                                       {"leader", output.role_change->leader.node}});
+        if (observer_ != nullptr) observer_->role_changed(*output.role_change);
+    }
+    if (observer_ != nullptr) observer_->progressed();
+}
+
+void Group::trace_output(const Output& output) {
+    Tracer& tracer = env_.tracer;
+    if (output.hard_state)
+        tracer.debug("raft.hard_state", {{"group", id_}, {"term", output.hard_state->term}, {"vote", output.hard_state->vote.node}});
+    if (output.truncate_from) tracer.debug("raft.truncate", {{"group", id_}, {"from", *output.truncate_from}});
+    for (const Entry& entry : output.entries)
+        tracer.debug("raft.append", {{"group", id_},
+                                     {"index", entry.index},
+                                     {"term", entry.term},
+                                     {"hash", hash_bytes(entry.body_view(), static_cast<uint64_t>(entry.kind))}});
+    if (output.commit > commit_told_) {
+        commit_told_ = output.commit;
+        tracer.debug("raft.commit", {{"group", id_}, {"index", output.commit}});
+    }
+    if (core_->durable() != durable_told_) {
+        durable_told_ = core_->durable();
+        tracer.debug("raft.durable", {{"group", id_}, {"index", durable_told_}});
+    }
+}
+
+void Group::take_reads(Output& output) {
+    for (const ReadReady& ready : output.reads_ready) {
+        auto found = barriers_.find(ready.token);
+        if (found == barriers_.end()) continue;
+        std::shared_ptr<Barrier> barrier = std::move(found->second);
+        barriers_.erase(found);
+        if (ready.index <= applied_.applied.index || ORRERY_DEFECT(read_before_apply)) {
+            barrier->outcome = ready.index;
+            barrier->done.notify_all();
+        } else {
+            barriers_to_apply_.emplace(ready.index, std::move(barrier));
+        }
+    }
+    for (const ReadFailed& failed : output.reads_failed) {
+        auto found = barriers_.find(failed.token);
+        if (found == barriers_.end()) continue;
+        found->second->outcome = Result<LogIndex>(failed.code == Code::NotLeader ? not_leader() : Error(failed.code, "read not confirmed"));
+        found->second->done.notify_all();
+        barriers_.erase(found);
+    }
+}
+
+// ---- persistence ------------------------------------------------------------------------------------------------
+
+void Group::persist(Output& output) {
+    if (output.sequence != 0) {
+        auto item = std::make_shared<Persist>();
+        item->sequence = output.sequence;
+        item->hard_state = output.hard_state;
+        item->truncate_from = output.truncate_from;
+        item->entries = std::move(output.entries);
+        for (const Entry& entry : item->entries) item->attachments_missing += entry.has_attachment;
+        persisting_.push_back(item);
+        if (item->attachments_missing > 0) store_attachments(std::move(item));
+    }
+    log_ready();
+}
+
+void Group::store_attachments(std::shared_ptr<Persist> item) {
+    env_.spawn("raft.attachments", [this, item = std::move(item)](Fiber& fiber) {
+        Result<Mutex::Lock> order = attachment_order_.lock(fiber);
+        if (!order.ok()) return;
+        for (const Entry& entry : item->entries) {
+            if (!entry.has_attachment) continue;
+            if (Result<void> stored = machine_->store_attachment(fiber, entry); !stored.ok()) {
+                if (stored.code() != Code::Cancelled) stop_group(stored.error().within("attachment of entry " + std::to_string(entry.index.value)));
+                return;
+            }
+            --item->attachments_missing;
+        }
+        log_ready();
+    });
+}
+
+void Group::log_ready() {
+    // A floor joins the group's next batch; alone it goes at once, since it is what frees space.
+    while (!stopped_ && (!persisting_.empty() || floor_to_log_)) {
+        log::Batch batch;
+        Bytes vote_node, configuration;
+        std::vector<log::EntryView> views;
+        Persist* item = persisting_.empty() ? nullptr : persisting_.front().get();
+        const bool whole = item != nullptr && item->attachments_missing == 0;
+        const bool early = item != nullptr && !whole && !item->hard_state_logged && (item->hard_state || item->truncate_from);
+        if (item != nullptr && !whole && !early && !floor_to_log_) break;
+        bool last_part = true;
+        if (floor_to_log_) {
+            if (truncate_before_floor_) batch.truncate(truncate_from_floor_.next());
+            batch.floor(floor_to_log_->index, floor_to_log_->term);
+            configuration = floor_to_log_->configuration.empty() ? Bytes() : floor_to_log_->configuration.encode();
+            batch.configuration(configuration);
+        }
+        size_t entries_taken = 0;
+        if (whole || early) {
+            if (!item->hard_state_logged) {
+                if (item->hard_state) {
+                    put_le<uint64_t>(vote_node, item->hard_state->vote.node.value);
+                    batch.hard_state(item->hard_state->term, item->hard_state->vote.replica, vote_node);
+                }
+                if (item->truncate_from) batch.truncate(*item->truncate_from);
+            }
+        }
+        if (whole) {
+            uint64_t bytes = 0;
+            for (const Entry& entry : item->entries) {
+                if (entries_taken > 0 && bytes + entry.size_bytes() > host_.log_part_bytes()) break;
+                bytes += entry.size_bytes();
+                ++entries_taken;
+                batch.entry({entry.index, entry.term, static_cast<uint8_t>(entry.kind), entry.has_attachment, entry.body_view()});
+            }
+            last_part = entries_taken == item->entries.size();
+        }
+        Result<log::Ticket> ticket = host_.log().append(id_, batch, floor_to_log_ ? log::Use::Reserve : log::Use::Ordinary);
+        if (!ticket.ok()) {
+            if (ticket.code() == Code::Overloaded || ticket.code() == Code::NoSpace) {
+                log_waits_ = true;  // looked at again with the next sync, or when space returns
+                if (ticket.code() == Code::NoSpace) host_.note_no_space();
+                return;
+            }
+            if (ticket.code() != Code::Cancelled) stop_group(ticket.error().within("log"));
+            return;
+        }
+        floor_to_log_.reset();
+        truncate_before_floor_ = false;
+        if (item == nullptr || (!whole && !early)) continue;
+        item->hard_state_logged = true;
+        if (!whole) {
+            logged_.push_back({*ticket, item->sequence, false});
+            break;
+        }
+        if (last_part) {
+            logged_.push_back({*ticket, item->sequence, true});
+            persisting_.pop_front();
+        } else {
+            item->entries.erase(item->entries.begin(), item->entries.begin() + static_cast<ptrdiff_t>(entries_taken));
+        }
+    }
+    if (stopped_) return;
+    if (ORRERY_DEFECT(ack_before_sync) && !logged_.empty()) on_log_synced();
+}
+
+void Group::on_log_synced() {
+    if (stopped_) return;
+    if (const auto& sealed = host_.log().sealed_error(); sealed) {
+        stop_group(*sealed);
+        return;
+    }
+    const Instant now = env_.now();
+    bool moved = false;
+    while (!logged_.empty() && (logged_.front().ticket <= host_.log().synced() || ORRERY_DEFECT(ack_before_sync))) {
+        const Logged& done = logged_.front();
+        if (done.whole) {
+            core_->persisted(now, done.sequence);
+        } else {
+            core_->hard_state_persisted(now, done.sequence);
+        }
+        logged_.pop_front();
+        moved = true;
+    }
+    if (log_waits_) {
+        log_waits_ = false;
+        log_ready();
+    }
+    if (moved) wake();
+}
+
+void Group::on_durable(LogIndex applied) {
+    durable_applied_ = std::max(durable_applied_, applied);
+    compact();
+}
+
+Configuration Group::configuration_at(LogIndex index) const {
+    const LogView& log = core_->log();
+    if (log.has_configuration_in(log.floor().index, index)) {
+        for (LogIndex at = index; at > log.floor().index; at = at.previous()) {
+            const Entry* entry = log.at(at);
+            if (entry == nullptr || entry->kind != EntryKind::Config) continue;
+            Result<Configuration> decoded = Configuration::decode(entry->body_view());
+            CHECK(decoded.ok(), at);  // the log view took it, so it decodes
+            return std::move(decoded).value();
+        }
+    }
+    return log.floor().configuration;
+}
+
+void Group::compact() {
+    if (stopped_ || installing_) return;
+    const LogView& log = core_->log();
+    if (log.bytes_in(log.floor().index, std::min(durable_applied_, log.last().index)) > options_.retain_bytes && leads()) {
+        // Past the bound the slowest member gets a snapshot instead.
+        const raft::Status now = status();
+        const MemberStatus* slowest = nullptr;
+        for (const MemberStatus& member : now.members)
+            if (member.member != self() && (slowest == nullptr || member.claim < slowest->claim)) slowest = &member;
+        if (slowest != nullptr && slowest->claim < durable_applied_ && !snapshots_out_.contains(slowest->member.node)) {
+            env_.tracer.info("raft.claim_revoked", {{"group", id_}, {"node", slowest->member.node}, {"claim", slowest->claim}});
+            core_->revoke_claim(slowest->member.node);
+        }
+    }
+    const LogIndex cut = std::min({durable_applied_, core_->lowest_claim(), core_->applied_index()});
+    if (cut <= log.floor().index) return;
+    const std::optional<Term> term = log.term_at(cut);
+    CHECK(term.has_value(), cut, log.last().index);
+    Floor floor{cut, *term, configuration_at(cut)};
+    core_->compact(cut);
+    floor_to_log_ = std::move(floor);
+    env_.tracer.debug("raft.compact", {{"group", id_}, {"index", cut}});
+    log_ready();
+}
+
+// ---- messages ---------------------------------------------------------------------------------------------------
+
+void Group::receive(Message message, int64_t state_time_ns) {
+    if (stopped_) return;
+    if (state_time_ns != 0) machine_->observe_time_ns(state_time_ns);
+    core_->step(env_.now(), std::move(message));
+    wake();
+}
+
+void Group::send(std::vector<Message> messages) {
+    for (Message& message : messages) {
+        bool lacks_attachment = false;
+        if (const auto* append = std::get_if<Append>(&message.body))
+            for (const Entry& entry : append->entries) lacks_attachment |= entry.has_attachment && entry.attachment == nullptr;
+        if (!lacks_attachment) {
+            host_.send(id_, std::move(message), machine_->running_time_ns());
+            continue;
+        }
+        // Catch-up from before our start: the bytes are fetched first. The core resends what is lost on the way.
+        env_.spawn("raft.load_attachments", [this, message = std::move(message)](Fiber& fiber) mutable {
+            for (Entry& entry : std::get<Append>(message.body).entries) {
+                if (!entry.has_attachment || entry.attachment != nullptr) continue;
+                Result<std::shared_ptr<const Bytes>> bytes = machine_->load_attachment(fiber, entry);
+                if (!bytes.ok()) {
+                    if (bytes.code() != Code::Cancelled)
+                        env_.tracer.warning("raft.attachment_missing", {{"group", id_}, {"index", entry.index}, {"error", bytes.error().text()}});
+                    return;
+                }
+                entry.attachment = std::move(*bytes);
+            }
+            host_.send(id_, std::move(message), machine_->running_time_ns());
+        });
+    }
+}
+
+Error Group::not_leader() const {
+    const Member known = core_->leader();
+    const rpc::Redirect redirect{known.node == self().node ? NodeId() : known.node, core_->term(), {}};
+    return rpc::redirect_error(redirect);
+}
+
+// ---- requests ---------------------------------------------------------------------------------------------------
+
+Result<Committed> Group::propose(Fiber& fiber, Bytes body, std::shared_ptr<const Bytes> attachment, Instant deadline) {
+    TRY(fiber.maybe_yield());
+    if (stopped_) return Error(Code::NotReady, "the group has stopped on this node: " + stopped_->context);
+    if (waiting_ >= options_.max_waiting) return Error(Code::Overloaded, "too many requests wait on this node");
+    if (body.size() + 1024 > host_.log_part_bytes()) return Error(Code::Invalid, "the entry is larger than the log takes");
+    if (host_.short_of_space()) return Error(Code::NoSpace, "the disk of this node is full");
+    Result<LogIndex> proposed = core_->propose(env_.now(), std::make_shared<const Bytes>(std::move(body)), std::move(attachment));
+    if (!proposed.ok()) {
+        if (proposed.code() == Code::NotLeader) return not_leader();
+        return proposed.error();
+    }
+    wake();
+    Waiter waiter;
+    waiter.term = core_->term();
+    waiters_[*proposed].push_back(&waiter);
+    ++waiting_;
+    Result<void> waited;
+    while (!waiter.done && waited.ok()) waited = fiber.wait(waiter.queue, deadline);
+    --waiting_;
+    if (waiter.done) return std::move(waiter.outcome);
+    auto found = waiters_.find(*proposed);
+    std::erase(found->second, &waiter);
+    if (found->second.empty()) waiters_.erase(found);
+    if (waited.failed_with(Code::Cancelled)) return waited.error();
+    if (ORRERY_DEFECT(unknown_reported_as_failed)) return not_leader();
+    return Error(Code::Unknown, "no outcome before the deadline; the write may still take effect");
+}
+
+Result<LogIndex> Group::read_barrier(Fiber& fiber, Instant deadline) {
+    TRY(fiber.maybe_yield());
+    if (stopped_) return Error(Code::NotReady, "the group has stopped on this node: " + stopped_->context);
+    if (!leads()) return not_leader();
+    if (ORRERY_DEFECT(read_without_quorum)) return applied_.applied.index;
+    if (waiting_ >= options_.max_waiting) return Error(Code::Overloaded, "too many requests wait on this node");
+    if (!open_barrier_) {
+        open_barrier_ = std::make_shared<Barrier>();
+        wake();
+    }
+    std::shared_ptr<Barrier> barrier = open_barrier_;
+    ++waiting_;
+    Result<void> waited;
+    while (!barrier->outcome && waited.ok()) waited = barrier->done.wait(fiber, deadline);
+    --waiting_;
+    if (barrier->outcome) return *barrier->outcome;
+    return waited.error();
+}
+
+void Group::push_commit(LogIndex target) {
+    if (stopped_) return;
+    core_->push_commit(target);
+    wake();
+}
+
+Result<void> Group::transfer(NodeId to) {
+    if (stopped_) return Error(Code::NotReady, "the group has stopped on this node");
+    Result<void> begun = core_->transfer(env_.now(), to);
+    wake();
+    return begun;
+}
+
+void Group::fail_waiting(Code code, const std::string& why) {
+    for (auto& [index, waiters] : waiters_) {
+        for (Waiter* waiter : waiters) {
+            waiter->outcome = Error(code, why);
+            waiter->done = true;
+            waiter->queue.wake_all();
+        }
+    }
+    waiters_.clear();
+    auto fail = [&](Barrier& barrier) {
+        barrier.outcome = Result<LogIndex>(Error(Code::NotReady, why));
+        barrier.done.notify_all();
+    };
+    if (open_barrier_) fail(*open_barrier_);
+    open_barrier_.reset();
+    for (auto& [token, barrier] : barriers_) fail(*barrier);
+    barriers_.clear();
+    for (auto& [index, barrier] : barriers_to_apply_) fail(*barrier);
+    barriers_to_apply_.clear();
+}
+
+}  // namespace orrery::raft

@@ -1,0 +1,210 @@
+// Group: one replica of one Raft group, driven. The core decides, this does: persist -> send -> apply, in one flat loop.
+//
+// Three fibers: the driver (the only one that takes outputs of the core), the applier (committed entries into the Store)
+// and, while needed, one for each snapshot on its way out. Messages and synced batches arrive as atomic calls that only
+// step the core and wake the driver, so that one loop turn's worth of them shares one output, one log batch and one
+// write per peer.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "node/log/segmented_log.h"
+#include "node/raft/core/core.h"
+#include "node/raft/state_machine.h"
+#include "node/rpc/peers.h"
+#include "node/rpc/service.h"
+#include "runtime/store/store.h"
+
+namespace orrery::raft {
+
+class GroupHost;
+
+struct GroupOptions {
+    raft::Options core;  // `self` is filled in by the host
+    uint64_t apply_batch_bytes = 1 << 20;
+    size_t apply_batch_entries = 1024;
+    /// Entries and their bytes kept above the floor before a member that lags loses its claim and gets a snapshot.
+    uint64_t retain_bytes = 64 << 20;
+    /// Proposals and read barriers that wait on this node.
+    size_t max_waiting = 16384;
+    uint64_t snapshot_chunk_bytes = 256 << 10;
+    Duration snapshot_timeout = Duration::seconds(60);
+};
+
+/// A proposal that took effect.
+struct Committed {
+    LogIndex index;
+    Term term;
+    Bytes reply;
+};
+
+/// Told of what services on top need to know; calls are atomic.
+class GroupObserver {
+ public:
+    virtual ~GroupObserver() = default;
+    /// Role, term or known leader changed.
+    virtual void role_changed(const RoleChange& /*change*/) {}
+    /// Something in the core moved: acknowledgements, commit, configuration, confirmed rounds. Once a driver turn.
+    virtual void progressed() {}
+};
+
+class Group {
+ public:
+    ~Group();
+    Group(const Group&) = delete;
+    Group& operator=(const Group&) = delete;
+
+    GroupId id() const { return id_; }
+    Member self() const { return core_->options().self; }
+    /// Null when the leader is not known.
+    Member leader() const { return core_->leader(); }
+    bool leads() const { return core_->role() == Role::Leader; }
+    raft::Status status() const;
+    const Core& core() const { return *core_; }
+    LogIndex applied() const { return applied_.applied.index; }
+    /// Set when the group has stopped for good on this node (log sealed, Store failed, damage).
+    const std::optional<Error>& stopped() const { return stopped_; }
+    /// The state that readers use; its generation lives until the last holder lets go.
+    std::shared_ptr<const StateSpace> space() const { return space_; }
+
+    /// Proposes and waits until the entry is applied here. Yields.
+    /// Errors, certainly without effect: NotLeader (hint), NotReady, Overloaded, Stale (another entry took its place).
+    /// Maybe done: Unknown (deadline passed or the group stopped while it was under way). Cancelled.
+    Result<Committed> propose(Fiber& fiber, Bytes body, std::shared_ptr<const Bytes> attachment, Instant deadline);
+    /// Returns when everything committed before the call is applied here, leadership confirmed after it: a read of the
+    /// Store is then linearizable. Yields. Errors: NotLeader (hint), NotReady, Overloaded, Timeout, Cancelled.
+    Result<LogIndex> read_barrier(Fiber& fiber, Instant deadline);
+    /// Everybody is told of the commit index at once, and answers when it is applied: for WAIT.
+    void push_commit(LogIndex target);
+    /// Hands leadership to that voter; proposals are refused meanwhile. Errors: NotLeader, Invalid, NotReady.
+    Result<void> transfer(NodeId to);
+    StateMachine& machine() { return *machine_; }
+
+    /// One at a time; null ends it.
+    void set_observer(GroupObserver* observer) { observer_ = observer; }
+
+ private:
+    friend class GroupHost;
+
+    struct Waiter {
+        Term term;
+        bool done = false;
+        Result<Committed> outcome = Code::Unknown;
+        WaitQueue queue;
+    };
+    struct Barrier {
+        uint64_t token = 0;
+        std::optional<Result<LogIndex>> outcome;
+        Notify done;
+    };
+    struct Persist {
+        uint64_t sequence = 0;
+        std::optional<HardState> hard_state;
+        std::optional<LogIndex> truncate_from;
+        std::vector<Entry> entries;
+        size_t attachments_missing = 0;
+        bool hard_state_logged = false;
+    };
+    struct Logged {
+        log::Ticket ticket;
+        uint64_t sequence = 0;
+        bool whole = true;  // false: the hard state only
+    };
+    struct Install {  // what a receiver has of a snapshot that is on its way in
+        uint64_t snapshot_id = 0;
+        Floor floor;
+        StateSpace space;  // the fresh generation
+        uint64_t next_sequence = 0;
+        uint64_t bytes = 0;
+    };
+
+    Group(GroupHost& host, GroupId id, std::unique_ptr<StateMachine> machine, GroupOptions options);
+
+    // group.cpp
+    Result<void> start(Fiber& fiber, Recovered recovered, AppliedRecord applied, StateSpace space, std::optional<Floor> reset);
+    void stop_group(Error why);
+    void wake();
+    void drive(Fiber& fiber);
+    void turn();
+    void take_reads(Output& output);
+    void persist(Output& output);
+    void log_ready();
+    void store_attachments(std::shared_ptr<Persist> item);
+    void on_log_synced();
+    void on_durable(LogIndex applied);
+    void compact();
+    Configuration configuration_at(LogIndex index) const;
+    void receive(Message message, int64_t state_time_ns);
+    void send(std::vector<Message> messages);
+    void trace_output(const Output& output);
+    Error not_leader() const;
+    void fail_waiting(Code code, const std::string& why);
+
+    // group_apply.cpp
+    void apply_loop(Fiber& fiber);
+    Result<void> apply_some(Fiber& fiber);
+    void finish_waiters(LogIndex up_to);
+
+    // group_snapshot.cpp
+    void send_snapshot(Fiber& fiber, Member to);
+    Result<LogIndex> stream_snapshot(Fiber& fiber, Member to, LogIndex& claimed);
+    void handle_install(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
+    Result<void> receive_install(Fiber& fiber, rpc::Request& request, Install& install);
+    Result<void> swap_in(Fiber& fiber, Install& install);
+    Result<void> swap_in_locked(Fiber& fiber, Install& install);
+    void retire(std::shared_ptr<const StateSpace> old);
+    void drop_later(StateSpace space);
+    Result<void> drop_generation(Fiber& fiber, StateSpace space);
+
+    GroupHost& host_;
+    Env& env_;
+    GroupId id_;
+    std::unique_ptr<StateMachine> machine_;
+    GroupOptions options_;
+    std::unique_ptr<Core> core_;
+    GroupObserver* observer_ = nullptr;
+    std::optional<Error> stopped_;
+
+    Notify changed_;  // the driver's
+    bool dirty_ = true;
+    Notify applicable_changed_;  // the applier's
+    Mutex applying_;             // held by an apply batch, or by an install from verification to swap
+
+    // Persistence: outputs in order; the front may wait for attachments.
+    std::deque<std::shared_ptr<Persist>> persisting_;
+    std::deque<Logged> logged_;
+    std::optional<Floor> floor_to_log_;  // joins the group's next batch
+    bool truncate_before_floor_ = false;  // the log's tail does not match the floor: it goes first
+    LogIndex truncate_from_floor_;        // the log's own floor then
+    bool log_waits_ = false;             // the log answered Overloaded or NoSpace
+    Mutex attachment_order_;
+
+    // Applied state.
+    AppliedRecord applied_;
+    std::shared_ptr<const StateSpace> space_;
+    Generation highest_generation_;
+    LogIndex durable_applied_;
+
+    std::map<LogIndex, std::vector<Waiter*>> waiters_;
+    size_t waiting_ = 0;
+    std::shared_ptr<Barrier> open_barrier_;
+    std::map<uint64_t, std::shared_ptr<Barrier>> barriers_;              // handed to the core
+    std::multimap<LogIndex, std::shared_ptr<Barrier>> barriers_to_apply_;  // confirmed, index not applied yet
+    uint64_t next_token_ = 1;
+
+    std::set<NodeId> snapshots_out_;
+    uint64_t snapshots_begun_ = 0;
+    std::unique_ptr<Install> partial_;  // of a transfer that broke off; the sender may resume it
+    bool receiving_ = false;
+    bool installing_ = false;
+    LogIndex commit_told_;
+    LogIndex durable_told_;
+};
+
+}  // namespace orrery::raft

@@ -1,0 +1,118 @@
+// The applier: committed entries into the Store, in order, the applied index in the same batch.
+#include <algorithm>
+
+#include "node/raft/group.h"
+#include "node/raft/group_host.h"
+#include "runtime/base/defect.h"
+
+namespace orrery::raft {
+
+void Group::apply_loop(Fiber& fiber) {
+    while (!stopped_) {
+        if (core_->applicable() <= applied_.applied.index || installing_) {
+            if (applicable_changed_.wait(fiber).failed_with(Code::Cancelled)) return;
+            continue;
+        }
+        Result<void> done = apply_some(fiber);
+        if (done.ok()) continue;
+        if (done.code() == Code::Cancelled) return;
+        if (done.code() == Code::NoSpace) {
+            // The Store could not flush for want of space. What it holds is served; it is tried again until space returns.
+            env_.tracer.warning("raft.apply_waits_for_space", {{"group", id_}, {"applied", applied_.applied.index}});
+            if (!env_.sleep(fiber, Duration::millis(500)).ok()) return;
+            (void)host_.store().try_resume(fiber);
+            continue;
+        }
+        stop_group(done.error().within("apply"));
+    }
+}
+
+Result<void> Group::apply_some(Fiber& fiber) {
+    TRY(Mutex::Lock lock, applying_.lock(fiber));
+    const LogIndex limit = core_->applicable();
+    if (limit <= applied_.applied.index || installing_) return {};
+
+    // The entries are held by pointer: whatever happens to the log while we yield, their bytes stay.
+    std::vector<Entry> entries = core_->log().slice(applied_.applied.index.next(), options_.apply_batch_bytes, options_.apply_batch_entries);
+    while (!entries.empty() && entries.back().index > limit) entries.pop_back();
+    CHECK(!entries.empty() && entries.front().index == applied_.applied.index.next(), applied_.applied.index, limit);
+
+    AppliedRecord next = applied_;
+    std::vector<ApplyItem> items;
+    items.reserve(entries.size());
+    for (const Entry& entry : entries) {
+        next.applied = entry.position();
+        if (entry.kind == EntryKind::Config) {
+            TRY(next.configuration, Configuration::decode(entry.body_view()));
+        } else if (entry.kind == EntryKind::Data) {
+            items.push_back({entry.index, entry.term, entry.body_view(), waiters_.contains(entry.index), {}});
+        }
+    }
+    store::Batch batch;
+    TRY(machine_->apply(fiber, items, batch));
+    if (ORRERY_DEFECT(applied_index_apart)) {
+        store::Batch apart;
+        apart.put(applied_key(*space_), encode_applied(next));
+        TRY(host_.store().write_when_possible(fiber, apart));
+        TRY(host_.store().flush(fiber));
+    }
+    batch.put(applied_key(*space_), encode_applied(next));
+    batch.mark(id_.value, next.applied.index.value);
+    TRY(host_.store().write_when_possible(fiber, batch));
+
+    // From here to the end nothing yields: readers see all of the batch or nothing.
+    machine_->applied(next.applied.index);
+    if (env_.tracer.wants(Severity::Debug)) {
+        for (const Entry& entry : entries)
+            env_.tracer.debug("raft.apply", {{"group", id_},
+                                             {"index", entry.index},
+                                             {"term", entry.term},
+                                             {"hash", hash_bytes(entry.body_view(), static_cast<uint64_t>(entry.kind))}});
+    }
+    applied_ = std::move(next);
+    for (ApplyItem& item : items) {
+        auto found = item.reply_wanted ? waiters_.find(item.index) : waiters_.end();
+        if (found == waiters_.end()) continue;
+        for (Waiter* waiter : found->second) {
+            if (waiter->term == item.term) {
+                waiter->outcome = Committed{item.index, item.term, std::move(item.reply)};
+            } else {
+                waiter->outcome = Error(Code::Stale, "another entry took its place; it had no effect");
+            }
+            waiter->done = true;
+            waiter->queue.wake_all();
+        }
+        waiters_.erase(found);
+    }
+    finish_waiters(applied_.applied.index);
+    core_->applied(env_.now(), applied_.applied.index);
+    host_.note_applied(batch.size_bytes());
+    wake();
+    return {};
+}
+
+void Group::finish_waiters(LogIndex up_to) {
+    // A waiter that is left at an applied index waits for an entry that something else replaced (a no-op, say), or that
+    // came in with a snapshot: then nobody knows its reply.
+    while (!waiters_.empty() && waiters_.begin()->first <= up_to) {
+        const std::optional<Term> term = core_->log().term_at(waiters_.begin()->first);
+        for (Waiter* waiter : waiters_.begin()->second) {
+            if (term && *term != waiter->term) {
+                waiter->outcome = Error(Code::Stale, "another entry took its place; it had no effect");
+            } else {
+                waiter->outcome = Error(Code::Unknown, "the entry's outcome came in with a snapshot");
+            }
+            waiter->done = true;
+            waiter->queue.wake_all();
+        }
+        waiters_.erase(waiters_.begin());
+    }
+    while (!barriers_to_apply_.empty() && barriers_to_apply_.begin()->first <= up_to) {
+        std::shared_ptr<Barrier> barrier = std::move(barriers_to_apply_.begin()->second);
+        barrier->outcome = barriers_to_apply_.begin()->first;
+        barriers_to_apply_.erase(barriers_to_apply_.begin());
+        barrier->done.notify_all();
+    }
+}
+
+}  // namespace orrery::raft

@@ -1,0 +1,359 @@
+#include "node/raft/group_host.h"
+
+#include <algorithm>
+
+#include "node/raft/convert.h"
+#include "runtime/base/check.h"
+
+namespace orrery::raft {
+
+namespace {
+
+/// What the Store says of a group: where its state is, and up to where.
+struct StoredGroup {
+    std::optional<StatePointer> pointer;
+    std::optional<AppliedRecord> applied;
+};
+
+Result<StoredGroup> read_stored_group(Fiber& fiber, store::Store& store, GroupId id) {
+    StoredGroup out;
+    TRY(std::optional<Bytes> pointer, store.get(fiber, pointer_key(id)));
+    if (!pointer) return out;
+    TRY(out.pointer, decode_pointer(*pointer));
+    TRY(std::optional<Bytes> applied, store.get(fiber, applied_key({id, out.pointer->generation})));
+    if (!applied) return Error(Code::Corrupt, "store: group " + std::to_string(id.value) + " has a pointer but no applied record");
+    TRY(out.applied, decode_applied(*applied));
+    return out;
+}
+
+/// Every group that has a pointer. One seek per group.
+Result<std::map<GroupId, StoredGroup>> read_stored_groups(Fiber& fiber, store::Store& store) {
+    std::map<GroupId, StoredGroup> out;
+    Bytes from;
+    for (;;) {
+        TRY(store::Store::Chunk chunk, store.scan(fiber, nullptr, from, {}, {.pairs = 1}));
+        if (chunk.pairs.empty()) return out;
+        const Bytes& key = chunk.pairs.front().first;
+        if (key.size() < kSpaceBytes) return Error(Code::Corrupt, "store: a key without group and generation");
+        const GroupId id(get_be64(key.data()));
+        TRY(StoredGroup group, read_stored_group(fiber, store, id));
+        out.emplace(id, std::move(group));
+        from.clear();
+        put_be64(from, id.value + 1);
+    }
+}
+
+}  // namespace
+
+GroupHost::GroupHost(Env& env, NodeDirectory& directory, GroupHostOptions options)
+    : env_(env), directory_(directory), options_(std::move(options)) {}
+
+GroupHost::~GroupHost() = default;
+
+Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeDirectory& directory, GroupHostOptions options) {
+    CHECK(directory.founding().has_value());
+    std::unique_ptr<GroupHost> host(new GroupHost(env, directory, std::move(options)));
+    TRY(host->store_, store::Store::open(fiber, env, host->options_.store));
+    TRY(auto stored, read_stored_groups(fiber, *host->store_));
+    auto durable_applied = [&](GroupId id) -> log::DurableApplied {
+        auto found = stored.find(id);
+        if (found == stored.end() || !found->second.applied) return {};
+        return {found->second.applied->applied.index, found->second.applied->applied.term};
+    };
+    TRY(host->log_, log::SegmentedLog::open(fiber, env, host->options_.log, durable_applied, &host->recovery_));
+
+    GroupHost* self = host.get();
+    host->options_.peers.on_change = [self](NodeId node, rpc::TrafficClass, rpc::LinkChange change) {
+        if (change == rpc::LinkChange::Up) return;
+        for (auto& [id, group] : self->groups_) {
+            if (group->core_) group->core_->unreachable(node);
+            group->wake();
+        }
+    };
+    host->peers_ = std::make_unique<rpc::Peers>(env, directory.identity(), host->options_.peers);
+    for (const wire::NodeIdentity& member : directory.founding()->members) {
+        if (member.node == directory.identity().node) continue;
+        TRY(Address address, Address::parse(member.peer_address));
+        host->peers_->set_address(member.node, address, member.incarnation);
+    }
+    host->log_->on_synced([self] {
+        for (auto& [id, group] : self->groups_) group->on_log_synced();
+    });
+    host->store_->set_on_durable([self](uint64_t subject, uint64_t value) {
+        if (Group* group = self->find(GroupId(subject)); group != nullptr && group->core_) group->on_durable(LogIndex(value));
+    });
+    host->log_->start();
+    env.spawn("raft.outbox", [self](Fiber& own) { self->flush_outbox(own); });
+    env.spawn("raft.caretaker", [self](Fiber& own) { self->caretaker(own); });
+    return host;
+}
+
+Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory machine, GroupOptions options) {
+    CHECK(!groups_.contains(id), id);
+    const wire::FoundingRecord& founding = *directory_.founding();
+    const NodeId self = directory_.identity().node;
+    // A founding member's replica id is its directory's incarnation: random, and gone with the directory.
+    std::vector<Member> voters;
+    for (const wire::NodeIdentity& member : founding.members) voters.push_back({member.node, ReplicaId(member.incarnation.value)});
+    TRY(Configuration founding_configuration, Configuration::make(voters));
+    options.core.self = {self, ReplicaId(directory_.identity().incarnation.value)};
+
+    TRY(StoredGroup stored, read_stored_group(fiber, *store_, id));
+    auto recovered_log = recovery_.groups.find(id);
+    const bool log_knows = recovered_log != recovery_.groups.end();
+    if (!stored.pointer) {
+        if (log_knows && recovered_log->second.floor.index > LogIndex(0))
+            return Error(Code::Corrupt, "the log of group " + std::to_string(id.value) + " begins behind index " +
+                                            std::to_string(recovered_log->second.floor.index.value) +
+                                            " and the store has nothing of it; wipe the data directory and replace the member");
+        stored.pointer = StatePointer{Generation(1), Floor{LogIndex(0), Term(0), founding_configuration}};
+        stored.applied = AppliedRecord{{}, founding_configuration};
+        store::Batch batch;
+        batch.put(pointer_key(id), encode_pointer(*stored.pointer));
+        batch.put(applied_key({id, stored.pointer->generation}), encode_applied(*stored.applied));
+        TRY(store_->write_when_possible(fiber, batch));
+    }
+    const StateSpace space{id, stored.pointer->generation};
+
+    Recovered recovered;
+    recovered.applied = stored.applied->applied.index;
+    recovered.floor = Floor{LogIndex(0), Term(0), founding_configuration};
+    std::optional<Floor> reset;
+    if (log_knows) {
+        const log::GroupReport& report = recovered_log->second;
+        if (report.hard_state) {
+            const uint64_t node = report.hard_state->opaque.size() == 8 ? get_le<uint64_t>(report.hard_state->opaque.data()) : 0;
+            recovered.hard_state = {report.hard_state->term, {NodeId(node), report.hard_state->vote}};
+        }
+        recovered.floor.index = report.floor.index;
+        recovered.floor.term = report.floor.term;
+        if (report.configuration && !report.configuration->empty()) {
+            TRY(recovered.floor.configuration, Configuration::decode(*report.configuration));
+        }
+        for (const log::Entry& entry : report.entries) {
+            Entry one;
+            one.term = entry.term;
+            one.index = entry.index;
+            one.kind = static_cast<EntryKind>(entry.kind);
+            one.has_attachment = entry.has_attachment;
+            if (!entry.body.empty()) one.body = std::make_shared<const Bytes>(entry.body);
+            recovered.entries.push_back(std::move(one));
+        }
+    }
+    if (stored.pointer->base.index > recovered.floor.index) {
+        // A snapshot was installed and the crash came before its floor joined the log: the log is reset to it, and a tail
+        // that holds exactly its (index, term) is kept.
+        const Floor base = stored.pointer->base;
+        auto at = std::find_if(recovered.entries.begin(), recovered.entries.end(),
+                               [&](const Entry& entry) { return entry.index == base.index; });
+        const bool matches = at != recovered.entries.end() && at->term == base.term;
+        const bool had_tail = !recovered.entries.empty() && recovered.entries.back().index > base.index;
+        if (matches) {
+            recovered.entries.erase(recovered.entries.begin(), at + 1);
+        } else {
+            recovered.entries.clear();
+        }
+        env_.tracer.info("raft.log_reset", {{"group", id}, {"index", base.index}, {"kept", static_cast<int64_t>(recovered.entries.size())}});
+        std::unique_ptr<Group>& group = groups_[id];
+        group.reset(new Group(*this, id, machine(*store_), options));
+        if (!matches && had_tail) {
+            group->truncate_before_floor_ = true;
+            group->truncate_from_floor_ = recovered.floor.index;
+        }
+        recovered.floor = base;
+        reset = base;
+    } else {
+        groups_[id].reset(new Group(*this, id, machine(*store_), options));
+    }
+    Group& group = *groups_[id];
+    const LogIndex last = recovered.entries.empty() ? recovered.floor.index : recovered.entries.back().index;
+    if (recovered.applied < recovered.floor.index)
+        return Error(Code::Corrupt, "the store of group " + std::to_string(id.value) + " ends at index " +
+                                        std::to_string(recovered.applied.value) + ", before the log's floor " +
+                                        std::to_string(recovered.floor.index.value) + "; wipe the data directory and replace the member");
+    if (recovered.applied > last)
+        return Error(Code::Corrupt, "the log of group " + std::to_string(id.value) + " ends at index " + std::to_string(last.value) +
+                                        ", before the applied index " + std::to_string(recovered.applied.value) +
+                                        " of the store; wipe the data directory and replace the member");
+
+    // Generations that the pointer does not name are left over from installs that did not end.
+    if (space.generation > Generation(1)) {
+        store::Batch batch;
+        batch.erase_range(space_begin({id, Generation(1)}), space_begin(space));
+        TRY(store_->write_when_possible(fiber, batch));
+    }
+    {
+        store::Batch batch;
+        batch.erase_range(space_end(space), space_begin({GroupId(id.value + 1), Generation(0)}));
+        TRY(store_->write_when_possible(fiber, batch));
+    }
+    TRY(group.start(fiber, std::move(recovered), *stored.applied, space, reset));
+    return &group;
+}
+
+Group* GroupHost::find(GroupId id) {
+    auto found = groups_.find(id);
+    return found == groups_.end() ? nullptr : found->second.get();
+}
+
+Result<void> GroupHost::stop(Fiber& fiber, Instant deadline) {
+    stopping_ = true;
+    outbox_filled_.notify_all();
+    care_.notify_all();
+    (void)peers_->close(fiber, deadline);
+    Result<void> log = log_->stop(fiber);
+    Result<void> store = store_->close(fiber, deadline);
+    return log.ok() ? store : log;
+}
+
+// ---- outgoing ---------------------------------------------------------------------------------------------------
+
+void GroupHost::send(GroupId group, Message message, int64_t state_time_ns) {
+    const NodeId to = message.to.node;
+    switch (kind_of(message)) {
+        case MessageKind::Heartbeat:
+            outbox_[to].heartbeats.push_back(to_wire_heartbeat(group, message, state_time_ns));
+            break;
+        case MessageKind::HeartbeatReply: outbox_[to].replies.push_back(to_wire_heartbeat_reply(group, message)); break;
+        default:
+            peers_->send(to, wire::Operation::RaftMessage, group, message.to.replica.value, wire::TrafficClass::Control,
+                         encode_raft_message(to_wire(group, message, state_time_ns)));
+            return;
+    }
+    outbox_dirty_ = true;
+    outbox_filled_.notify_all();
+}
+
+void GroupHost::flush_outbox(Fiber& fiber) {
+    while (!stopping_) {
+        if (!outbox_dirty_ && outbox_filled_.wait(fiber).failed_with(Code::Cancelled)) return;
+        if (!fiber.maybe_yield().ok()) return;
+        outbox_dirty_ = false;
+        for (auto& [to, box] : outbox_) {
+            if (!box.heartbeats.empty()) {
+                wire::HeartbeatBatch batch{directory_.identity().node, to, ++box.number, std::move(box.heartbeats)};
+                box.heartbeats.clear();
+                peers_->send(to, wire::Operation::RaftHeartbeats, GroupId(), 0, wire::TrafficClass::Control, encode_heartbeats(batch));
+            }
+            if (!box.replies.empty()) {
+                // Every group is confirmed or refused by its own line; the batch number confirms nothing.
+                wire::HeartbeatReplyBatch batch{directory_.identity().node, to, 0, {}, std::move(box.replies)};
+                box.replies.clear();
+                peers_->send(to, wire::Operation::RaftHeartbeatsReply, GroupId(), 0, wire::TrafficClass::Control,
+                             encode_heartbeats_reply(batch));
+            }
+        }
+    }
+}
+
+// ---- incoming ---------------------------------------------------------------------------------------------------
+
+void GroupHost::handle_peers(rpc::Service& service) {
+    service.handle_message(wire::Operation::RaftMessage, [this](rpc::Message& message) { on_raft_message(message); });
+    service.handle_message(wire::Operation::RaftHeartbeats, [this](rpc::Message& message) { on_heartbeats(message); });
+    service.handle_message(wire::Operation::RaftHeartbeatsReply, [this](rpc::Message& message) { on_heartbeat_replies(message); });
+    service.handle(wire::Operation::InstallSnapshot, [this](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
+        Group* group = find(request.group());
+        if (group == nullptr || !group->core_) return responder.fail(Error(Code::NotFound, "no such group on this node"));
+        group->handle_install(fiber, request, responder);
+    });
+}
+
+void GroupHost::on_raft_message(rpc::Message& message) {
+    Result<wire::RaftMessage> decoded = wire::decode_raft_message(message.payload.view());
+    if (!decoded.ok()) {
+        env_.tracer.warning("raft.bad_message", {{"peer", message.peer.node}, {"error", decoded.error().text()}});
+        return;
+    }
+    if (decoded->kind == wire::RaftKind::Refused) {
+        env_.tracer.warning("raft.refused_by_peer", {{"group", decoded->group}, {"peer", message.peer.node}, {"text", decoded->text}});
+        return;
+    }
+    Group* group = find(decoded->group);
+    if (group == nullptr || !group->core_) return;
+    Result<Message> core_message = from_wire(*decoded);
+    if (!core_message.ok()) {
+        env_.tracer.warning("raft.bad_message", {{"peer", message.peer.node}, {"error", core_message.error().text()}});
+        return;
+    }
+    group->receive(std::move(*core_message), decoded->state_time_ns);
+}
+
+void GroupHost::on_heartbeats(rpc::Message& message) {
+    Result<wire::HeartbeatBatch> batch = wire::decode_heartbeats(message.payload.view());
+    if (!batch.ok()) {
+        env_.tracer.warning("raft.bad_message", {{"peer", message.peer.node}, {"error", batch.error().text()}});
+        return;
+    }
+    for (const wire::Heartbeat& heartbeat : batch->groups) {
+        Group* group = find(heartbeat.group);
+        if (group == nullptr || !group->core_) continue;
+        group->receive(from_wire_heartbeat(heartbeat, batch->from_node, batch->to_node), heartbeat.state_time_ns);
+    }
+}
+
+void GroupHost::on_heartbeat_replies(rpc::Message& message) {
+    Result<wire::HeartbeatReplyBatch> batch = wire::decode_heartbeats_reply(message.payload.view());
+    if (!batch.ok()) {
+        env_.tracer.warning("raft.bad_message", {{"peer", message.peer.node}, {"error", batch.error().text()}});
+        return;
+    }
+    for (const auto& progress : batch->progress) {
+        Group* group = find(progress.group);
+        if (group == nullptr || !group->core_) continue;
+        group->receive(from_wire_heartbeat_reply(progress, batch->from_node, batch->to_node), 0);
+    }
+}
+
+void GroupHost::refused(GroupId id, const Refusal& refusal) {
+    const std::string text = "replica " + std::to_string(refusal.from.replica.value) + " of node " + std::to_string(refusal.from.node.value) +
+                             " to replica " + std::to_string(refusal.to.replica.value) + ": " +
+                             std::string(refusal_reason_name(refusal.reason)) + "; if its data directory was replaced, remove the member and add it anew";
+    // Once per sender and in growing steps: a misaddressed peer repeats itself with every heartbeat.
+    if (refusals_told_.size() > 1024) refusals_told_.clear();
+    const uint64_t times = ++refusals_told_[{id, refusal.from}];
+    if ((times & (times - 1)) != 0) return;
+    env_.tracer.warning("raft.refused", {{"group", id}, {"kind", message_kind_name(refusal.kind)}, {"text", text}});
+    if (refusal.reason != RefusalReason::WrongReceiver && refusal.reason != RefusalReason::WrongSender) return;
+    wire::RaftMessage answer;
+    answer.kind = wire::RaftKind::Refused;
+    answer.group = id;
+    answer.from_node = refusal.to.node;
+    answer.from_replica = refusal.to.replica;
+    answer.to_node = refusal.from.node;
+    answer.to_replica = refusal.from.replica;
+    answer.term = refusal.term;
+    answer.text = text;
+    peers_->send(refusal.from.node, wire::Operation::RaftMessage, id, refusal.from.replica.value, wire::TrafficClass::Control,
+                 encode_raft_message(answer));
+}
+
+// ---- flushes and space ------------------------------------------------------------------------------------------
+
+void GroupHost::note_applied(uint64_t) {
+    if (log_->appended_bytes() - flushed_at_ < options_.flush_log_bytes) return;
+    flushed_at_ = log_->appended_bytes();
+    if (Result<void> asked = store_->request_flush(); !asked.ok() && asked.code() != Code::Cancelled)
+        env_.tracer.warning("raft.flush_refused", {{"error", asked.error().text()}});
+}
+
+void GroupHost::note_no_space() {
+    env_.tracer.warning("raft.no_space", {{"free_segments", log_->status().free_segments}});
+    care_.notify_all();
+}
+
+void GroupHost::caretaker(Fiber& fiber) {
+    // A log that was full answers again when recycling or the disk made room; nothing tells us, so we look.
+    while (!stopping_) {
+        const bool waits = std::any_of(groups_.begin(), groups_.end(), [](const auto& item) { return item.second->log_waits_; });
+        Result<void> woken = care_.wait(fiber, waits ? env_.now() + Duration::millis(250) : Instant::never());
+        if (woken.failed_with(Code::Cancelled)) return;
+        if (stopping_) return;
+        // The flush moves floors up, which frees segments.
+        if (waits && woken.failed_with(Code::Timeout)) (void)store_->request_flush();
+        if (!env_.sleep(fiber, Duration::millis(250)).ok()) return;
+        for (auto& [id, group] : groups_) group->on_log_synced();
+    }
+}
+
+}  // namespace orrery::raft

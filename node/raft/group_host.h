@@ -1,0 +1,94 @@
+// GroupHost: all Raft groups of a node, and what they share: one log, one Store, one way to each peer.
+//
+// Messages of a turn leave together: heartbeats of all groups between two nodes are one message, everything else goes to
+// the peer's session, whose writer gathers it. The log tells the host once what was synced; the host tells its groups.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "node/raft/group.h"
+#include "node/raft/node_directory.h"
+#include "node/rpc/service.h"
+#include "node/wire/raft_message.h"
+
+namespace orrery::raft {
+
+struct GroupHostOptions {
+    store::Options store;
+    log::Options log;
+    rpc::PeersOptions peers;
+    /// Log bytes appended since the last flush of the Store after which the next is asked for.
+    uint64_t flush_log_bytes = 32 << 20;
+};
+
+using MachineFactory = UniqueFunction<std::unique_ptr<StateMachine>(store::Store&)>;
+
+class GroupHost {
+ public:
+    /// Opens Store and log, recovers, begins the log's new epoch. Groups are not running yet.
+    /// Requires: directory is founded. Yields. Errors: Corrupt (file, offset, what to do), Exists, Invalid, Io, NoSpace,
+    /// Cancelled.
+    static Result<std::unique_ptr<GroupHost>> open(Fiber& fiber, Env& env, NodeDirectory& directory, GroupHostOptions options);
+    ~GroupHost();
+
+    /// Recovers or founds one group and starts it. Every group the log knows must be added before start().
+    /// Yields. Errors: Corrupt, Io, Cancelled.
+    Result<Group*> add_group(Fiber& fiber, GroupId id, MachineFactory machine, GroupOptions options);
+    /// Registers what peers send. The host outlives the service's servers. Before open(): see PeerService in kv.
+    void handle_peers(rpc::Service& service);
+    /// Null when there is no such group here.
+    Group* find(GroupId id);
+
+    /// Ends in order: sessions, log (synced and sealed), Store (flushed). Yields. Errors: of the log or the Store.
+    Result<void> stop(Fiber& fiber, Instant deadline);
+
+    Env& env() { return env_; }
+    NodeDirectory& directory() { return directory_; }
+    log::SegmentedLog& log() { return *log_; }
+    store::Store& store() { return *store_; }
+    rpc::Peers& peers() { return *peers_; }
+    const log::RecoveryReport& recovery() const { return recovery_; }
+    /// Proposals are refused meanwhile.
+    bool short_of_space() const { return log_->no_space() || store_->health() == store::Health::NoSpace; }
+
+ private:
+    friend class Group;
+    GroupHost(Env& env, NodeDirectory& directory, GroupHostOptions options);
+
+    /// Payload of one append to the log: room is left for headers, a hard state and a configuration.
+    uint64_t log_part_bytes() const { return options_.log.batch_bytes - options_.log.batch_bytes / 8; }
+    void send(GroupId group, Message message, int64_t state_time_ns);
+    void refused(GroupId group, const Refusal& refusal);
+    void note_applied(uint64_t bytes);
+    void note_no_space();
+    void flush_outbox(Fiber& fiber);
+    void caretaker(Fiber& fiber);
+    void on_raft_message(rpc::Message& message);
+    void on_heartbeats(rpc::Message& message);
+    void on_heartbeat_replies(rpc::Message& message);
+
+    struct Outbox {
+        std::vector<wire::Heartbeat> heartbeats;
+        std::vector<wire::HeartbeatReplyBatch::Progress> replies;
+        uint64_t number = 0;
+    };
+
+    Env& env_;
+    NodeDirectory& directory_;
+    GroupHostOptions options_;
+    std::unique_ptr<store::Store> store_;
+    std::unique_ptr<log::SegmentedLog> log_;
+    std::unique_ptr<rpc::Peers> peers_;
+    log::RecoveryReport recovery_;
+    std::map<GroupId, std::unique_ptr<Group>> groups_;
+    std::map<NodeId, Outbox> outbox_;
+    Notify outbox_filled_;
+    bool outbox_dirty_ = false;
+    Notify care_;
+    bool stopping_ = false;
+    uint64_t flushed_at_ = 0;  // log bytes appended when the last flush was asked for
+    std::map<std::pair<GroupId, Member>, uint64_t> refusals_told_;
+};
+
+}  // namespace orrery::raft

@@ -1,0 +1,49 @@
+// NodeDirectory: who this node is, on disk. An identity {node id, random incarnation} made at the first start, and at
+// most one founding record in its life.
+//
+// A wiped directory makes a new incarnation, so the cluster that knew the old one never takes the new one for it: its
+// replica ids differ, its sessions are refused, and it answers nothing but its identity and init.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "node/rpc/options.h"
+#include "node/wire/messages.h"
+#include "runtime/env/env.h"
+
+namespace orrery::raft {
+
+class NodeDirectory {
+ public:
+    struct Options {
+        NodeId node;                  // configured; must equal the one on disk
+        std::string peer_address;     // HOST:PORT that others reach us at
+        std::string service_address;
+    };
+    /// Reads the directory, or makes the identity and syncs it. Yields. Errors: Invalid (the directory belongs to another
+    /// node id), Corrupt (file, what to do), Exists (another process has it), Io, NoSpace, Cancelled.
+    static Result<std::unique_ptr<NodeDirectory>> open(Fiber& fiber, Env& env, Options options);
+
+    const rpc::Identity& identity() const { return identity_; }
+    wire::NodeIdentity node_identity() const;
+    const std::optional<wire::FoundingRecord>& founding() const { return founding_; }
+    /// Waits for a founding record. Yields. Errors: Cancelled.
+    Result<void> wait_founded(Fiber& fiber) { return founded_.wait(fiber); }
+    /// Takes a founding record, durably. The same one again is fine. Yields. Errors: Exists (founded otherwise), Invalid
+    /// (does not name this incarnation), Io, NoSpace, Cancelled.
+    Result<void> found(Fiber& fiber, const wire::FoundingRecord& record);
+
+ private:
+    NodeDirectory(Env& env, Options options) : env_(env), options_(std::move(options)) {}
+    Env& env_;
+    Options options_;
+    std::unique_ptr<DirLock> lock_;
+    rpc::Identity identity_;
+    std::optional<wire::FoundingRecord> founding_;
+    Event founded_;
+    Mutex writing_;
+};
+
+}  // namespace orrery::raft
