@@ -79,6 +79,7 @@ class Peers {
     PeersOptions options_;
     std::map<NodeId, Node> nodes_;
     uint64_t messages_dropped_ = 0;
+    RandomStream nonces_;
     Gate gate_;
 };
 

@@ -43,7 +43,7 @@ class Server {
 
  private:
     void accept_loop(Fiber& fiber);
-    void serve(Fiber& fiber, std::unique_ptr<Conn> conn);
+    void serve(Fiber& fiber, uint64_t connection, std::unique_ptr<Conn> conn);
 
     Env& env_;
     const Identity& identity_;
@@ -51,9 +51,11 @@ class Server {
     ServerOptions options_;
     std::unique_ptr<Listener> listener_;
     std::map<SessionId, std::shared_ptr<Session>> sessions_;
-    uint32_t connections_ = 0;
+    std::map<uint64_t, FiberId> handshakes_;  // connections without a session yet
+    uint64_t next_connection_ = 0;
     uint64_t refused_ = 0;
     bool stopping_ = false;
+    RandomStream nonces_;
     Gate gate_;
 };
 

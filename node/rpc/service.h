@@ -18,6 +18,7 @@
 namespace orrery::rpc {
 
 class Session;
+struct SessionState;
 struct Answer;  // session_state.h: the answering side's record of one id
 
 /// A request being handled. Lives as long as its handler's call.
@@ -38,7 +39,7 @@ class Request {
     Result<std::optional<Bytes>> read(Fiber& fiber, Instant deadline = Instant::never());
 
  private:
-    friend class Session;
+    friend struct SessionState;
     Request(Session& session, Answer& answer) : session_(session), answer_(answer) {}
     Session& session_;
     Answer& answer_;
@@ -60,7 +61,7 @@ class Responder {
     bool ended() const;
 
  private:
-    friend class Session;
+    friend struct SessionState;
     Responder(Session& session, Answer& answer) : session_(session), answer_(answer) {}
     Session& session_;
     Answer& answer_;

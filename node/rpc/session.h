@@ -77,6 +77,7 @@ class Session : public std::enable_shared_from_this<Session> {
         NodeId expected_node{};                // 0: anybody. Another node answering is refused
         Incarnation expected_incarnation{};    // 0: any. Another life of the node is refused
         TrafficClass traffic = TrafficClass::Foreground;
+        uint64_t nonce = 0;                    // a draw of the caller's random stream: no two sessions share it
     };
     /// Says who we are, hears who they are, starts the session's fibers. `conn` is owned; closed on failure.
     /// Yields. Errors: Unreachable, Timeout, Cancelled, Corrupt (garbage), Unsupported (version), Invalid (cluster,
@@ -90,7 +91,8 @@ class Session : public std::enable_shared_from_this<Session> {
     /// The accepting side of the same. `service` and `admission` outlive the session.
     static Result<std::shared_ptr<Session>> accept(Fiber& fiber, Env& env, std::unique_ptr<Conn> conn,
                                                    const Identity& identity, const SessionOptions& options,
-                                                   const Service& service, const Admission* admission);
+                                                   const Service& service, const Admission* admission,
+                                                   uint64_t nonce);
 
     ~Session();
     Session(const Session&) = delete;
@@ -110,7 +112,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
     Side side() const;
     const PeerInfo& peer() const;
-    /// Names the session in events; unique in this process.
+    /// Names the session in events, the same at both ends.
     SessionId id() const;
     bool closed() const;
     /// Why it closed. Requires: closed().
@@ -119,11 +121,14 @@ class Session : public std::enable_shared_from_this<Session> {
     void shut(Error reason);
     /// Answering side: takes no new request (they end as NotReady), lets the present ones end. Atomic.
     void drain();
+    /// No more will be written: the peer hears the end of the stream behind everything sent so far. Atomic.
+    /// Requires: nothing is queued, see wait_idle().
+    void hang_up();
     /// Open ids: of requests that wait for an end, or are being handled.
     size_t open_ids() const;
     /// Yields: until closed and every fiber of it has ended. Errors: Timeout, Cancelled.
     Result<void> wait_closed(Fiber& fiber, Instant deadline = Instant::never());
-    /// Yields: until open_ids() is 0 or it closed. Errors: Timeout, Cancelled.
+    /// Yields: until no id is open and all that was queued has been handed to the transport, or it closed. Errors: Timeout, Cancelled.
     Result<void> wait_idle(Fiber& fiber, Instant deadline = Instant::never());
     const SessionCounters& counters() const;
     /// For /status: one line.
