@@ -196,14 +196,16 @@ class Store {
 
  private:
     class Marks;
+    class Listener;
     struct Events;
     Store(Env& env, Options options);
 
     Result<void> usable() const;
     Result<void> health_error() const;
     void flushed_up_to(uint64_t sequence);
+    void stall_may_be_over();
     void background_error(Health health, std::string text);
-    Result<void> wait_durable(Fiber& fiber, uint64_t sequence, Instant deadline);
+    void set_health(Health health, std::string text);
 
     Env& env_;
     Options options_;
@@ -216,6 +218,7 @@ class Store {
     bool stalled_ = false;
     uint64_t last_sequence_ = 0;      // of the last batch written
     uint64_t durable_sequence_ = 0;   // covered by completed flushes
+    uint64_t flush_requested_ = 0;    // last_sequence_ when a flush was last asked for
     uint64_t written_bytes_ = 0;      // of all batches since open
     uint64_t durable_bytes_ = 0;      // of those covered
     Health health_ = Health::Writable;
