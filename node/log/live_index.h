@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <utility>
@@ -32,7 +31,6 @@ class LiveIndex {
     struct EntryAt {
         Term term;
         Location at;
-        bool present = false;  // false while the copies of a replay have not come yet
     };
     struct Group {
         std::optional<Location> hard_state;
@@ -40,11 +38,11 @@ class LiveIndex {
         std::optional<Location> configuration;
         LogIndex floor_index;
         Term floor_term;
-        LogIndex first;                // of entries.front()
-        std::deque<EntryAt> entries;
+        /// Without gaps in a running log. A replay fills it in the order of the newest copies.
+        std::map<LogIndex, EntryAt> entries;
         uint64_t live_bytes = 0;
 
-        LogIndex last() const { return entries.empty() ? floor_index : LogIndex(first.value + entries.size() - 1); }
+        LogIndex last() const { return entries.empty() ? floor_index : entries.rbegin()->first; }
     };
 
     /// The record takes its place in the log. Copies move what they are a copy of.
@@ -60,21 +58,27 @@ class LiveIndex {
     uint64_t live_bytes(GroupId group) const;
     /// Of one segment slot.
     uint64_t live_records(uint32_t segment) const {
-        return segment < live_records_.size() ? live_records_[segment] : 0;
+        return segment < live_.size() ? live_[segment].records : 0;
+    }
+    uint64_t live_bytes_of_segment(uint32_t segment) const {
+        return segment < live_.size() ? live_[segment].bytes : 0;
     }
 
  private:
     void place_entry(Group& group, const RecordHeader& record, Location at);
     void take(Group* group, const Location& at);
     void drop(Group* group, const Location& at);
-    void drop(Group& group, EntryAt& entry);
     void replace(Group& group, std::optional<Location>& slot, Location at);
     void truncate(Group& group, LogIndex from);
     void raise_floor(Group& group, LogIndex index);
 
     std::map<GroupId, Group> groups_;
     std::map<std::pair<GroupId, uint64_t>, Location> tombstones_;
-    std::vector<uint64_t> live_records_;
+    struct Live {
+        uint64_t records = 0;
+        uint64_t bytes = 0;
+    };
+    std::vector<Live> live_;  // by segment slot
     uint64_t live_bytes_ = 0;
 };
 

@@ -19,6 +19,7 @@ struct Segment {
     std::string path;
     std::unique_ptr<File> file;
     uint64_t first_batch = 0;  // of its present use; 0 while free
+    uint64_t used_bytes = 0;   // batches lie end to end below
     uint32_t pins = 0;         // reads under way: not free before they end
     bool dead = false;         // becomes free when its last pin goes
 };

@@ -28,14 +28,15 @@ namespace orrery::log {
 struct Options {
     /// Relative to the data directory; its parent exists.
     std::string directory = "log";
-    /// Multiple of 4 KiB, at least four times batch_bytes. Kept from the first start on: a later value is ignored.
+    /// Multiple of 4 KiB, at least four times batch_bytes, at most 1 GiB. Kept from the first start on: a later value is ignored.
     uint64_t segment_bytes = 16u << 20;
-    /// Bound of the records of one batch, and so of one append().
+    /// Bound of the records of one batch, and so of one append(). At least 16 KiB.
     uint64_t batch_bytes = 2u << 20;
-    /// Bound of what waits for its batch; beyond it append() answers Overloaded. At least batch_bytes, at most
-    /// segment_bytes.
+    /// Bound of what waits for its batch; beyond it append() answers Overloaded. At least batch_bytes, at most half of
+    /// segment_bytes (what was accepted must find room even if the disk turns out to be full).
     uint64_t queue_bytes = 8u << 20;
-    /// Copies that may ride on one batch; more makes appends wait longer while a segment is emptied.
+    /// Copies that may ride on one batch, 16 KiB to batch_bytes; more makes appends wait longer while a segment is
+    /// emptied, less makes the copies' own padding grow.
     uint64_t copy_bytes = 256u << 10;
     /// Free segments that only Use::Reserve and recycling may touch, at least 2 (full disk).
     uint32_t reserve_segments = 2;
@@ -155,9 +156,11 @@ class SegmentedLog {
         uint32_t segment = 0;
         uint64_t offset = 0;
         uint64_t number = 0;
-        uint64_t last_sequence = 0;
-        uint64_t record_bytes = 0;
+        uint64_t last_sequence = 0;  // 0 when no append is in it
+        uint64_t queued_bytes = 0;
+        bool seal = false;
     };
+    enum class Content : uint8_t { Seal, Copies, All };
     struct Accepted {  // what the group's log looks like once everything appended is placed
         LogIndex floor;
         LogIndex last;
@@ -168,27 +171,39 @@ class SegmentedLog {
     };
 
     SegmentedLog(Env& env, Options options, uint64_t log_id);
-    friend class Opener;
+    friend class Opener;  // the steps of open()
 
+    // The writer (segmented_log.cpp).
     Result<void> write_loop(Fiber& fiber);
-    Result<void> write_batch(Fiber& fiber, bool seal);
-    InFlight build(bool seal);
-    void place_copies(Bytes& bytes, uint32_t& records, uint64_t number, uint32_t segment, uint64_t offset);
+    Result<void> write_batch(Fiber& fiber, Content content);
+    InFlight build(Content content);
+    void place(char* record, uint64_t number, uint8_t flags, Location at);
+    void place_pending(InFlight& batch, uint32_t& records, std::vector<GroupId>& groups);
+    void place_copies(InFlight& batch, uint32_t& records, std::vector<GroupId>& groups);
+    void take_segment();
+    void retire_dead_segments();
     void confirm(const InFlight& batch);
-    void release_dead_segments();
-    bool room_for_batch() const;
+    uint64_t batch_bound(Content content) const;
+    uint64_t copies_bound() const;
+    bool fits(Content content) const;
+    bool may_write(Content content) const;
+    bool oldest_is_dead() const;
+    void seal_log(Error error);
+    void wake_all();
+    void ended();
+
+    // Admission.
+    Result<void> check_items(const Accepted* before, const Batch& records, Accepted& after) const;
+    Result<void> check_space(uint64_t bytes, Use use);
+
+    // The caretaker (caretaker.cpp): has a free segment ready, or empties the oldest.
     Result<void> care_loop(Fiber& fiber);
     bool wants_recycling() const;
     bool wants_segment() const;
     Result<void> read_copies(Fiber& fiber);
+    Result<void> find_copies(const Bytes& bytes, uint32_t slot);
     Result<void> make_segment(Fiber& fiber);
-    void unpin(uint32_t segment);
-    void seal_log(Error error);
-    void wake_waiters();
-    uint64_t available_bytes() const;
-    uint64_t next_batch_bytes() const;
-    Result<void> check_items(const Accepted* before, const Batch& records, Accepted& after) const;
-    void ended();
+    void unpin(uint32_t slot);
 
     Env& env_;
     Options options_;
@@ -218,22 +233,21 @@ class SegmentedLog {
     uint32_t previous_crc_ = 0;
     std::vector<GroupId> previous_groups_;
     bool last_was_seal_ = false;
-    bool busy_ = false;  // a batch is in flight
+    std::optional<Location> in_flight_;  // the batch being written; its records can not be read yet
     std::vector<uint32_t> dead_;  // leave order_ with the batch in flight, free once it is synced
 
     // Recycling.
     std::deque<Copy> copies_;
     uint64_t copies_bytes_ = 0;
-    std::optional<uint32_t> recycling_;
+    std::optional<uint32_t> recycling_;  // the oldest segment, while its records are read
     uint64_t recycle_offset_ = 0;
-    bool reading_copies_ = false;
     bool short_of_space_ = false;
     Instant space_retry_at_{};
 
     std::optional<Error> sealed_;
     bool started_ = false;
     bool stopping_ = false;
-    bool drained_ = false;
+    bool writer_ended_ = false;
     uint32_t fibers_ = 0;
     Notify work_;      // for the writer
     Notify care_;      // for the caretaker
