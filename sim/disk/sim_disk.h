@@ -204,7 +204,9 @@ class SimDisk final : public Disk {
     struct State;
     class OpenFile;
     class HeldLock;
-    friend class DiskImage;
+
+    Result<void> take_away(Blocking& blocking, std::string_view path, DiskOp op);
+    void end_life();
 
     Timeline& timeline_;
     const uint64_t entity_;
