@@ -139,8 +139,10 @@ ByteView printable(ByteView text, size_t bytes_max) { return text.substr(0, std:
 
 Reply unknown_command(ArgvView argv) {
     Bytes words;
-    for (size_t i = 1; i < argv.size() && words.size() < kEchoedBytesMax; ++i)
-        words.append("'").append(printable(argv[i], kEchoedBytesMax - words.size())).append("' ");
+    for (size_t i = 1; i < argv.size() && words.size() < kEchoedBytesMax; ++i) {
+        const ByteView word = printable(argv[i], kEchoedBytesMax - words.size());
+        words.append("'").append(word).append("' ");
+    }
     return Reply::error("ERR unknown command '" + Bytes(printable(argv[0], kEchoedBytesMax)) +
                         "', with args beginning with: " + words);
 }

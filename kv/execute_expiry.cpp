@@ -3,7 +3,6 @@
 
 #include "kv/execute_run.h"
 #include "kv/set_options.h"
-#include "kv/stamping.h"
 #include "runtime/base/check.h"
 
 namespace orrery::kv {
@@ -27,7 +26,7 @@ Result<Reply> run_expire(Run& run, ArgvView argv, CommandId id) {
     auto parsed = parse_expire_options(argv);
     if (auto* refusal = std::get_if<Reply>(&parsed)) return std::move(*refusal);
     auto at = absolute_millis(argv[2], seconds ? TimeUnit::Seconds : TimeUnit::Millis,
-                              relative ? TimeBase::Relative : TimeBase::Absolute, stamp_millis(run.context.time),
+                              relative ? TimeBase::Relative : TimeBase::Absolute, run.context.time,
                               TimeRange::Any, find_command(argv[0])->name);
     if (auto* refusal = std::get_if<Reply>(&at)) return std::move(*refusal);
     const int64_t wanted_ms = std::get<int64_t>(at);

@@ -8,7 +8,6 @@
 #include "kv/execute_run.h"
 #include "kv/resp/number.h"
 #include "kv/set_options.h"
-#include "kv/stamping.h"
 #include "runtime/base/check.h"
 
 namespace orrery::kv {
@@ -74,7 +73,7 @@ Result<Reply> run_set(Run& run, ArgvView argv) {
     const SetOptions& options = std::get<SetOptions>(parsed);
     int64_t expire_at_ms = 0;
     if (options.expiry) {
-        auto at = absolute_millis(*options.expiry, options.unit, options.base, stamp_millis(run.context.time),
+        auto at = absolute_millis(*options.expiry, options.unit, options.base, run.context.time,
                                   TimeRange::Positive, "set");
         if (auto* refusal = std::get_if<Reply>(&at)) return std::move(*refusal);
         expire_at_ms = std::get<int64_t>(at);
@@ -98,7 +97,7 @@ Result<Reply> run_set(Run& run, ArgvView argv) {
 Result<Reply> run_setex(Run& run, ArgvView argv, CommandId id) {
     const bool seconds = id == CommandId::Setex;
     auto at = absolute_millis(argv[2], seconds ? TimeUnit::Seconds : TimeUnit::Millis, TimeBase::Relative,
-                              stamp_millis(run.context.time), TimeRange::Positive, seconds ? "setex" : "psetex");
+                              run.context.time, TimeRange::Positive, seconds ? "setex" : "psetex");
     if (auto* refusal = std::get_if<Reply>(&at)) return std::move(*refusal);
     TRY(const SeenKey seen, run.look(argv[1]));
     run.put(argv[1], seen, Bytes(argv[3]), std::get<int64_t>(at));

@@ -239,7 +239,7 @@ GlobStep glob_class(ByteView pattern, size_t at, char letter) {
             found |= pattern[at + 1] == letter;
             at += 2;
         } else if (at + 2 < pattern.size() && pattern[at + 1] == '-') {
-            const auto [low, high] = std::minmax(byte(pattern[at]), byte(pattern[at + 2]));
+            const auto [low, high] = std::minmax({byte(pattern[at]), byte(pattern[at + 2])});
             found |= byte(letter) >= low && byte(letter) <= high;
             at += 3;
         } else {

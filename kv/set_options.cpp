@@ -79,13 +79,14 @@ std::variant<ExpireOptions, Reply> parse_expire_options(ArgvView argv) {
     return out;
 }
 
-std::variant<int64_t, Reply> absolute_millis(ByteView text, TimeUnit unit, TimeBase base, int64_t now_ms,
+std::variant<int64_t, Reply> absolute_millis(ByteView text, TimeUnit unit, TimeBase base, LogTime now,
                                              TimeRange range, std::string_view command) {
     const auto number = resp::parse_int64(text);
     if (!number) return Reply::error("ERR value is not an integer or out of range");
     if (range == TimeRange::Positive && *number <= 0) return invalid_time(command);
     int64_t millis = *number;
     if (unit == TimeUnit::Seconds && __builtin_mul_overflow(millis, int64_t{1000}, &millis)) return invalid_time(command);
+    const int64_t now_ms = now.millis() + (*number > 0 && now.ns % 1'000'000 != 0);
     if (base == TimeBase::Relative && __builtin_add_overflow(millis, now_ms, &millis)) return invalid_time(command);
     return millis;
 }

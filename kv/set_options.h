@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "kv/command_table.h"
+#include "kv/log_entry.h"
 
 namespace orrery::kv {
 
@@ -39,9 +40,10 @@ std::variant<ExpireOptions, Reply> parse_expire_options(ArgvView argv);
 /// May the result be in the past or before 1970? SET refuses times of zero and below, EXPIRE takes them and removes the key.
 enum class TimeRange : uint8_t { Positive, Any };
 
-/// The absolute time in milliseconds. `now_ms` is what Relative counts from. The error names `command` as Redis does:
+/// The absolute time in milliseconds. Relative times count from `now`: rounded up to a millisecond, so that no key
+/// expires before its TTL; rounded down when they are zero or negative, so that those are over at once. The error names `command` as Redis does:
 /// "ERR invalid expire time in 'set' command".
-std::variant<int64_t, Reply> absolute_millis(ByteView text, TimeUnit unit, TimeBase base, int64_t now_ms,
+std::variant<int64_t, Reply> absolute_millis(ByteView text, TimeUnit unit, TimeBase base, LogTime now,
                                              TimeRange range, std::string_view command);
 
 }  // namespace orrery::kv

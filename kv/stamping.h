@@ -9,16 +9,12 @@
 
 namespace orrery::kv {
 
-/// What relative times count from: rounded *up* to a millisecond, so that no key expires before its TTL.
-/// Requires: stamp >= 0.
-int64_t stamp_millis(LogTime stamp);
-
 /// A command ready for the log, or the error its sender gets (then nothing is proposed).
 using Stamped = std::variant<Argv, Reply>;
 
 /// Requires: a Route::Write request that passed check_request(); stamp >= 0.
 /// EX/PX/EXAT become PXAT; SETEX and PSETEX become SET .. PXAT; EXPIRE, PEXPIRE and EXPIREAT become PEXPIREAT. Relative
-/// times count from stamp_millis(). Stamping a stamped command changes nothing. Syntax errors of commands with an expiry are found here, in the words of Redis; those of the
+/// times count as absolute_millis() says. Stamping a stamped command changes nothing. Syntax errors of commands with an expiry are found here, in the words of Redis; those of the
 /// others by execute(), at apply.
 Stamped stamp_command(ArgvView argv, LogTime stamp);
 

@@ -1,0 +1,86 @@
+#include "kv/local_commands.h"
+
+#include <doctest/doctest.h>
+#include <rapidcheck.h>
+
+namespace orrery::kv {
+namespace {
+
+struct Client {
+    Reply run(const Argv& argv) {
+        const auto views = resp::views_of(argv);
+        const CheckedRequest request = check_request(views);
+        return request.command == nullptr ? request.refusal : execute_local(views, state, facts);
+    }
+    ClientState state{.id = 7};
+    ServerFacts facts;
+};
+
+TEST_CASE("kv local: the greetings of clients") {
+    Client client;
+    CHECK(client.run({"PING"}) == Reply::simple("PONG"));
+    CHECK(client.run({"PING", "x"}) == Reply::bulk("x"));
+    CHECK(client.run({"PING", "x", "y"}).text == "ERR wrong number of arguments for 'ping' command");
+    CHECK(client.run({"HELLO", "2", "SETNAME", "me"}).items.size() == 14);
+    CHECK(client.run({"CLIENT", "GETNAME"}) == Reply::bulk("me"));
+    CHECK(client.run({"HELLO", "3"}).text == "NOPROTO unsupported protocol version");
+    CHECK(client.run({"HELLO", "x"}).text == "ERR Protocol version is not an integer or out of range");
+    CHECK(client.run({"HELLO", "2", "SETNAME"}).text == "ERR Syntax error in HELLO option 'SETNAME'");
+    CHECK(client.run({"CLIENT", "SETNAME", "a b"}).text ==
+          "ERR Client names cannot contain spaces, newlines or special characters.");
+    CHECK(client.run({"CLIENT", "SETINFO", "LIB-NAME", "redis-py"}) == Reply::ok());
+    CHECK(client.state.library_name == "redis-py");
+    CHECK(client.run({"CLIENT", "ID"}) == Reply::integer(7));
+    CHECK(client.run({"SELECT", "0"}) == Reply::ok());
+    CHECK(client.run({"SELECT", "1"}).text == "ERR DB index is out of range");
+    CHECK(client.run({"QUIT"}) == Reply::ok());
+    CHECK(client.state.closing);
+}
+
+TEST_CASE("kv local: CONFIG GET by patterns, the server's own value over the fixed one") {
+    Client client;
+    client.facts.configuration = {{"proto-max-bulk-len", "8388608"}, {"save", "60 1"}};
+    CHECK(client.run({"CONFIG", "GET", "SAVE"}) == Reply::map({Reply::bulk("save"), Reply::bulk("60 1")}));
+    CHECK(client.run({"CONFIG", "GET", "append*", "save"}).items.size() == 6);
+    CHECK(client.run({"CONFIG", "GET", "nothing"}) == Reply::map({}));
+}
+
+TEST_CASE("kv local: INFO has what clients and the test harness look for") {
+    Client client;
+    client.facts.leader = true;
+    client.facts.keys = 3;
+    client.facts.replicas = {{.node = NodeId(2), .host = "b", .port = 1, .connected = true, .durable = LogIndex(5), .applied = LogIndex(4)}};
+    const Bytes all = client.run({"INFO"}).text;
+    for (const char* wanted : {"redis_version:7.2.0\r\n", "redis_mode:standalone\r\n", "loading:0\r\n", "blocked_clients:0\r\n", "role:master\r\n",
+                               "connected_slaves:1\r\n", "offset=4,", "cluster_enabled:0\r\n", "db0:keys=3,expires=0,"})
+        CHECK_MESSAGE(all.find(wanted) != Bytes::npos, wanted);
+    CHECK(all.find("# Commandstats") == Bytes::npos);
+    CHECK(client.run({"INFO", "replication"}).text.starts_with("# Replication\r\n"));
+    CHECK(client.run({"INFO", "nope"}).text.empty());
+}
+
+TEST_CASE("kv local: patterns match as those of Redis, and never take long") {
+    const auto matches = [](const char* pattern, const char* text) { return glob_match(pattern, text, LetterCase::Exact); };
+    CHECK(matches("*", ""));
+    CHECK(matches("h?llo", "hello"));
+    CHECK(matches("h[ae]llo", "hallo"));
+    CHECK_FALSE(matches("h[^e]llo", "hello"));
+    CHECK(matches("h[a-c]llo", "hbllo"));
+    CHECK(matches("h[c-a]llo", "hbllo"));
+    CHECK(matches("a\\*b", "a*b"));
+    CHECK_FALSE(matches("a\\*b", "axb"));
+    CHECK(matches("*foo*bar", "xfooybarzfoobar"));
+    CHECK_FALSE(matches("foo", "foobar"));
+    CHECK(matches("[abc", "c"));
+    CHECK(glob_match("SAVE", "save", LetterCase::Ignore));
+    Bytes stars;
+    for (int i = 0; i < 1000; ++i) stars += "*a";
+    CHECK_FALSE(glob_match(stars + "b", Bytes(20'000, 'a'), LetterCase::Exact));
+    CHECK(rc::check("any pattern ends", [](const std::string& pattern, const std::string& text) {
+        glob_match(pattern, text, LetterCase::Exact);
+        RC_ASSERT(glob_match("*" + std::string(), text, LetterCase::Exact));
+    }));
+}
+
+}  // namespace
+}  // namespace orrery::kv

@@ -1,0 +1,92 @@
+// A keyspace in a std::map, with the metadata kept as a state machine keeps it. For tests of execute().
+#pragma once
+
+#include <map>
+
+#include "kv/execute.h"
+#include "kv/stamping.h"
+#include "runtime/base/check.h"
+
+namespace orrery::test {
+
+class MemoryKeyspace : public kv::KeyspaceView {
+ public:
+    Result<std::optional<kv::ValueRecord>> get(ByteView key) override {
+        if (failing) return Code::Io;
+        const auto at = records.find(Bytes(key));
+        if (at == records.end()) return std::optional<kv::ValueRecord>();
+        return std::optional(at->second);
+    }
+
+    /// Leader and member in one: stamped, through the entry's bytes, executed, applied.
+    kv::Reply write(const kv::Argv& argv, kv::LogTime now) {
+        const auto request = kv::check_request(resp::views_of(argv));
+        if (request.command == nullptr) return request.refusal;
+        kv::Stamped stamped = kv::stamp_command(resp::views_of(argv), now);
+        if (auto* refusal = std::get_if<kv::Reply>(&stamped)) return *refusal;
+        const Bytes entry =
+            kv::encode_entry(kv::EntryKind::Command, now, {}, resp::views_of(std::get<kv::Argv>(stamped)));
+        return apply(entry);
+    }
+
+    kv::Reply apply(ByteView bytes) {
+        const kv::LogEntry entry = kv::decode_entry(bytes).value();
+        index = index.next();
+        time = entry.stamp;
+        const kv::ExecuteContext context{.time = time, .now = time, .index = index, .keys = keys};
+        if (entry.kind == kv::EntryKind::Tick) return kv::Reply::ok();
+        auto done = entry.kind == kv::EntryKind::Purge ? kv::execute_purge(entry.argv, context, *this)
+                                                       : kv::execute(entry.argv, context, *this);
+        const kv::Executed& executed = done.value();
+        if (executed.flush) {
+            records.clear();
+            keys = volatile_keys = 0;
+        }
+        keys += static_cast<uint64_t>(executed.keys_delta);
+        volatile_keys += static_cast<uint64_t>(executed.volatile_delta);
+        for (const kv::Mutation& mutation : executed.mutations) {
+            if (mutation.record)
+                records[mutation.key] = kv::decode_value(kv::encode_value(*mutation.record)).value();
+            else
+                require(records.erase(mutation.key) == 1, "a key removed that is not there");
+        }
+        check_counters();
+        return executed.reply;
+    }
+
+    kv::Executed read(const kv::Argv& argv, kv::LogTime now) {
+        const auto request = kv::check_request(resp::views_of(argv));
+        if (request.command == nullptr) return kv::Executed{.reply = request.refusal};
+        return kv::execute(resp::views_of(argv), {.time = time, .now = now, .keys = keys}, *this).value();
+    }
+
+    /// As a leader reads: a tick first where one is needed.
+    kv::Reply read_with_ticks(const kv::Argv& argv, kv::LogTime now) {
+        kv::Executed first = read(argv, now);
+        if (!first.tick_needed) return first.reply;
+        apply(kv::encode_tick(now));
+        kv::Executed second = read(argv, now);
+        require(!second.tick_needed, "one tick was not enough");
+        return second.reply;
+    }
+
+    // Not CHECK: in a test program that is doctest's.
+    static void require(bool condition, const char* text) {
+        if (!condition) check_failed(__FILE__, __LINE__, text);
+    }
+
+    void check_counters() const {
+        uint64_t volatiles = 0;
+        for (const auto& [key, record] : records) volatiles += record.expire_at_ms != 0;
+        require(keys == records.size(), "the counter of keys is off");
+        require(volatile_keys == volatiles, "the counter of volatile keys is off");
+    }
+
+    std::map<Bytes, kv::ValueRecord> records;
+    uint64_t keys = 0, volatile_keys = 0;
+    kv::LogTime time;
+    LogIndex index;
+    bool failing = false;
+};
+
+}  // namespace orrery::test
