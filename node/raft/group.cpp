@@ -364,6 +364,11 @@ Error Group::not_leader() const {
 
 Result<Committed> Group::propose(Fiber& fiber, Bytes body, std::shared_ptr<const Bytes> attachment, Instant deadline) {
     TRY(fiber.maybe_yield());
+    TRY(std::unique_ptr<Proposal> proposal, begin(std::move(body), std::move(attachment)));
+    return finish(fiber, *proposal, deadline);
+}
+
+Result<std::unique_ptr<Group::Proposal>> Group::begin(Bytes body, std::shared_ptr<const Bytes> attachment) {
     if (stopped_) return Error(Code::NotReady, "the group has stopped on this node: " + stopped_->context);
     if (waiting_ >= options_.max_waiting) return Error(Code::Overloaded, "too many requests wait on this node");
     if (body.size() + 1024 > host_.log_part_bytes()) return Error(Code::Invalid, "the entry is larger than the log takes");
@@ -374,20 +379,33 @@ Result<Committed> Group::propose(Fiber& fiber, Bytes body, std::shared_ptr<const
         return proposed.error();
     }
     wake();
-    Waiter waiter;
-    waiter.term = core_->term();
-    waiters_[*proposed].push_back(&waiter);
+    std::unique_ptr<Proposal> proposal(new Proposal(*this, *proposed, core_->term()));
+    waiters_[*proposed].push_back(proposal.get());
     ++waiting_;
+    return proposal;
+}
+
+Result<Committed> Group::finish(Fiber& fiber, Proposal& proposal, Instant deadline) {
     Result<void> waited;
-    while (!waiter.done && waited.ok()) waited = fiber.wait(waiter.queue, deadline);
-    --waiting_;
-    if (waiter.done) return std::move(waiter.outcome);
-    auto found = waiters_.find(*proposed);
-    std::erase(found->second, &waiter);
-    if (found->second.empty()) waiters_.erase(found);
+    while (!proposal.outcome_ && waited.ok()) waited = fiber.wait(proposal.queue_, deadline);
+    if (proposal.outcome_) return std::move(*proposal.outcome_);
     if (waited.failed_with(Code::Cancelled)) return waited.error();
     if (ORRERY_DEFECT(unknown_reported_as_failed)) return not_leader();
     return Error(Code::Unknown, "no outcome before the deadline; the write may still take effect");
+}
+
+Group::Proposal::~Proposal() {
+    --group_.waiting_;
+    if (outcome_) return;
+    auto found = group_.waiters_.find(index_);
+    if (found == group_.waiters_.end()) return;
+    std::erase(found->second, this);
+    if (found->second.empty()) group_.waiters_.erase(found);
+}
+
+void Group::Proposal::end(Result<Committed> outcome) {
+    outcome_ = std::move(outcome);
+    queue_.wake_all();
 }
 
 Result<LogIndex> Group::read_barrier(Fiber& fiber, Instant deadline) {
@@ -424,11 +442,7 @@ Result<void> Group::transfer(NodeId to) {
 
 void Group::fail_waiting(Code code, const std::string& why) {
     for (auto& [index, waiters] : waiters_) {
-        for (Waiter* waiter : waiters) {
-            waiter->outcome = Error(code, why);
-            waiter->done = true;
-            waiter->queue.wake_all();
-        }
+        for (Proposal* waiter : waiters) waiter->end(Error(code, why));
     }
     waiters_.clear();
     auto fail = [&](Barrier& barrier) {

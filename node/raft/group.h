@@ -77,6 +77,11 @@ class Group {
     /// Errors, certainly without effect: NotLeader (hint), NotReady, Overloaded, Stale (another entry took its place).
     /// Maybe done: Unknown (deadline passed or the group stopped while it was under way). Cancelled.
     Result<Committed> propose(Fiber& fiber, Bytes body, std::shared_ptr<const Bytes> attachment, Instant deadline);
+    /// The two halves of propose(), for many proposals of one fiber under way at once: begin() is atomic and fails as
+    /// propose() does without effect; finish() waits. A Proposal that is destroyed is not waited for any more.
+    class Proposal;
+    Result<std::unique_ptr<Proposal>> begin(Bytes body, std::shared_ptr<const Bytes> attachment = nullptr);
+    Result<Committed> finish(Fiber& fiber, Proposal& proposal, Instant deadline);
     /// Returns when everything committed before the call is applied here, leadership confirmed after it: a read of the
     /// Store is then linearizable. Yields. Errors: NotLeader (hint), NotReady, Overloaded, Timeout, Cancelled.
     Result<LogIndex> read_barrier(Fiber& fiber, Instant deadline);
@@ -92,12 +97,6 @@ class Group {
  private:
     friend class GroupHost;
 
-    struct Waiter {
-        Term term;
-        bool done = false;
-        Result<Committed> outcome = Code::Unknown;
-        WaitQueue queue;
-    };
     struct Barrier {
         uint64_t token = 0;
         std::optional<Result<LogIndex>> outcome;
@@ -149,6 +148,7 @@ class Group {
     // group_apply.cpp
     void apply_loop(Fiber& fiber);
     Result<void> apply_some(Fiber& fiber);
+    Result<void> write_applied(Fiber& fiber, store::Batch& batch);
     void finish_waiters(LogIndex up_to);
 
     // group_snapshot.cpp
@@ -191,7 +191,7 @@ class Group {
     Generation highest_generation_;
     LogIndex durable_applied_;
 
-    std::map<LogIndex, std::vector<Waiter*>> waiters_;
+    std::map<LogIndex, std::vector<Proposal*>> waiters_;
     size_t waiting_ = 0;
     std::shared_ptr<Barrier> open_barrier_;
     std::map<uint64_t, std::shared_ptr<Barrier>> barriers_;              // handed to the core
@@ -205,6 +205,24 @@ class Group {
     bool installing_ = false;
     LogIndex commit_told_;
     LogIndex durable_told_;
+};
+
+class Group::Proposal {
+ public:
+    ~Proposal();
+    Proposal(const Proposal&) = delete;
+    Proposal& operator=(const Proposal&) = delete;
+
+ private:
+    friend class Group;
+    Proposal(Group& group, LogIndex index, Term term) : group_(group), index_(index), term_(term) {}
+    void end(Result<Committed> outcome);
+
+    Group& group_;
+    LogIndex index_;
+    Term term_;
+    std::optional<Result<Committed>> outcome_;
+    WaitQueue queue_;
 };
 
 }  // namespace orrery::raft

@@ -16,13 +16,6 @@ void Group::apply_loop(Fiber& fiber) {
         Result<void> done = apply_some(fiber);
         if (done.ok()) continue;
         if (done.code() == Code::Cancelled) return;
-        if (done.code() == Code::NoSpace) {
-            // The Store could not flush for want of space. What it holds is served; it is tried again until space returns.
-            env_.tracer.warning("raft.apply_waits_for_space", {{"group", id_}, {"applied", applied_.applied.index}});
-            if (!env_.sleep(fiber, Duration::millis(500)).ok()) return;
-            (void)host_.store().try_resume(fiber);
-            continue;
-        }
         stop_group(done.error().within("apply"));
     }
 }
@@ -58,7 +51,7 @@ Result<void> Group::apply_some(Fiber& fiber) {
     }
     batch.put(applied_key(*space_), encode_applied(next));
     batch.mark(id_.value, next.applied.index.value);
-    TRY(host_.store().write_when_possible(fiber, batch));
+    TRY(write_applied(fiber, batch));
 
     // From here to the end nothing yields: readers see all of the batch or nothing.
     machine_->applied(next.applied.index);
@@ -73,14 +66,12 @@ Result<void> Group::apply_some(Fiber& fiber) {
     for (ApplyItem& item : items) {
         auto found = item.reply_wanted ? waiters_.find(item.index) : waiters_.end();
         if (found == waiters_.end()) continue;
-        for (Waiter* waiter : found->second) {
-            if (waiter->term == item.term) {
-                waiter->outcome = Committed{item.index, item.term, std::move(item.reply)};
+        for (Proposal* waiter : found->second) {
+            if (waiter->term_ == item.term) {
+                waiter->end(Committed{item.index, item.term, std::move(item.reply)});
             } else {
-                waiter->outcome = Error(Code::Stale, "another entry took its place; it had no effect");
+                waiter->end(Error(Code::Stale, "another entry took its place; it had no effect"));
             }
-            waiter->done = true;
-            waiter->queue.wake_all();
         }
         waiters_.erase(found);
     }
@@ -91,19 +82,29 @@ Result<void> Group::apply_some(Fiber& fiber) {
     return {};
 }
 
+Result<void> Group::write_applied(Fiber& fiber, store::Batch& batch) {
+    for (;;) {
+        Result<void> written = host_.store().write_when_possible(fiber, batch);
+        if (!written.failed_with(Code::NoSpace)) return written;
+        // The Store could not flush for want of space. What it holds is served; the same batch is tried until space returns:
+        // the state machine has computed it and would not compute it again.
+        env_.tracer.warning("raft.apply_waits_for_space", {{"group", id_}, {"applied", applied_.applied.index}});
+        TRY(env_.sleep(fiber, Duration::millis(500)));
+        if (host_.store().try_resume(fiber).failed_with(Code::Cancelled)) return Code::Cancelled;
+    }
+}
+
 void Group::finish_waiters(LogIndex up_to) {
     // A waiter that is left at an applied index waits for an entry that something else replaced (a no-op, say), or that
     // came in with a snapshot: then nobody knows its reply.
     while (!waiters_.empty() && waiters_.begin()->first <= up_to) {
         const std::optional<Term> term = core_->log().term_at(waiters_.begin()->first);
-        for (Waiter* waiter : waiters_.begin()->second) {
-            if (term && *term != waiter->term) {
-                waiter->outcome = Error(Code::Stale, "another entry took its place; it had no effect");
+        for (Proposal* waiter : waiters_.begin()->second) {
+            if (term && *term != waiter->term_) {
+                waiter->end(Error(Code::Stale, "another entry took its place; it had no effect"));
             } else {
-                waiter->outcome = Error(Code::Unknown, "the entry's outcome came in with a snapshot");
+                waiter->end(Error(Code::Unknown, "the entry's outcome came in with a snapshot"));
             }
-            waiter->done = true;
-            waiter->queue.wake_all();
         }
         waiters_.erase(waiters_.begin());
     }

@@ -248,14 +248,29 @@ void GroupHost::flush_outbox(Fiber& fiber) {
 
 // ---- incoming ---------------------------------------------------------------------------------------------------
 
-void GroupHost::handle_peers(rpc::Service& service) {
-    service.handle_message(wire::Operation::RaftMessage, [this](rpc::Message& message) { on_raft_message(message); });
-    service.handle_message(wire::Operation::RaftHeartbeats, [this](rpc::Message& message) { on_heartbeats(message); });
-    service.handle_message(wire::Operation::RaftHeartbeatsReply, [this](rpc::Message& message) { on_heartbeat_replies(message); });
-    service.handle(wire::Operation::InstallSnapshot, [this](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
-        Group* group = find(request.group());
+void GroupHost::handle_peers(rpc::Service& service, NodeDirectory& directory, const std::unique_ptr<GroupHost>& host) {
+    service.handle_message(wire::Operation::RaftMessage, [&host](rpc::Message& message) {
+        if (host) host->on_raft_message(message);
+    });
+    service.handle_message(wire::Operation::RaftHeartbeats, [&host](rpc::Message& message) {
+        if (host) host->on_heartbeats(message);
+    });
+    service.handle_message(wire::Operation::RaftHeartbeatsReply, [&host](rpc::Message& message) {
+        if (host) host->on_heartbeat_replies(message);
+    });
+    service.handle(wire::Operation::InstallSnapshot, [&host](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
+        Group* group = host ? host->find(request.group()) : nullptr;
         if (group == nullptr || !group->core_) return responder.fail(Error(Code::NotFound, "no such group on this node"));
         group->handle_install(fiber, request, responder);
+    });
+    service.handle(wire::Operation::Identity, [&directory](Fiber&, rpc::Request&, rpc::Responder& responder) {
+        responder.reply(wire::encode_identity_reply({directory.node_identity(), directory.identity().cluster}));
+    });
+    service.handle(wire::Operation::Init, [&directory](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
+        Result<wire::FoundingRecord> record = wire::decode_founding_record(request.body());
+        if (!record.ok()) return responder.fail(record.error());
+        if (Result<void> founded = directory.found(fiber, *record); !founded.ok()) return responder.fail(founded.error());
+        responder.reply();
     });
 }
 

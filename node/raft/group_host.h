@@ -35,8 +35,9 @@ class GroupHost {
     /// Recovers or founds one group and starts it. Every group the log knows must be added before start().
     /// Yields. Errors: Corrupt, Io, Cancelled.
     Result<Group*> add_group(Fiber& fiber, GroupId id, MachineFactory machine, GroupOptions options);
-    /// Registers what peers send. The host outlives the service's servers. Before open(): see PeerService in kv.
-    void handle_peers(rpc::Service& service);
+    /// Registers what peers send and ask: raft messages and snapshots for `host` (null until the node is founded: they
+    /// are dropped), identity and init for `directory`. Both outlive the service's servers.
+    static void handle_peers(rpc::Service& service, NodeDirectory& directory, const std::unique_ptr<GroupHost>& host);
     /// Null when there is no such group here.
     Group* find(GroupId id);
 
