@@ -4,6 +4,10 @@
 //   such operation: later in the order it may be what brings the value back.)
 // - An unknown operation without effect in c: leaving it out keeps it an order. So it is not tried.
 // - Of unknown operations that ask for the same, the one called first may stand for any. So it is used first.
+// - An unknown operation whose effect nobody saw, followed by one that overwrites it: leaving it out keeps it an order,
+//   and the configuration before it tries that. So right after an unknown operation nothing that overwrites is tried.
+//   If a key is only set and read, an unknown set must therefore be followed by a read of its value, one that may
+//   come next already: without such a read it is not tried.
 // - A configuration with the same answered operations and state, but fewer unknown ones used, can follow the same
 //   order. So the one with more is not visited. Trying unknown ones last makes the better one come first, mostly.
 #include "sim/check/key_search.h"
@@ -16,6 +20,12 @@
 
 namespace orrery::check {
 namespace {
+
+// Sets the value whatever it was, and fits whatever it was.
+bool overwrites(const KeyOp& op) {
+    if (op.kind == OpKind::Del) return !op.answered || !op.operation->output.number;
+    return op.kind == OpKind::Set;
+}
 
 ConfigurationPrint print_of_op(uint32_t op) {
     return {mix64(uint64_t{op} * 2 + 1), mix64(~(uint64_t{op} * 2 + 1))};
@@ -32,6 +42,7 @@ KeySearch::KeySearch(const std::vector<KeyOp>& ops, Model model)
             64) {
     std::vector<std::pair<uint64_t, uint32_t>> by_sequence;
     for (const KeyOp& op : ops) {
+        if (op.kind != OpKind::Get && op.kind != OpKind::Set) only_set_and_read_ = false;
         if (!op.answered) {
             unknown_.push_back(&op);
             continue;
@@ -152,19 +163,36 @@ uint32_t KeySearch::first_return() const {
     return node;
 }
 
+// The values of the reads that may come next and do not fit yet. False: there is none.
+bool KeySearch::find_wanted() {
+    wanted_.clear();
+    for (uint32_t node = nodes_[0].next; node != 0 && !is_return(node); node = nodes_[node].next) {
+        const KeyOp& op = *answered_[(node - 1) / 2];
+        if (op.kind == OpKind::Get && op.operation->output.value) wanted_.push_back(&op);
+    }
+    return !wanted_.empty();
+}
+
+bool KeySearch::is_wanted(const KeyOp& set) const {
+    return std::any_of(wanted_.begin(), wanted_.end(), [&](const KeyOp* read) { return read->output == set.value; });
+}
+
 // Places the next operation worth a try after `cursor`; false when there is none.
 bool KeySearch::branch(Cursor& cursor, uint64_t& steps) {
+    bool unseen = !stack_.empty() && stack_.back().is_unknown;
     if (!cursor.unknowns) {
         for (uint32_t node = nodes_[cursor.node].next; node != 0 && !is_return(node); node = nodes_[node].next) {
             uint32_t op = (node - 1) / 2;
             ++steps;
             KeyState::Effect effect = state_.effect(*answered_[op]);
-            if (effect == KeyState::Effect::Misfit) continue;  // so do all pure ones: the others are placed
+            // Pure operations do not get here: those that fit are placed.
+            if (effect == KeyState::Effect::Misfit || (unseen && overwrites(*answered_[op]))) continue;
             place_answered(op, effect);
             return true;
         }
         cursor = {0, true};
     }
+    if (only_set_and_read_ && !find_wanted()) return false;
     uint32_t limit = first_return();  // an answered operation is left, so there is one
     uint64_t limit_sequence = answered_[limit / 2 - 1]->operation->end_sequence;
     for (uint32_t op = cursor.node; op < unknown_.size(); ++op) {
@@ -172,6 +200,8 @@ bool KeySearch::branch(Cursor& cursor, uint64_t& steps) {
         ++steps;
         auto used = [&](int64_t i) { return used_[static_cast<size_t>(i) / 64] >> (i % 64) & 1; };
         if (used(op) || (identical_before_[op] >= 0 && !used(identical_before_[op]))) continue;
+        if (unseen && overwrites(*unknown_[op])) continue;
+        if (only_set_and_read_ && !is_wanted(*unknown_[op])) continue;
         if (state_.effect(*unknown_[op]) != KeyState::Effect::Changes) continue;
         place_unknown(op);
         return true;

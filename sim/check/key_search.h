@@ -55,6 +55,8 @@ class KeySearch {
     void place_answered(uint32_t op, KeyState::Effect effect);
     void place_unknown(uint32_t op);
     void place_all_forced(uint64_t& steps);
+    bool find_wanted();
+    bool is_wanted(const KeyOp& set) const;
     bool branch(Cursor& cursor, uint64_t& steps);
     bool backtrack(Cursor& cursor);
     void pop();
@@ -68,6 +70,8 @@ class KeySearch {
     std::vector<int64_t> identical_before_;  // unknown_[i]: the latest identical one before it, or -1
     std::vector<uint64_t> used_;             // bit set over unknown_
     std::vector<Frame> stack_;
+    bool only_set_and_read_ = true;
+    std::vector<const KeyOp*> wanted_;       // of one branch(); a member to save its allocation
     KeyState state_;
     ConfigurationPrint done_;                // of the answered operations placed
     size_t remaining_;

@@ -72,7 +72,7 @@ bool place_rest(const std::vector<Operation>& operations, std::vector<bool>& pla
 Operation draw_operation(RandomStream& random, uint64_t client, const GeneratedHistoryOptions& options, uint64_t unique) {
     Bytes key = "k" + std::to_string(random.below(options.keys));
     auto value = [&]() -> Bytes {
-        return std::to_string(options.only_sets ? unique : random.below(options.values));
+        return std::to_string(options.only_sets && !options.repeat_values ? unique : random.below(options.values));
     };
     auto maybe = [&]() -> Value { return random.chance(0.2) ? Value() : Value(value()); };
     if (options.only_sets) return random.chance(0.5) ? Operation::get(client, key) : Operation::set(client, key, value());

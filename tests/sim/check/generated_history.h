@@ -16,7 +16,8 @@ struct GeneratedHistoryOptions {
     uint64_t values = 4;        // how many different texts; few make accidental fits likely
     double p_unknown = 0.1;     // half of them take effect
     double p_fail = 0.05;
-    bool only_sets = false;     // get and set with unique values
+    bool only_sets = false;     // get and set, with unique values
+    bool repeat_values = false; // of only_sets: no, with `values` texts
 };
 
 std::vector<Operation> generate_history(uint64_t seed, const GeneratedHistoryOptions& options);
