@@ -1,4 +1,5 @@
-// Two checks of a whole group: equal state at equal applied index, and an end of every operation after heal.
+// Two checks of a whole group: equal state at equal applied index, and an end of every operation
+// after heal.
 #pragma once
 
 #include <cstdint>
@@ -29,10 +30,11 @@ class ReplicaEquality {
     explicit ReplicaEquality(ReplicaEqualityOptions options = {})
         : options_(options), violations_(options.max_violations) {}
 
-    /// At any time. replica.digest-differs: another node, or another life of this one, had another digest at this index.
+    /// At any time. replica.digest-differs: another node, or another life of this one, had another
+    /// digest at this index.
     void digest(const Stamp& stamp, GroupId group, const ReplicaState& state);
-    /// After heal, with no client left: replica.not-converged when applied indexes differ, replica.digest-differs.
-    /// Requires: every replica that must have converged is in the list.
+    /// After heal, with no client left: replica.not-converged when applied indexes differ,
+    /// replica.digest-differs. Requires: every replica that must have converged is in the list.
     void at_rest(const Stamp& stamp, GroupId group, const std::vector<ReplicaState>& states);
 
     const std::vector<Violation>& violations() const { return violations_.list(); }
@@ -55,21 +57,25 @@ struct LivenessOptions {
 /// After heal every client operation ends within the bound.
 class Liveness {
  public:
-    explicit Liveness(LivenessOptions options = {}) : options_(options), violations_(options.max_violations) {}
+    explicit Liveness(LivenessOptions options = {})
+        : options_(options), violations_(options.max_violations) {}
 
     /// `id` is unique in the run (History::OpId); `what` is for the sentence.
     void started(uint64_t id, std::string what, const Stamp& stamp);
     /// liveness.pending-operation too when it ended, but later than the bound.
     void finished(uint64_t id, const Stamp& stamp);
-    /// All faults have ended and a quorum of every group can talk. A new fault takes it back: faulted().
+    /// All faults have ended and a quorum of every group can talk. A new fault takes it back:
+    /// faulted().
     void healed(Instant at) { healed_ = at; }
     void faulted() { healed_ = Instant::never(); }
-    /// liveness.pending-operation for what is open beyond the bound; each operation is reported once.
+    /// liveness.pending-operation for what is open beyond the bound; each operation is reported
+    /// once.
     void check(const Stamp& now);
 
     size_t open_count() const { return open_.size(); }
     const std::vector<Violation>& violations() const { return violations_.list(); }
-    /// Pass, Violated, or Inconclusive: check() never ran at least the bound after a heal, or operations went unseen.
+    /// Pass, Violated, or Inconclusive: check() never ran at least the bound after a heal, or
+    /// operations went unseen.
     Verdict verdict() const;
 
  private:

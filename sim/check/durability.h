@@ -1,11 +1,12 @@
-// The durability ledger: every write the clients were told of, held against the final value of its key.
+// The durability ledger: every write the clients were told of, held against the final value of its
+// key.
 //
-// Independent of the linearizability search on purpose: a few rules that one can check by eye. Every written value is
-// unique (a number of the run), so a final value names the write it came from. Certain claims only: what an unknown
-// outcome or an overlap can explain is not a violation.
+// Independent of the linearizability search on purpose: a few rules that one can check by eye.
+// Every written value is unique (a number of the run), so a final value names the write it came
+// from. Certain claims only: what an unknown outcome or an overlap can explain is not a violation.
 //   set, cas, del   the final value is one that no acknowledged write certainly followed
-//   append          each acknowledged token is in the final text exactly once; an unknown one at most once
-//   incr            the final number lies between the acknowledged and the possible sum
+//   append          each acknowledged token is in the final text exactly once; an unknown one at
+//   most once incr            the final number lies between the acknowledged and the possible sum
 // Keys that mix the last two with others fall back to what still is certain, else to Undecided.
 #pragma once
 
@@ -22,9 +23,10 @@ namespace orrery::check {
 
 enum class KeyFate : uint8_t {
     Intact,       // the last acknowledged write is what is read
-    Overwritten,  // another write, concurrent with it or of unknown outcome, explains the final value
+    Overwritten,  // another write, concurrent with it or of unknown outcome, explains the final
+                  // value
     Violated,
-    Undecided,    // no final read, or writes of kinds that this ledger cannot combine
+    Undecided,  // no final read, or writes of kinds that this ledger cannot combine
 };
 std::string_view key_fate_name(KeyFate fate);
 
@@ -47,12 +49,14 @@ class DurabilityLedger {
     void write(const Operation& operation);
     /// Every write of a history.
     void add(std::span<const Operation> operations);
-    /// The value of `key` after the run healed and all clients stopped. The last call for a key counts.
+    /// The value of `key` after the run healed and all clients stopped. The last call for a key
+    /// counts.
     void final_read(const Bytes& key, Value value, const Stamp& stamp);
 
-    /// Violated: durability.lost-write, durability.failed-write-visible, durability.unwritten-value,
-    /// durability.duplicated-write, durability.wrong-sum. Inconclusive: a key written but not read, writes beyond the
-    /// bound, nothing written. `max_violations` bounds the list.
+    /// Violated: durability.lost-write, durability.failed-write-visible,
+    /// durability.unwritten-value, durability.duplicated-write, durability.wrong-sum. Inconclusive:
+    /// a key written but not read, writes beyond the bound, nothing written. `max_violations`
+    /// bounds the list.
     Verdict judge() const;
     /// Every key, in key order.
     std::vector<KeyJudgement> judge_keys() const;

@@ -1,7 +1,7 @@
 // Recording of a history and its two text forms. The readers are history_format.cpp.
 //
-// The written times carry the order: they are the virtual times, nudged forward until strictly increasing, since the
-// line format knows no sequence and treats equal times as concurrent.
+// The written times carry the order: they are the virtual times, nudged forward until strictly
+// increasing, since the line format knows no sequence and treats equal times as concurrent.
 #include "sim/check/history.h"
 
 #include <algorithm>
@@ -28,10 +28,12 @@ Operation Operation::get(uint64_t client, Bytes key) {
     return {.client = client, .kind = OpKind::Get, .key = std::move(key)};
 }
 Operation Operation::set(uint64_t client, Bytes key, Bytes value) {
-    return {.client = client, .kind = OpKind::Set, .key = std::move(key), .value = std::move(value)};
+    return {
+        .client = client, .kind = OpKind::Set, .key = std::move(key), .value = std::move(value)};
 }
 Operation Operation::append(uint64_t client, Bytes key, Bytes value) {
-    return {.client = client, .kind = OpKind::Append, .key = std::move(key), .value = std::move(value)};
+    return {
+        .client = client, .kind = OpKind::Append, .key = std::move(key), .value = std::move(value)};
 }
 Operation Operation::cas(uint64_t client, Bytes key, Value expected, Value value) {
     return {.client = client,
@@ -75,8 +77,8 @@ std::string quote_value(const Value& value) {
     };
     if (value->size() <= kHead + kTail + 8) return "'" + escaped(*value) + "'";
     std::string_view all = *value;
-    return "'" + escaped(all.substr(0, kHead)) + "' ... '" + escaped(all.substr(all.size() - kTail)) + "' (" +
-           std::to_string(all.size()) + " bytes)";
+    return "'" + escaped(all.substr(0, kHead)) + "' ... '" +
+           escaped(all.substr(all.size() - kTail)) + "' (" + std::to_string(all.size()) + " bytes)";
 }
 
 std::string Operation::text() const {
@@ -84,23 +86,38 @@ std::string Operation::text() const {
     if (!is_wait(kind)) out += " " + quote_value(key);
     switch (kind) {
         case OpKind::Set:
-        case OpKind::Append: out += " " + quote_value(value); break;
-        case OpKind::Cas: out += " " + quote_value(expected) + " to " + quote_value(value); break;
-        case OpKind::Incr: out += " by " + std::to_string(number); break;
-        case OpKind::Wait: out += " " + std::to_string(number) + " " + std::to_string(timeout_ms) + " ms"; break;
-        case OpKind::WaitAll: out += " " + std::to_string(timeout_ms) + " ms"; break;
+        case OpKind::Append:
+            out += " " + quote_value(value);
+            break;
+        case OpKind::Cas:
+            out += " " + quote_value(expected) + " to " + quote_value(value);
+            break;
+        case OpKind::Incr:
+            out += " by " + std::to_string(number);
+            break;
+        case OpKind::Wait:
+            out += " " + std::to_string(number) + " " + std::to_string(timeout_ms) + " ms";
+            break;
+        case OpKind::WaitAll:
+            out += " " + std::to_string(timeout_ms) + " ms";
+            break;
         case OpKind::Get:
-        case OpKind::Del: break;
+        case OpKind::Del:
+            break;
     }
     out += " -> " + std::string(op_status_name(status));
     if (status == OpStatus::Ok) {
-        if (kind == OpKind::Get) out += " " + quote_value(output.value);
-        else if (kind == OpKind::Cas && output.number) out += *output.number ? " true" : " false";
-        else if (output.number) out += " " + std::to_string(*output.number);
+        if (kind == OpKind::Get)
+            out += " " + quote_value(output.value);
+        else if (kind == OpKind::Cas && output.number)
+            out += *output.number ? " true" : " false";
+        else if (output.number)
+            out += " " + std::to_string(*output.number);
         if (kind == OpKind::WaitAll) out += " of " + std::to_string(output.required);
     }
     out += " [" + std::to_string(start_sequence) + ", ";
-    out += status == OpStatus::Ok || status == OpStatus::Fail ? std::to_string(end_sequence) : "open";
+    out +=
+        status == OpStatus::Ok || status == OpStatus::Fail ? std::to_string(end_sequence) : "open";
     return out + "]";
 }
 
@@ -129,8 +146,8 @@ void History::complete(OpId id, OpStatus status, Output output, Instant now) {
     Operation& operation = operations_[id];
     CHECK(operation.status == OpStatus::Open, id, operation.text());
     CHECK(status != OpStatus::Open, id);
-    // An answer is kept even when it goes past the byte bound: dropping it would change the verdict. It can overshoot
-    // by the answers of the calls that are open at that moment only.
+    // An answer is kept even when it goes past the byte bound: dropping it would change the
+    // verdict. It can overshoot by the answers of the calls that are open at that moment only.
     bytes_ += output.value ? output.value->size() : 0;
     operation.status = status;
     operation.output = status == OpStatus::Ok ? std::move(output) : Output::none();
@@ -157,14 +174,18 @@ std::vector<Event> events_in_order(const std::vector<Operation>& operations) {
     events.reserve(operations.size() * 2);
     for (size_t i = 0; i < operations.size(); ++i) {
         events.push_back({operations[i].start_sequence, i, false});
-        if (operations[i].status != OpStatus::Open) events.push_back({operations[i].end_sequence, i, true});
+        if (operations[i].status != OpStatus::Open)
+            events.push_back({operations[i].end_sequence, i, true});
     }
-    std::sort(events.begin(), events.end(), [](const Event& a, const Event& b) { return a.sequence < b.sequence; });
+    std::sort(events.begin(), events.end(),
+              [](const Event& a, const Event& b) { return a.sequence < b.sequence; });
     return events;
 }
 
-WrittenTimes written_times(const std::vector<Operation>& operations, const std::vector<Event>& events) {
-    WrittenTimes times{std::vector<int64_t>(operations.size()), std::vector<int64_t>(operations.size())};
+WrittenTimes written_times(const std::vector<Operation>& operations,
+                           const std::vector<Event>& events) {
+    WrittenTimes times{std::vector<int64_t>(operations.size()),
+                       std::vector<int64_t>(operations.size())};
     int64_t last = -1;
     for (const Event& event : events) {
         const Operation& operation = operations[event.operation];
@@ -174,19 +195,28 @@ WrittenTimes written_times(const std::vector<Operation>& operations, const std::
     return times;
 }
 
-std::string json_or_null(const Value& value) { return value ? json_text(*value) : "null"; }
+std::string json_or_null(const Value& value) {
+    return value ? json_text(*value) : "null";
+}
 
 std::string json_value(const Operation& operation) {
     switch (operation.kind) {
         case OpKind::Set:
-        case OpKind::Append: return json_or_null(operation.value);
-        case OpKind::Cas: return "[" + json_or_null(operation.expected) + "," + json_or_null(operation.value) + "]";
-        case OpKind::Incr: return std::to_string(operation.number);
+        case OpKind::Append:
+            return json_or_null(operation.value);
+        case OpKind::Cas:
+            return "[" + json_or_null(operation.expected) + "," + json_or_null(operation.value) +
+                   "]";
+        case OpKind::Incr:
+            return std::to_string(operation.number);
         case OpKind::Wait:
-            return "[" + std::to_string(operation.number) + "," + std::to_string(operation.timeout_ms) + "]";
-        case OpKind::WaitAll: return std::to_string(operation.timeout_ms);
+            return "[" + std::to_string(operation.number) + "," +
+                   std::to_string(operation.timeout_ms) + "]";
+        case OpKind::WaitAll:
+            return std::to_string(operation.timeout_ms);
         case OpKind::Get:
-        case OpKind::Del: break;
+        case OpKind::Del:
+            break;
     }
     return "null";
 }
@@ -198,7 +228,8 @@ std::string json_output(const Operation& operation) {
     if (operation.kind == OpKind::Set || !output.number) return "null";
     if (operation.kind == OpKind::Cas) return *output.number ? "true" : "false";
     if (operation.kind != OpKind::WaitAll) return std::to_string(*output.number);
-    std::string out = "[" + std::to_string(*output.number) + "," + std::to_string(output.required) + ",[";
+    std::string out =
+        "[" + std::to_string(*output.number) + "," + std::to_string(output.required) + ",[";
     for (size_t i = 0; i < output.missing.size(); ++i)
         out += (i ? "," : "") + std::to_string(output.missing[i]);
     return out + "]]";
@@ -215,8 +246,10 @@ std::string History::to_jsonl() const {
         out += "{\"client\":" + std::to_string(operation.client) + ",\"op\":\"";
         out += op_kind_name(operation.kind);
         out += "\",\"key\":" + json_text(operation.key) + ",\"value\":" + json_value(operation);
-        out += ",\"output\":" + json_output(operation) + ",\"start_ns\":" + std::to_string(times.start[i]);
-        out += ",\"end_ns\":" + (open ? std::string("null") : std::to_string(times.end[i])) + ",\"status\":\"";
+        out += ",\"output\":" + json_output(operation) +
+               ",\"start_ns\":" + std::to_string(times.start[i]);
+        out += ",\"end_ns\":" + (open ? std::string("null") : std::to_string(times.end[i])) +
+               ",\"status\":\"";
         out += open ? op_status_name(OpStatus::Unknown) : op_status_name(operation.status);
         out += "\"}\n";
     }
@@ -235,15 +268,18 @@ std::string History::to_jepsen() const {
             type = operation.status == OpStatus::Ok     ? ":ok"
                    : operation.status == OpStatus::Fail ? ":fail"
                                                         : ":info";
-        // Jepsen's own models know a cas that did not match as :fail; here that is an answer, in :output.
+        // Jepsen's own models know a cas that did not match as :fail; here that is an answer, in
+        // :output.
         bool answered = event.is_end && operation.status == OpStatus::Ok;
         out += "{:index " + std::to_string(index) + ", :time " +
-               std::to_string(event.is_end ? times.end[event.operation] : times.start[event.operation]);
+               std::to_string(event.is_end ? times.end[event.operation]
+                                           : times.start[event.operation]);
         out += ", :process " + std::to_string(operation.client) + ", :type ";
         out += type;
         out += ", :f :";
         out += op_kind_name(operation.kind);
-        out += ", :key " + edn_text(operation.key) + ", :value " + edn_from_json(json_value(operation));
+        out += ", :key " + edn_text(operation.key) + ", :value " +
+               edn_from_json(json_value(operation));
         if (answered) out += ", :output " + edn_from_json(json_output(operation));
         out += "}\n";
     }

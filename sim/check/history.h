@@ -1,9 +1,10 @@
 // What the clients of a run did and saw, in one order.
 //
-// Every invocation and every return takes the next number of one sequence; that number, never a clock, says what was
-// before what (two events of one virtual instant would otherwise look concurrent and hide violations). Virtual times
-// are kept for people. Memory is bounded: a full history refuses the invocation, and the client must then not send it.
-// Not a checker; see linearizability.h and durability.h.
+// Every invocation and every return takes the next number of one sequence; that number, never a
+// clock, says what was before what (two events of one virtual instant would otherwise look
+// concurrent and hide violations). Virtual times are kept for people. Memory is bounded: a full
+// history refuses the invocation, and the client must then not send it. Not a checker; see
+// linearizability.h and durability.h.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,9 @@ namespace orrery::check {
 
 enum class OpKind : uint8_t { Get, Set, Append, Cas, Del, Incr, Wait, WaitAll };
 std::string_view op_kind_name(OpKind kind);
-constexpr bool is_wait(OpKind kind) { return kind == OpKind::Wait || kind == OpKind::WaitAll; }
+constexpr bool is_wait(OpKind kind) {
+    return kind == OpKind::Wait || kind == OpKind::WaitAll;
+}
 
 enum class OpStatus : uint8_t {
     Open,     // no return yet; judged as Unknown
@@ -36,8 +39,8 @@ using Value = std::optional<Bytes>;
 /// What an Ok operation answered. Which field counts depends on the kind.
 struct Output {
     Value value;                    // Get
-    std::optional<int64_t> number;  // Cas 0/1; Del 0/1; Append new length in bytes; Incr new value; Wait count.
-                                    // nullopt: not checked (a Cas must have it)
+    std::optional<int64_t> number;  // Cas 0/1; Del 0/1; Append new length in bytes; Incr new value;
+                                    // Wait count. nullopt: not checked (a Cas must have it)
     std::vector<uint64_t> missing;  // WaitAll: ids of members that do not hold; number = acked
     int64_t required = 0;           // WaitAll
 
@@ -50,15 +53,16 @@ struct Output {
 struct Operation {
     uint64_t client = 0;  // a client that got Unknown goes on under a new number
     OpKind kind = OpKind::Get;
-    Bytes key;             // empty for Wait and WaitAll
-    Value value;           // Set, Append: what (never absent); Cas: the new value
-    Value expected;        // Cas
-    int64_t number = 1;    // Incr: by how much; Wait: how many
+    Bytes key;               // empty for Wait and WaitAll
+    Value value;             // Set, Append: what (never absent); Cas: the new value
+    Value expected;          // Cas
+    int64_t number = 1;      // Incr: by how much; Wait: how many
     int64_t timeout_ms = 0;  // Wait, WaitAll
     OpStatus status = OpStatus::Open;
-    Output output;         // Ok only
+    Output output;  // Ok only
     uint64_t start_sequence = 0;
-    uint64_t end_sequence = UINT64_MAX;  // UINT64_MAX while Open; meaningless for the order when Unknown
+    uint64_t end_sequence =
+        UINT64_MAX;  // UINT64_MAX while Open; meaningless for the order when Unknown
     Instant start;
     Instant end = Instant::never();
 
@@ -75,7 +79,8 @@ struct Operation {
     std::string text() const;
 };
 
-/// A value for an explanation: absent, or quoted, unprintable bytes escaped, cut in the middle past ~80 bytes.
+/// A value for an explanation: absent, or quoted, unprintable bytes escaped, cut in the middle past
+/// ~80 bytes.
 std::string quote_value(const Value& value);
 
 struct HistoryOptions {
@@ -89,12 +94,13 @@ class History {
 
     explicit History(HistoryOptions options = {}) : options_(options) {}
 
-    /// Records a call; of `operation` only the request fields count. `now` is the world's virtual time.
-    /// Errors: Overloaded, the history is full; the caller must not send the operation then.
+    /// Records a call; of `operation` only the request fields count. `now` is the world's virtual
+    /// time. Errors: Overloaded, the history is full; the caller must not send the operation then.
     Result<OpId> invoke(Operation operation, Instant now);
     /// Records the return. Requires: `id` is Open, `status` is not Open.
     void complete(OpId id, OpStatus status, Output output, Instant now);
-    /// Takes a sequence number for an event that is no operation (a fault, a Raft event), in the same order.
+    /// Takes a sequence number for an event that is no operation (a fault, a Raft event), in the
+    /// same order.
     uint64_t mark() { return next_sequence_++; }
 
     const std::vector<Operation>& operations() const { return operations_; }
@@ -102,10 +108,12 @@ class History {
     bool full() const { return full_; }
     uint64_t sequence() const { return next_sequence_; }
 
-    /// One line an operation, in the order of the calls. Times are the virtual times, moved forward by as few
-    /// nanoseconds as make them strictly increasing in the order of the sequence. Format: the folder's README.
+    /// One line an operation, in the order of the calls. Times are the virtual times, moved forward
+    /// by as few nanoseconds as make them strictly increasing in the order of the sequence. Format:
+    /// the folder's README.
     std::string to_jsonl() const;
-    /// One line an event, as Jepsen logs them: an EDN map with :index :time :process :type :f :key :value.
+    /// One line an event, as Jepsen logs them: an EDN map with :index :time :process :type :f :key
+    /// :value.
     std::string to_jepsen() const;
 
  private:

@@ -1,7 +1,9 @@
-// Readers of the formats, and the file check of the command line. The JSON library is used without its exceptions.
+// Readers of the formats, and the file check of the command line. The JSON library is used without
+// its exceptions.
 //
-// Each reader gives every event a sequence number: its line for the two event formats; for the operation format the
-// order of times, starts before ends at one time (which makes operations that touch concurrent, the lenient reading).
+// Each reader gives every event a sequence number: its line for the two event formats; for the
+// operation format the order of times, starts before ends at one time (which makes operations that
+// touch concurrent, the lenient reading).
 #include "sim/check/history_format.h"
 
 #include <algorithm>
@@ -23,11 +25,14 @@ Error at_line(size_t line, const std::string& what) {
 }
 
 // Long lines are cut: the message is for a terminal.
-std::string shown(ByteView text) { return quote_value(Bytes(text)); }
+std::string shown(ByteView text) {
+    return quote_value(Bytes(text));
+}
 
 ByteView trim(ByteView text) {
     while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r')) text.remove_suffix(1);
+    while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r'))
+        text.remove_suffix(1);
     return text;
 }
 
@@ -55,12 +60,14 @@ std::optional<int64_t> integer_of(ByteView text) {
     return number;
 }
 
-// Pairs invocations with returns of the two formats that log events. A process has one call open at a time.
+// Pairs invocations with returns of the two formats that log events. A process has one call open at
+// a time.
 class EventReader {
  public:
     Result<void> invoke(const Line& line, uint64_t process, Operation operation) {
         if (open_.contains(process))
-            return at_line(line.number, "process " + std::to_string(process) + " has a call open already");
+            return at_line(line.number,
+                           "process " + std::to_string(process) + " has a call open already");
         operation.client = process;
         operation.start_sequence = line.number;
         operation.start = Instant{static_cast<int64_t>(line.number)};
@@ -75,7 +82,8 @@ class EventReader {
             return at_line(line.number, "process " + std::to_string(process) + " has no call open");
         Operation& operation = operations_[it->second];
         if (operation.kind != kind)
-            return at_line(line.number, "a return of " + std::string(op_kind_name(kind)) + " for a call of " +
+            return at_line(line.number, "a return of " + std::string(op_kind_name(kind)) +
+                                            " for a call of " +
                                             std::string(op_kind_name(operation.kind)));
         open_.erase(it);
         operation.status = status;
@@ -132,9 +140,11 @@ Result<JepsenValue> jepsen_value(const Line& line, std::span<const ByteView> wor
     return JepsenValue{.first = expected, .second = value};
 }
 
-Result<void> jepsen_return(EventReader& reader, const Line& line, uint64_t process, OpKind kind, ByteView type,
-                           const JepsenValue& value) {
-    OpStatus status = type == ":ok" ? OpStatus::Ok : type == ":fail" ? OpStatus::Fail : OpStatus::Unknown;
+Result<void> jepsen_return(EventReader& reader, const Line& line, uint64_t process, OpKind kind,
+                           ByteView type, const JepsenValue& value) {
+    OpStatus status = type == ":ok"     ? OpStatus::Ok
+                      : type == ":fail" ? OpStatus::Fail
+                                        : OpStatus::Unknown;
     if (type != ":ok" && type != ":fail" && type != ":info")
         return at_line(line.number, "unknown event type " + shown(type));
     // A refused comparison is an answer: the register did not hold what was expected.
@@ -148,8 +158,9 @@ Result<void> jepsen_return(EventReader& reader, const Line& line, uint64_t proce
         operation->output = Output::of_value(value.first);
     } else {
         if (kind == OpKind::Cas) operation->output = Output::of_number(refused ? 0 : 1);
-        bool same = kind == OpKind::Cas ? operation->expected == value.first && operation->value == value.second
-                                        : operation->value == value.first;
+        bool same = kind == OpKind::Cas
+                        ? operation->expected == value.first && operation->value == value.second
+                        : operation->value == value.first;
         if (!same) return at_line(line.number, "the return has another value than its call");
     }
     return {};
@@ -162,12 +173,16 @@ Result<std::vector<Operation>> parse_jepsen(const std::vector<Line>& lines) {
         if (words.size() < 7 || words[0] != "INFO" || words[1] != "jepsen.util" || words[2] != "-")
             return at_line(line.number, "not a line of a jepsen log: " + shown(line.text));
         std::optional<int64_t> process = integer_of(words[3]);
-        if (!process || *process < 0) return at_line(line.number, "not a process number: " + shown(words[3]));
+        if (!process || *process < 0)
+            return at_line(line.number, "not a process number: " + shown(words[3]));
         auto id = static_cast<uint64_t>(*process);
         OpKind kind = OpKind::Get;
-        if (words[5] == ":write") kind = OpKind::Set;
-        else if (words[5] == ":cas") kind = OpKind::Cas;
-        else if (words[5] != ":read") return at_line(line.number, "unknown operation " + shown(words[5]));
+        if (words[5] == ":write")
+            kind = OpKind::Set;
+        else if (words[5] == ":cas")
+            kind = OpKind::Cas;
+        else if (words[5] != ":read")
+            return at_line(line.number, "unknown operation " + shown(words[5]));
         TRY(JepsenValue value, jepsen_value(line, std::span(words).subspan(6), kind));
         if (words[4] != ":invoke") {
             TRY(jepsen_return(reader, line, id, kind, words[4], value));
@@ -200,12 +215,15 @@ class EdnMap {
             TRY(ByteView name, token(line, rest));
             rest = skip(rest);
             TRY(ByteView value, token(line, rest));
-            if (name != ":process" && name != ":type" && name != ":f" && name != ":key" && name != ":value")
+            if (name != ":process" && name != ":type" && name != ":f" && name != ":key" &&
+                name != ":value")
                 return at_line(line.number, "unknown field " + shown(name));
-            if (!map.fields_.emplace(name, value).second) return at_line(line.number, "field " + shown(name) + " twice");
+            if (!map.fields_.emplace(name, value).second)
+                return at_line(line.number, "field " + shown(name) + " twice");
         }
         for (ByteView name : {":process", ":type", ":f", ":key", ":value"})
-            if (!map.fields_.contains(name)) return at_line(line.number, "field " + shown(name) + " is missing");
+            if (!map.fields_.contains(name))
+                return at_line(line.number, "field " + shown(name) + " is missing");
         return map;
     }
     ByteView field(ByteView name) const { return fields_.at(name); }
@@ -213,7 +231,8 @@ class EdnMap {
     Result<Value> text(const Line& line, ByteView name) const {
         ByteView raw = field(name);
         if (raw == "nil") return Value();
-        if (raw.front() != '"') return at_line(line.number, "field " + shown(name) + " is no string");
+        if (raw.front() != '"')
+            return at_line(line.number, "field " + shown(name) + " is no string");
         return Value(Bytes(raw.substr(1, raw.size() - 2)));
     }
 
@@ -228,7 +247,8 @@ class EdnMap {
         if (rest.front() == '"') {
             end = rest.find_first_of("\"\\", 1);
             if (end == ByteView::npos) return at_line(line.number, "a string without an end");
-            if (rest[end] == '\\') return at_line(line.number, "strings of this format have no escapes");
+            if (rest[end] == '\\')
+                return at_line(line.number, "strings of this format have no escapes");
             ++end;
             if (end < rest.size() && rest[end] != ' ' && rest[end] != ',' && rest[end] != '\t')
                 return at_line(line.number, "a string goes on after its end");
@@ -253,12 +273,15 @@ Result<std::vector<Operation>> parse_kv(const std::vector<Line>& lines) {
         TRY(Value value, map.text(line, ":value"));
         if (!key) return at_line(line.number, "a key is never nil");
         ByteView type = map.field(":type"), f = map.field(":f");
-        if (type != ":invoke" && type != ":ok") return at_line(line.number, "unknown event type " + shown(type));
-        if (f != ":get" && f != ":put" && f != ":append") return at_line(line.number, "unknown operation " + shown(f));
+        if (type != ":invoke" && type != ":ok")
+            return at_line(line.number, "unknown event type " + shown(type));
+        if (f != ":get" && f != ":put" && f != ":append")
+            return at_line(line.number, "unknown operation " + shown(f));
         OpKind kind = f == ":get" ? OpKind::Get : f == ":put" ? OpKind::Set : OpKind::Append;
         bool calls_get = type == ":invoke" && kind == OpKind::Get;
         if (value.has_value() == calls_get)
-            return at_line(line.number, calls_get ? "an invoked get has the value nil" : "the value is nil");
+            return at_line(line.number,
+                           calls_get ? "an invoked get has the value nil" : "the value is nil");
         if (type == ":invoke") {
             Operation operation = kind == OpKind::Get      ? Operation::get(id, *key)
                                   : kind == OpKind::Append ? Operation::append(id, *key, *value)
@@ -267,9 +290,12 @@ Result<std::vector<Operation>> parse_kv(const std::vector<Line>& lines) {
             continue;
         }
         TRY(Operation * operation, reader.close(line, id, kind, OpStatus::Ok));
-        if (operation->key != *key) return at_line(line.number, "the return has another key than its call");
-        if (kind == OpKind::Get) operation->output = Output::of_value(value);
-        else if (operation->value != value) return at_line(line.number, "the return has another value than its call");
+        if (operation->key != *key)
+            return at_line(line.number, "the return has another key than its call");
+        if (kind == OpKind::Get)
+            operation->output = Output::of_value(value);
+        else if (operation->value != value)
+            return at_line(line.number, "the return has another value than its call");
     }
     return reader.take();
 }
@@ -298,15 +324,16 @@ class JsonlReader {
 };
 
 Result<void> JsonlReader::parse() {
-    static constexpr std::string_view kFields[] = {"client",   "op",     "key",   "value", "output",
-                                                   "start_ns", "end_ns", "status"};
+    static constexpr std::string_view kFields[] = {"client", "op",       "key",    "value",
+                                                   "output", "start_ns", "end_ns", "status"};
     std::set<std::string> seen;
     std::string twice, unknown;
     auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
         if (event != Json::parse_event_t::key || depth != 1) return true;
         auto name = parsed.get<std::string>();
         if (!seen.insert(name).second) twice = name;
-        if (std::find(std::begin(kFields), std::end(kFields), name) == std::end(kFields)) unknown = name;
+        if (std::find(std::begin(kFields), std::end(kFields), name) == std::end(kFields))
+            unknown = name;
         return true;
     };
     object_ = Json::parse(line_.text.begin(), line_.text.end(), watch, false);
@@ -322,24 +349,27 @@ Result<void> JsonlReader::parse() {
 Result<Value> JsonlReader::scalar(const Json& json, const char* field) const {
     if (json.is_null()) return Value();
     if (json.is_number()) return Value(json.dump());
-    if (!json.is_string()) return error("field '" + std::string(field) + "' is no string, number or null");
+    if (!json.is_string())
+        return error("field '" + std::string(field) + "' is no string, number or null");
     std::optional<Bytes> bytes = bytes_of_json_text(json.get<std::string>());
     if (!bytes) return error("field '" + std::string(field) + "' has a broken hex text");
     return Value(std::move(*bytes));
 }
 
 Result<int64_t> JsonlReader::integer(const Json& json, const char* field) const {
-    bool fits = json.is_number_integer() &&
-                (!json.is_number_unsigned() || json.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
+    bool fits =
+        json.is_number_integer() &&
+        (!json.is_number_unsigned() || json.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
     if (!fits) return error("field '" + std::string(field) + "' is no 64-bit integer");
     return json.get<int64_t>();
 }
 
 Result<void> JsonlReader::read_request(const std::string& op, const Json& value) {
     static const std::map<std::string_view, OpKind> kKinds = {
-        {"get", OpKind::Get},       {"read", OpKind::Get}, {"set", OpKind::Set}, {"write", OpKind::Set},
-        {"put", OpKind::Set},       {"cas", OpKind::Cas},  {"del", OpKind::Del}, {"incr", OpKind::Incr},
-        {"append", OpKind::Append}, {"wait", OpKind::Wait}, {"waitall", OpKind::WaitAll}};
+        {"get", OpKind::Get},   {"read", OpKind::Get},       {"set", OpKind::Set},
+        {"write", OpKind::Set}, {"put", OpKind::Set},        {"cas", OpKind::Cas},
+        {"del", OpKind::Del},   {"incr", OpKind::Incr},      {"append", OpKind::Append},
+        {"wait", OpKind::Wait}, {"waitall", OpKind::WaitAll}};
     auto kind = kKinds.find(op);
     if (kind == kKinds.end()) return error("unknown operation " + shown(op));
     operation_.kind = kind->second;
@@ -355,7 +385,8 @@ Result<void> JsonlReader::read_request(const std::string& op, const Json& value)
             return {};
         }
         case OpKind::Cas: {
-            if (!value.is_array() || value.size() != 2) return error("field 'value' of a cas is [expected, new]");
+            if (!value.is_array() || value.size() != 2)
+                return error("field 'value' of a cas is [expected, new]");
             TRY(operation_.expected, scalar(value[0], "value"));
             TRY(operation_.value, scalar(value[1], "value"));
             return {};
@@ -366,7 +397,8 @@ Result<void> JsonlReader::read_request(const std::string& op, const Json& value)
             return {};
         }
         case OpKind::Wait: {
-            if (!value.is_array() || value.size() != 2) return error("field 'value' of a wait is [n, timeout_ms]");
+            if (!value.is_array() || value.size() != 2)
+                return error("field 'value' of a wait is [n, timeout_ms]");
             TRY(operation_.number, integer(value[0], "value"));
             TRY(operation_.timeout_ms, integer(value[1], "value"));
             return {};
@@ -399,11 +431,14 @@ Result<void> JsonlReader::read_output(const Json& output) {
             return {};
         }
         case OpKind::Cas:
-            if (!output.is_boolean()) return error("field 'output' of a cas that is ok must be true or false");
+            if (!output.is_boolean())
+                return error("field 'output' of a cas that is ok must be true or false");
             operation_.output = Output::of_number(output.get<bool>() ? 1 : 0);
             return {};
-        case OpKind::Set: return {};
-        case OpKind::WaitAll: return read_wait_all(output);
+        case OpKind::Set:
+            return {};
+        case OpKind::WaitAll:
+            return read_wait_all(output);
         case OpKind::Append:
         case OpKind::Del:
         case OpKind::Incr:
@@ -436,10 +471,14 @@ Result<Operation> JsonlReader::read(uint64_t client_of(const std::string&, void*
     TRY(Value key, scalar(object_["key"], "key"));
     operation_.key = std::move(*key);
     const Json& status = object_["status"];
-    if (status == "ok") operation_.status = OpStatus::Ok;
-    else if (status == "fail") operation_.status = OpStatus::Fail;
-    else if (status == "unknown") operation_.status = OpStatus::Unknown;
-    else return error("field 'status' is not ok, fail or unknown");
+    if (status == "ok")
+        operation_.status = OpStatus::Ok;
+    else if (status == "fail")
+        operation_.status = OpStatus::Fail;
+    else if (status == "unknown")
+        operation_.status = OpStatus::Unknown;
+    else
+        return error("field 'status' is not ok, fail or unknown");
     TRY(read_request(object_["op"].get<std::string>(), object_["value"]));
     TRY(read_output(object_["output"]));
     TRY(read_times());
@@ -468,7 +507,8 @@ void number_by_time(std::vector<Operation>& operations) {
 }
 
 Result<std::vector<Operation>> parse_jsonl(const std::vector<Line>& lines) {
-    // Client names may be any JSON value. A number stands for itself; other values are numbered from 2^32 on.
+    // Client names may be any JSON value. A number stands for itself; other values are numbered
+    // from 2^32 on.
     std::map<std::string, uint64_t> names;
     auto client_of = [](const std::string& name, void* all) -> uint64_t {
         std::optional<int64_t> number = integer_of(name);
@@ -489,18 +529,24 @@ Result<std::vector<Operation>> parse_jsonl(const std::vector<Line>& lines) {
 
 std::string_view history_format_name(HistoryFormat format) {
     switch (format) {
-        case HistoryFormat::Jepsen: return "jepsen";
-        case HistoryFormat::Kv: return "kv";
-        case HistoryFormat::Jsonl: return "jsonl";
+        case HistoryFormat::Jepsen:
+            return "jepsen";
+        case HistoryFormat::Kv:
+            return "kv";
+        case HistoryFormat::Jsonl:
+            return "jsonl";
     }
     return "?";
 }
 
 Model default_model(HistoryFormat format) {
     switch (format) {
-        case HistoryFormat::Jepsen: return Model::Register;
-        case HistoryFormat::Kv: return Model::Append;
-        case HistoryFormat::Jsonl: break;
+        case HistoryFormat::Jepsen:
+            return Model::Register;
+        case HistoryFormat::Kv:
+            return Model::Append;
+        case HistoryFormat::Jsonl:
+            break;
     }
     return Model::Kv;
 }
@@ -518,16 +564,21 @@ Result<HistoryFormat> detect_history_format(ByteView text) {
     if (first.substr(0, 4) == "INFO") return HistoryFormat::Jepsen;
     ByteView inside = first.front() == '{' ? trim(first.substr(1)) : ByteView();
     if (!inside.empty() && inside.front() == ':') return HistoryFormat::Kv;
-    if (!inside.empty() && (inside.front() == '"' || inside.front() == '}')) return HistoryFormat::Jsonl;
-    return at_line(lines.front().number, "neither a jepsen log, nor kv (EDN maps), nor jsonl: " + shown(first));
+    if (!inside.empty() && (inside.front() == '"' || inside.front() == '}'))
+        return HistoryFormat::Jsonl;
+    return at_line(lines.front().number,
+                   "neither a jepsen log, nor kv (EDN maps), nor jsonl: " + shown(first));
 }
 
 Result<std::vector<Operation>> parse_history(ByteView text, HistoryFormat format) {
     std::vector<Line> lines = lines_of(text);
     switch (format) {
-        case HistoryFormat::Jepsen: return parse_jepsen(lines);
-        case HistoryFormat::Kv: return parse_kv(lines);
-        case HistoryFormat::Jsonl: break;
+        case HistoryFormat::Jepsen:
+            return parse_jepsen(lines);
+        case HistoryFormat::Kv:
+            return parse_kv(lines);
+        case HistoryFormat::Jsonl:
+            break;
     }
     return parse_jsonl(lines);
 }
@@ -541,16 +592,24 @@ Result<HistoryCheck> check_history_text(ByteView text, std::optional<Model> mode
     HistoryCheck check{.format = format, .model = chosen, .report = std::move(report), .text = {}};
     const LinearizabilityReport& made = check.report;
     switch (made.verdict.outcome) {
-        case Outcome::Pass: check.text = operations.empty() ? "linearizable: the history is empty" : "linearizable"; break;
-        case Outcome::Violated: check.text = "not linearizable"; break;
-        case Outcome::Inconclusive: check.text = "inconclusive: " + made.verdict.reason; break;
+        case Outcome::Pass:
+            check.text = operations.empty() ? "linearizable: the history is empty" : "linearizable";
+            break;
+        case Outcome::Violated:
+            check.text = "not linearizable";
+            break;
+        case Outcome::Inconclusive:
+            check.text = "inconclusive: " + made.verdict.reason;
+            break;
     }
     check.text += " (model " + std::string(model_name(chosen)) + ", format " +
-                  std::string(history_format_name(format)) + ", " + std::to_string(made.operations) +
-                  " operations, " + std::to_string(made.keys) + " keys, " + std::to_string(made.steps) + " steps)\n";
+                  std::string(history_format_name(format)) + ", " +
+                  std::to_string(made.operations) + " operations, " + std::to_string(made.keys) +
+                  " keys, " + std::to_string(made.steps) + " steps)\n";
     for (const KeyFailure& failure : made.failures) check.text += failure.text;
     if (made.keys_failed > made.failures.size())
-        check.text += "and " + std::to_string(made.keys_failed - made.failures.size()) + " more keys\n";
+        check.text +=
+            "and " + std::to_string(made.keys_failed - made.failures.size()) + " more keys\n";
     if (made.keys_failed && made.keys_undecided)
         check.text += std::to_string(made.keys_undecided) + " further keys are undecided\n";
     return check;

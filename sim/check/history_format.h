@@ -1,6 +1,8 @@
-// Readers of three history formats, and what `orrery check` does with a file. Formats: the folder's README.
+// Readers of three history formats, and what `orrery check` does with a file. Formats: the folder's
+// README.
 //
-// Strict: a line that is not understood is an error with its number, since a dropped operation changes the verdict.
+// Strict: a line that is not understood is an error with its number, since a dropped operation
+// changes the verdict.
 #pragma once
 
 #include <optional>
@@ -39,12 +41,14 @@ struct HistoryCheck {
     LinearizabilityReport report;
     std::string text;  // to print: the verdict line first, then the explanation
 
-    /// 0 linearizable, 1 not, 3 inconclusive. An empty file is linearizable, and the text says that it is empty.
+    /// 0 linearizable, 1 not, 3 inconclusive. An empty file is linearizable, and the text says that
+    /// it is empty.
     int exit_code() const { return report.verdict.exit_code(); }
 };
 
 /// The whole of `orrery check HISTORY [--model M]`, from the file's text.
-/// Errors: Invalid (exit code 2): format not recognised, line not understood, operation outside the model.
+/// Errors: Invalid (exit code 2): format not recognised, line not understood, operation outside the
+/// model.
 Result<HistoryCheck> check_history_text(ByteView text, std::optional<Model> model = {},
                                         const LinearizabilityOptions& options = {});
 

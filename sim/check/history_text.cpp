@@ -20,7 +20,11 @@ int hex_digit(char c) {
 bool valid_utf8(ByteView bytes) {
     for (size_t i = 0; i < bytes.size();) {
         auto lead = static_cast<unsigned char>(bytes[i]);
-        size_t length = lead < 0x80 ? 1 : lead >> 5 == 6 ? 2 : lead >> 4 == 14 ? 3 : lead >> 3 == 30 ? 4 : 0;
+        size_t length = lead < 0x80       ? 1
+                        : lead >> 5 == 6  ? 2
+                        : lead >> 4 == 14 ? 3
+                        : lead >> 3 == 30 ? 4
+                                          : 0;
         if (length == 0 || i + length > bytes.size()) return false;
         uint32_t code = length == 1 ? lead : lead & (0x7fu >> length);
         for (size_t j = 1; j < length; ++j) {
@@ -28,8 +32,10 @@ bool valid_utf8(ByteView bytes) {
             if (next >> 6 != 2) return false;
             code = code << 6 | (next & 0x3fu);
         }
-        constexpr uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};  // a longer form than needed is not valid
-        if (code < kSmallest[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return false;
+        constexpr uint32_t kSmallest[] = {0, 0, 0x80, 0x800,
+                                          0x10000};  // a longer form than needed is not valid
+        if (code < kSmallest[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+            return false;
         i += length;
     }
     return true;
@@ -74,7 +80,9 @@ std::optional<Bytes> bytes_of_json_text(std::string text) {
     return out;
 }
 
-std::string edn_text(ByteView bytes) { return json_text(bytes); }
+std::string edn_text(ByteView bytes) {
+    return json_text(bytes);
+}
 
 std::string edn_from_json(std::string_view json) {
     std::string out;

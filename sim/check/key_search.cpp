@@ -1,15 +1,21 @@
-// Why what is skipped may be skipped. Let c be a configuration from which the rest can be placed, in some order.
-// - An operation that may come next, fits, and changes nothing *wherever it stands*: moving it to the front of that
-//   order keeps it an order. So it is placed without an alternative. (A set of the value that is there already is no
-//   such operation: later in the order it may be what brings the value back.)
+// Why what is skipped may be skipped. Let c be a configuration from which the rest can be placed,
+// in some order.
+// - An operation that may come next, fits, and changes nothing *wherever it stands*: moving it to
+// the front of that
+//   order keeps it an order. So it is placed without an alternative. (A set of the value that is
+//   there already is no such operation: later in the order it may be what brings the value back.)
 // - An unknown operation without effect in c: leaving it out keeps it an order. So it is not tried.
-// - Of unknown operations that ask for the same, the one called first may stand for any. So it is used first.
-// - An unknown operation whose effect nobody saw, followed by one that overwrites it: leaving it out keeps it an order,
-//   and the configuration before it tries that. So right after an unknown operation nothing that overwrites is tried.
-//   If a key is only set and read, an unknown set must therefore be followed by a read of its value, one that may
-//   come next already: without such a read it is not tried.
-// - A configuration with the same answered operations and state, but fewer unknown ones used, can follow the same
-//   order. So the one with more is not visited. Trying unknown ones last makes the better one come first, mostly.
+// - Of unknown operations that ask for the same, the one called first may stand for any. So it is
+// used first.
+// - An unknown operation whose effect nobody saw, followed by one that overwrites it: leaving it
+// out keeps it an order,
+//   and the configuration before it tries that. So right after an unknown operation nothing that
+//   overwrites is tried. If a key is only set and read, an unknown set must therefore be followed
+//   by a read of its value, one that may come next already: without such a read it is not tried.
+// - A configuration with the same answered operations and state, but fewer unknown ones used, can
+// follow the same
+//   order. So the one with more is not visited. Trying unknown ones last makes the better one come
+//   first, mostly.
 #include "sim/check/key_search.h"
 
 #include <algorithm>
@@ -76,7 +82,8 @@ void KeySearch::number_identical_unknowns() {
     for (size_t i = 0; i < unknown_.size(); ++i) {
         const Operation& operation = *unknown_[i]->operation;
         int64_t by = operation.kind == OpKind::Incr ? operation.number : 0;
-        auto [it, is_new] = latest.try_emplace({operation.kind, operation.value, operation.expected, by}, -1);
+        auto [it, is_new] =
+            latest.try_emplace({operation.kind, operation.value, operation.expected, by}, -1);
         identical_before_.push_back(it->second);
         it->second = static_cast<int64_t>(i);
     }
@@ -142,8 +149,8 @@ ConfigurationPrint KeySearch::print() const {
             combine64(done_.b, combine64(text.b, text.length * 2 + present))};
 }
 
-// One pass is enough: the state stays, so what did not fit before does not fit later; and a return that goes away
-// with its call only lets the pass go on further.
+// One pass is enough: the state stays, so what did not fit before does not fit later; and a return
+// that goes away with its call only lets the pass go on further.
 void KeySearch::place_all_forced(uint64_t& steps) {
     for (uint32_t node = nodes_[0].next; node != 0 && !is_return(node);) {
         uint32_t op = (node - 1) / 2;
@@ -174,19 +181,22 @@ bool KeySearch::find_wanted() {
 }
 
 bool KeySearch::is_wanted(const KeyOp& set) const {
-    return std::any_of(wanted_.begin(), wanted_.end(), [&](const KeyOp* read) { return read->output == set.value; });
+    return std::any_of(wanted_.begin(), wanted_.end(),
+                       [&](const KeyOp* read) { return read->output == set.value; });
 }
 
 // Places the next operation worth a try after `cursor`; false when there is none.
 bool KeySearch::branch(Cursor& cursor, uint64_t& steps) {
     bool unseen = !stack_.empty() && stack_.back().is_unknown;
     if (!cursor.unknowns) {
-        for (uint32_t node = nodes_[cursor.node].next; node != 0 && !is_return(node); node = nodes_[node].next) {
+        for (uint32_t node = nodes_[cursor.node].next; node != 0 && !is_return(node);
+             node = nodes_[node].next) {
             uint32_t op = (node - 1) / 2;
             ++steps;
             KeyState::Effect effect = state_.effect(*answered_[op]);
             // Pure operations do not get here: those that fit are placed.
-            if (effect == KeyState::Effect::Misfit || (unseen && overwrites(*answered_[op]))) continue;
+            if (effect == KeyState::Effect::Misfit || (unseen && overwrites(*answered_[op])))
+                continue;
             place_answered(op, effect);
             return true;
         }

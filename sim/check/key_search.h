@@ -22,7 +22,8 @@ class KeySearch {
  public:
     enum class Answer : uint8_t { Linearizable, Not, GaveUp };
 
-    /// `ops` in the order of their calls; those not answered have unknown outcome. They outlive the search.
+    /// `ops` in the order of their calls; those not answered have unknown outcome. They outlive the
+    /// search.
     KeySearch(const std::vector<KeyOp>& ops, Model model);
 
     /// Counts its steps into `steps` and gives up when they reach `max_steps`.
@@ -30,21 +31,21 @@ class KeySearch {
     const Deepest& deepest() const { return deepest_; }
 
  private:
-    // The answered operations' calls and returns in order, as a list with removal. Node 0 is the head; operation i of
-    // answered_ has its call at 2i + 1 and its return at 2i + 2.
+    // The answered operations' calls and returns in order, as a list with removal. Node 0 is the
+    // head; operation i of answered_ has its call at 2i + 1 and its return at 2i + 2.
     struct Node {
         uint32_t next, previous;
     };
     struct Frame {
-        uint32_t op;           // in answered_ or unknown_
+        uint32_t op;  // in answered_ or unknown_
         bool is_unknown;
-        bool forced;           // pure: no alternative to it
-        bool changed;          // the state, and `undo` takes it back
+        bool forced;   // pure: no alternative to it
+        bool changed;  // the state, and `undo` takes it back
         KeyState::Undo undo;
     };
     // Where the search for the next branch of a configuration goes on.
     struct Cursor {
-        uint32_t node = 0;     // after this call node; once `unknowns`, from unknown_[node] on
+        uint32_t node = 0;  // after this call node; once `unknowns`, from unknown_[node] on
         bool unknowns = false;
     };
 
@@ -67,17 +68,18 @@ class KeySearch {
 
     std::vector<const KeyOp*> answered_, unknown_;
     std::vector<Node> nodes_;
-    std::vector<int64_t> identical_before_;  // unknown_[i]: the latest identical one before it, or -1
-    std::vector<uint64_t> used_;             // bit set over unknown_
+    std::vector<int64_t>
+        identical_before_;        // unknown_[i]: the latest identical one before it, or -1
+    std::vector<uint64_t> used_;  // bit set over unknown_
     std::vector<Frame> stack_;
     bool only_set_and_read_ = true;
-    std::vector<const KeyOp*> wanted_;       // of one branch(); a member to save its allocation
+    std::vector<const KeyOp*> wanted_;  // of one branch(); a member to save its allocation
     KeyState state_;
-    ConfigurationPrint done_;                // of the answered operations placed
+    ConfigurationPrint done_;  // of the answered operations placed
     size_t remaining_;
     SeenConfigurations seen_;
     Deepest deepest_;
-    size_t unchanged_ = 0;                   // frames of the stack that deepest_.order still agrees with
+    size_t unchanged_ = 0;  // frames of the stack that deepest_.order still agrees with
 };
 
 }  // namespace orrery::check

@@ -15,7 +15,8 @@ constexpr uint64_t kBaseB = 2'044'897'763'203'178'613u % kPrime;
 uint64_t times(uint64_t x, uint64_t y) {
     __extension__ using Wide = unsigned __int128;
     Wide product = static_cast<Wide>(x) * y;
-    uint64_t folded = static_cast<uint64_t>(product & kPrime) + static_cast<uint64_t>(product >> 61);
+    uint64_t folded =
+        static_cast<uint64_t>(product & kPrime) + static_cast<uint64_t>(product >> 61);
     return folded >= kPrime ? folded - kPrime : folded;
 }
 
@@ -33,9 +34,12 @@ std::optional<int64_t> integer_of(const Bytes& text) {
     return number;
 }
 
-TextPrint print_of(const Value& value) { return value ? TextPrint::of(*value) : TextPrint(); }
+TextPrint print_of(const Value& value) {
+    return value ? TextPrint::of(*value) : TextPrint();
+}
 
-// Not merely without effect in one state (a set of what is there already): wherever it stands, it changes nothing.
+// Not merely without effect in one state (a set of what is there already): wherever it stands, it
+// changes nothing.
 bool is_pure(const Operation& operation) {
     const std::optional<int64_t>& answer = operation.output.number;
     if (operation.status != OpStatus::Ok) return false;
@@ -96,14 +100,17 @@ KeyState::Effect KeyState::effect(const KeyOp& op) const {
     switch (op.kind) {
         case OpKind::Get:
             return holds(operation.output.value, op.output) ? Effect::None : Effect::Misfit;
-        case OpKind::Set: return holds(operation.value, op.value) ? Effect::None : Effect::Changes;
+        case OpKind::Set:
+            return holds(operation.value, op.value) ? Effect::None : Effect::Changes;
         case OpKind::Append:
-            if (!answers(static_cast<int64_t>(text_.size() + operation.value->size()))) return Effect::Misfit;
+            if (!answers(static_cast<int64_t>(text_.size() + operation.value->size())))
+                return Effect::Misfit;
             return present_ && operation.value->empty() ? Effect::None : Effect::Changes;
         case OpKind::Cas: {
             bool matches = holds(operation.expected, op.expected);
             if (!answers(matches ? 1 : 0)) return Effect::Misfit;
-            return !matches || operation.value == operation.expected ? Effect::None : Effect::Changes;
+            return !matches || operation.value == operation.expected ? Effect::None
+                                                                     : Effect::Changes;
         }
         case OpKind::Del:
             if (!answers(present_ ? 1 : 0)) return Effect::Misfit;
@@ -115,7 +122,8 @@ KeyState::Effect KeyState::effect(const KeyOp& op) const {
             return present_ && operation.number == 0 ? Effect::None : Effect::Changes;
         }
         case OpKind::Wait:
-        case OpKind::WaitAll: break;
+        case OpKind::WaitAll:
+            break;
     }
     UNREACHABLE(op_kind_name(op.kind));
 }
@@ -132,8 +140,10 @@ KeyState::Undo KeyState::perform(const KeyOp& op) {
     const Operation& operation = *op.operation;
     switch (op.kind) {
         case OpKind::Set:
-        case OpKind::Cas: return replace(operation.value, op.value);
-        case OpKind::Del: return replace(std::nullopt, TextPrint());
+        case OpKind::Cas:
+            return replace(operation.value, op.value);
+        case OpKind::Del:
+            return replace(std::nullopt, TextPrint());
         case OpKind::Append: {
             Undo undo{.truncates = true, .present = present_, .print = print_, .text = {}};
             present_ = true;
@@ -148,7 +158,8 @@ KeyState::Undo KeyState::perform(const KeyOp& op) {
         }
         case OpKind::Get:
         case OpKind::Wait:
-        case OpKind::WaitAll: break;
+        case OpKind::WaitAll:
+            break;
     }
     UNREACHABLE(op_kind_name(op.kind));
 }
@@ -156,8 +167,10 @@ KeyState::Undo KeyState::perform(const KeyOp& op) {
 void KeyState::undo(Undo&& undo) {
     present_ = undo.present;
     print_ = undo.print;
-    if (undo.truncates) text_.resize(undo.print.length);
-    else text_ = std::move(undo.text);
+    if (undo.truncates)
+        text_.resize(undo.print.length);
+    else
+        text_ = std::move(undo.text);
 }
 
 }  // namespace orrery::check

@@ -1,7 +1,9 @@
-// The value of one key as the linearizability search steps through it: change in place, undo, compare by fingerprint.
+// The value of one key as the linearizability search steps through it: change in place, undo,
+// compare by fingerprint.
 //
-// The fingerprint of a text is a polynomial over two primes' worth of bits, so that an append extends it without
-// reading what is there: a key that is appended to ten thousand times is searched without ten thousand copies of it.
+// The fingerprint of a text is a polynomial over two primes' worth of bits, so that an append
+// extends it without reading what is there: a key that is appended to ten thousand times is
+// searched without ten thousand copies of it.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +13,8 @@
 
 namespace orrery::check {
 
-/// 122 bits, plus the length. Equal texts have equal fingerprints; the other way but for a chance of 2^-100.
+/// 122 bits, plus the length. Equal texts have equal fingerprints; the other way but for a chance
+/// of 2^-100.
 struct TextPrint {
     uint64_t a = 0, b = 0;
     uint64_t scale_a = 1, scale_b = 1;  // base^length: what a text in front is multiplied by
@@ -26,7 +29,8 @@ struct TextPrint {
 struct KeyOp {
     OpKind kind;
     bool answered;  // Ok: must be placed, and its answer must fit
-    bool pure;      // answered, and changes no state that its answer fits: a get, a cas that did not match
+    bool pure;  // answered, and changes no state that its answer fits: a get, a cas that did not
+                // match
     size_t source;  // position in the history
     const Operation* operation;
     TextPrint value, expected, output;  // of the operation's texts, where it has them

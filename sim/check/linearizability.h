@@ -1,11 +1,13 @@
-// Is there one order of the operations that each client could have seen? Per key, after Wing & Gong and Lowe.
+// Is there one order of the operations that each client could have seen? Per key, after Wing & Gong
+// and Lowe.
 //
-// A search over configurations (which operations are done, the state they lead to), by an explicit stack. What keeps it
-// small: keys are independent; an operation that only looks and answers rightly is placed at once, with no
-// alternative; an operation of unknown outcome is tried last and only where it has an effect; a configuration is
-// dropped when one with the same answered operations, the same state and no more of the unknown ones was seen.
-// Effort is bounded by counted steps and configurations, not by a clock; beyond it the answer is Inconclusive.
-// Wait and WaitAll are left out (a history without its waits must still be linearizable: W16).
+// A search over configurations (which operations are done, the state they lead to), by an explicit
+// stack. What keeps it small: keys are independent; an operation that only looks and answers
+// rightly is placed at once, with no alternative; an operation of unknown outcome is tried last and
+// only where it has an effect; a configuration is dropped when one with the same answered
+// operations, the same state and no more of the unknown ones was seen. Effort is bounded by counted
+// steps and configurations, not by a clock; beyond it the answer is Inconclusive. Wait and WaitAll
+// are left out (a history without its waits must still be linearizable: W16).
 #pragma once
 
 #include <cstdint>
@@ -21,8 +23,9 @@ namespace orrery::check {
 
 enum class Model : uint8_t {
     Register,  // get, set, cas; absent at first
-    Kv,        // every kind; absent at first; append to absent starts from "", incr from 0, cas to absent deletes
-    Append,    // get, set, append; every key is "" at first
+    Kv,  // every kind; absent at first; append to absent starts from "", incr from 0, cas to absent
+         // deletes
+    Append,  // get, set, append; every key is "" at first
 };
 std::string_view model_name(Model model);
 
@@ -44,16 +47,17 @@ struct KeyFailure {
 struct LinearizabilityReport {
     Verdict verdict;  // violations are named "linearizability"
     std::vector<KeyFailure> failures;
-    uint64_t operations = 0;   // that counted: not failed, not a get without answer, not a wait
+    uint64_t operations = 0;  // that counted: not failed, not a get without answer, not a wait
     uint64_t keys = 0;
     uint64_t keys_failed = 0;
     uint64_t keys_undecided = 0;
     uint64_t steps = 0;
 };
 
-/// A history without an operation is linearizable (whether a run was worth anything is its runner's question).
-/// Requires: sequences of `operations` are those of one history (unique, start before end).
-/// Errors: Invalid when an operation is none of the model's, or its answer has the wrong shape.
+/// A history without an operation is linearizable (whether a run was worth anything is its runner's
+/// question). Requires: sequences of `operations` are those of one history (unique, start before
+/// end). Errors: Invalid when an operation is none of the model's, or its answer has the wrong
+/// shape.
 Result<LinearizabilityReport> check_linearizable(std::span<const Operation> operations, Model model,
                                                  const LinearizabilityOptions& options = {});
 

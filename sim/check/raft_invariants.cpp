@@ -1,6 +1,6 @@
-// See the header for what is checked. Order within an event: monotony of the node first, then the group's truth, then
-// the model is moved on, so that one wrong event is reported once and the following ones are judged against what the
-// nodes really did.
+// See the header for what is checked. Order within an event: monotony of the node first, then the
+// group's truth, then the model is moved on, so that one wrong event is reported once and the
+// following ones are judged against what the nodes really did.
 #include "sim/check/raft_invariants.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace orrery::check {
 namespace {
 
-constexpr size_t kVotesKept = 64;    // of the latest terms of a replica
+constexpr size_t kVotesKept = 64;  // of the latest terms of a replica
 constexpr size_t kLeadersKept = 4'096;
 constexpr size_t kCutsKept = 32;
 
@@ -20,11 +20,17 @@ uint64_t chain_of(uint64_t previous_chain, Term term, uint64_t hash) {
     return chain ? chain : 1;
 }
 
-bool contradicts(uint64_t chain_a, uint64_t chain_b) { return chain_a != 0 && chain_b != 0 && chain_a != chain_b; }
+bool contradicts(uint64_t chain_a, uint64_t chain_b) {
+    return chain_a != 0 && chain_b != 0 && chain_a != chain_b;
+}
 
-std::string number(uint64_t value) { return std::to_string(value); }
+std::string number(uint64_t value) {
+    return std::to_string(value);
+}
 
-std::string at(uint64_t index, Term term) { return "index " + number(index) + " term " + number(term.value); }
+std::string at(uint64_t index, Term term) {
+    return "index " + number(index) + " term " + number(term.value);
+}
 
 }  // namespace
 
@@ -33,21 +39,24 @@ RaftInvariants::Replica& RaftInvariants::replica(GroupId group, NodeId node) {
     return groups_[group].replicas[node];
 }
 
-std::optional<RaftInvariants::Entry> RaftInvariants::entry_at(const Replica& replica, uint64_t index) {
+std::optional<RaftInvariants::Entry> RaftInvariants::entry_at(const Replica& replica,
+                                                              uint64_t index) {
     if (index == replica.base) return Entry{replica.base_term, 0, replica.base_chain};
     if (index < replica.base || index > last_index(replica)) return std::nullopt;
     return replica.entries[index - replica.base - 1];
 }
 
-std::optional<RaftInvariants::Entry> RaftInvariants::committed_at(const Group& group, uint64_t index) {
+std::optional<RaftInvariants::Entry> RaftInvariants::committed_at(const Group& group,
+                                                                  uint64_t index) {
     if (index <= group.committed_base || index > group.last_committed()) return std::nullopt;
     return group.committed[index - group.committed_base - 1];
 }
 
-void RaftInvariants::report(std::string_view name, std::string_view site, const Stamp& stamp, Where where,
-                            std::string text) {
-    violations_.add(name, site, stamp,
-                    "group " + number(where.first.value) + " node " + number(where.second.value) + ": " + text);
+void RaftInvariants::report(std::string_view name, std::string_view site, const Stamp& stamp,
+                            Where where, std::string text) {
+    violations_.add(
+        name, site, stamp,
+        "group " + number(where.first.value) + " node " + number(where.second.value) + ": " + text);
 }
 
 // ---- elections
@@ -55,8 +64,9 @@ void RaftInvariants::report(std::string_view name, std::string_view site, const 
 void RaftInvariants::observe_term(const Stamp& stamp, Where where, Replica& replica, Term term,
                                   std::string_view site) {
     if (term < replica.term)
-        report("raft.monotone-term", site, stamp, where,
-               "its term went back from " + number(replica.term.value) + " to " + number(term.value));
+        report(
+            "raft.monotone-term", site, stamp, where,
+            "its term went back from " + number(replica.term.value) + " to " + number(term.value));
     replica.term = std::max(replica.term, term);
 }
 
@@ -64,7 +74,8 @@ void RaftInvariants::term(const Stamp& stamp, GroupId group, NodeId node, Term t
     observe_term(stamp, {group, node}, replica(group, node), term, "term");
 }
 
-void RaftInvariants::voted(const Stamp& stamp, GroupId group, NodeId node, Term term, NodeId candidate) {
+void RaftInvariants::voted(const Stamp& stamp, GroupId group, NodeId node, Term term,
+                           NodeId candidate) {
     Replica& voter = replica(group, node);
     auto [vote, is_first] = voter.votes.try_emplace(term, candidate);
     if (!is_first && vote->second != candidate)
@@ -91,9 +102,10 @@ void RaftInvariants::leader_elected(const Stamp& stamp, GroupId group_id, NodeId
     check_completeness(stamp, where, group, leader, term);
 }
 
-// One comparison of chains stands for every entry committed before `term`, since the chain covers all that precede.
-void RaftInvariants::check_completeness(const Stamp& stamp, Where where, Group& group, const Replica& leader,
-                                        Term term) {
+// One comparison of chains stands for every entry committed before `term`, since the chain covers
+// all that precede.
+void RaftInvariants::check_completeness(const Stamp& stamp, Where where, Group& group,
+                                        const Replica& leader, Term term) {
     uint64_t must_hold = 0;
     Term committed_term;
     for (const auto& [in_term, index] : group.committed_in) {
@@ -104,7 +116,8 @@ void RaftInvariants::check_completeness(const Stamp& stamp, Where where, Group& 
         }
     }
     if (must_hold == 0) return;
-    std::string committed = number(must_hold) + " was committed in term " + number(committed_term.value);
+    std::string committed =
+        number(must_hold) + " was committed in term " + number(committed_term.value);
     if (last_index(leader) < must_hold) {
         report("raft.leader-completeness", "election", stamp, where,
                "it leads term " + number(term.value) + " with a log that ends at index " +
@@ -117,21 +130,25 @@ void RaftInvariants::check_completeness(const Stamp& stamp, Where where, Group& 
     } else if (truth->term != own->term || contradicts(truth->chain, own->chain)) {
         report("raft.leader-completeness", "election", stamp, where,
                "it leads term " + number(term.value) + " and holds " + at(must_hold, own->term) +
-                   " where another entry of index " + committed + " (entry term " + number(truth->term.value) + ")");
+                   " where another entry of index " + committed + " (entry term " +
+                   number(truth->term.value) + ")");
     }
 }
 
 // ---- the log
 
-void RaftInvariants::cut(const Stamp& stamp, Where where, Replica& replica, uint64_t from, std::string_view site) {
+void RaftInvariants::cut(const Stamp& stamp, Where where, Replica& replica, uint64_t from,
+                         std::string_view site) {
     if (from > last_index(replica)) return;
     if (from <= replica.commit)
         report("raft.truncated-committed", site, stamp, where,
-               "it removes its log from index " + number(from) + ", though it has committed up to " +
-                   number(replica.commit));
+               "it removes its log from index " + number(from) +
+                   ", though it has committed up to " + number(replica.commit));
     uint64_t kept = from > replica.base ? from - 1 - replica.base : 0;
-    auto first_cut = replica.entries.begin() + static_cast<std::ptrdiff_t>(std::min<uint64_t>(replica.entries.size(), kept));
-    replica.cuts.push_back({.from = replica.base + kept + 1, .entries = {first_cut, replica.entries.end()}});
+    auto first_cut = replica.entries.begin() +
+                     static_cast<std::ptrdiff_t>(std::min<uint64_t>(replica.entries.size(), kept));
+    replica.cuts.push_back(
+        {.from = replica.base + kept + 1, .entries = {first_cut, replica.entries.end()}});
     if (replica.cuts.size() > kCutsKept) {
         replica.cuts.pop_front();
         replica.cuts_dropped = true;
@@ -144,8 +161,8 @@ void RaftInvariants::truncate(const Stamp& stamp, GroupId group, NodeId node, Lo
     cut(stamp, {group, node}, replica(group, node), from.value, "truncate");
 }
 
-void RaftInvariants::append(const Stamp& stamp, GroupId group_id, NodeId node, LogIndex log_index, Term term,
-                            uint64_t entry_hash) {
+void RaftInvariants::append(const Stamp& stamp, GroupId group_id, NodeId node, LogIndex log_index,
+                            Term term, uint64_t entry_hash) {
     Replica& log = replica(group_id, node);
     Group& group = groups_[group_id];
     Where where{group_id, node};
@@ -157,7 +174,8 @@ void RaftInvariants::append(const Stamp& stamp, GroupId group_id, NodeId node, L
     }
     if (index > last_index(log) + 1) {
         report("raft.log-gap", "append", stamp, where,
-               "it appends index " + number(index) + " to a log that ends at " + number(last_index(log)));
+               "it appends index " + number(index) + " to a log that ends at " +
+                   number(last_index(log)));
         // Go on as if the log began here, with what precedes not known.
         log.entries.clear();
         log.base = index - 1;
@@ -180,7 +198,8 @@ void RaftInvariants::append(const Stamp& stamp, GroupId group_id, NodeId node, L
                        "its entry of " + at(index, term) + " differs from the one another log got");
             else if (contradicts(other.chain, entry.chain))
                 report("raft.log-matching", "append", stamp, where,
-                       "its entry of " + at(index, term) + " follows other entries than in another log");
+                       "its entry of " + at(index, term) +
+                           " follows other entries than in another log");
             if (other.chain == 0) other.chain = entry.chain;
         }
     }
@@ -191,14 +210,15 @@ void RaftInvariants::durable(const Stamp& stamp, GroupId group, NodeId node, Log
     Replica& log = replica(group, node);
     if (index.value > last_index(log))
         report("raft.durable-beyond-log", "durable", stamp, {group, node},
-               "index " + number(index.value) + " is durable, but its log ends at " + number(last_index(log)));
+               "index " + number(index.value) + " is durable, but its log ends at " +
+                   number(last_index(log)));
     log.durable = std::max(log.durable, std::min(index.value, last_index(log)));
     std::erase_if(log.cuts, [&](const Cut& cut) { return cut.from <= index.value; });
     if (log.cuts.empty()) log.cuts_dropped = false;
 }
 
-void RaftInvariants::snapshot_installed(const Stamp& stamp, GroupId group_id, NodeId node, LogIndex log_index,
-                                        Term term) {
+void RaftInvariants::snapshot_installed(const Stamp& stamp, GroupId group_id, NodeId node,
+                                        LogIndex log_index, Term term) {
     Replica& log = replica(group_id, node);
     Group& group = groups_[group_id];
     Where where{group_id, node};
@@ -210,8 +230,8 @@ void RaftInvariants::snapshot_installed(const Stamp& stamp, GroupId group_id, No
                    number(group.last_committed()) + " was committed");
     else if (truth && truth->term != term)
         report("raft.snapshot-uncommitted", "snapshot", stamp, where,
-               "it installs a snapshot at " + at(index, term) + ", but the committed entry has term " +
-                   number(truth->term.value));
+               "it installs a snapshot at " + at(index, term) +
+                   ", but the committed entry has term " + number(truth->term.value));
     if (log.applied && index < *log.applied)
         report("raft.monotone-applied", "snapshot", stamp, where,
                "a snapshot at index " + number(index) + " replaces a state that had applied " +
@@ -220,7 +240,8 @@ void RaftInvariants::snapshot_installed(const Stamp& stamp, GroupId group_id, No
     bool keeps_tail = own && own->term == term && index > log.base;
     if (keeps_tail) {
         log.base_chain = own->chain;
-        log.entries.erase(log.entries.begin(), log.entries.begin() + static_cast<std::ptrdiff_t>(index - log.base));
+        log.entries.erase(log.entries.begin(),
+                          log.entries.begin() + static_cast<std::ptrdiff_t>(index - log.base));
     } else {
         log.entries.clear();
         log.base_chain = truth ? truth->chain : 0;
@@ -235,13 +256,14 @@ void RaftInvariants::snapshot_installed(const Stamp& stamp, GroupId group_id, No
 
 // ---- commit and apply
 
-void RaftInvariants::voters(GroupId group, std::vector<NodeId> voters, std::vector<NodeId> outgoing_voters) {
+void RaftInvariants::voters(GroupId group, std::vector<NodeId> voters,
+                            std::vector<NodeId> outgoing_voters) {
     groups_[group].voters = std::move(voters);
     groups_[group].outgoing_voters = std::move(outgoing_voters);
 }
 
-void RaftInvariants::check_quorum(const Stamp& stamp, Where where, const Group& group, uint64_t index,
-                                  const Entry& entry) {
+void RaftInvariants::check_quorum(const Stamp& stamp, Where where, const Group& group,
+                                  uint64_t index, const Entry& entry) {
     for (const std::vector<NodeId>* half : {&group.voters, &group.outgoing_voters}) {
         if (half->empty()) continue;
         size_t holders = 0;
@@ -250,13 +272,14 @@ void RaftInvariants::check_quorum(const Stamp& stamp, Where where, const Group& 
             if (it == group.replicas.end() || it->second.durable < index) continue;
             std::optional<Entry> own = entry_at(it->second, index);
             // A voter whose log begins behind the index holds it in its snapshot.
-            bool holds = index <= it->second.base || (own && own->term == entry.term && !contradicts(own->chain, entry.chain));
+            bool holds = index <= it->second.base ||
+                         (own && own->term == entry.term && !contradicts(own->chain, entry.chain));
             if (holds) ++holders;
         }
         if (holders * 2 <= half->size())
             report("raft.commit-without-quorum", "commit", stamp, where,
-                   "it commits " + at(index, entry.term) + ", which is durable on " + number(holders) + " of " +
-                       number(half->size()) + " voters");
+                   "it commits " + at(index, entry.term) + ", which is durable on " +
+                       number(holders) + " of " + number(half->size()) + " voters");
     }
 }
 
@@ -270,7 +293,8 @@ void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, L
                "its commit index went back from " + number(log.commit) + " to " + number(index));
     if (index > last_index(log)) {
         report("raft.commit-beyond-log", "commit", stamp, where,
-               "it commits up to index " + number(index) + ", but its log ends at " + number(last_index(log)));
+               "it commits up to index " + number(index) + ", but its log ends at " +
+                   number(last_index(log)));
         index = last_index(log);
     }
     log.commit = std::max(log.commit, index);
@@ -278,20 +302,23 @@ void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, L
     std::optional<Entry> own = entry_at(log, index);
     if (index <= group.last_committed()) {
         std::optional<Entry> truth = committed_at(group, index);
-        if (!truth || !own) ++unverified_;
+        if (!truth || !own)
+            ++unverified_;
         else if (truth->term != own->term || contradicts(truth->chain, own->chain))
             report("raft.commit-safety", "commit", stamp, where,
-                   "it commits " + at(index, own->term) + ", but another entry (term " + number(truth->term.value) +
-                       ") or prefix is committed there");
+                   "it commits " + at(index, own->term) + ", but another entry (term " +
+                       number(truth->term.value) + ") or prefix is committed there");
         return;
     }
     // The committed prefix of the group grows by this node's entries: first, do they go on from it?
     uint64_t joint = group.last_committed();
     std::optional<Entry> truth = committed_at(group, joint), before = entry_at(log, joint);
-    if (truth && before && (truth->term != before->term || contradicts(truth->chain, before->chain)))
+    if (truth && before &&
+        (truth->term != before->term || contradicts(truth->chain, before->chain)))
         report("raft.commit-safety", "commit", stamp, where,
                "it commits up to " + number(index) + " on top of " + at(joint, before->term) +
-                   ", but another entry (term " + number(truth->term.value) + ") or prefix is committed there");
+                   ", but another entry (term " + number(truth->term.value) +
+                   ") or prefix is committed there");
     if (joint < log.base) {  // it knows only its snapshot; nothing was told of the entries below
         group.committed.clear();
         group.committed_base = joint = log.base;
@@ -299,12 +326,13 @@ void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, L
     for (uint64_t i = joint + 1; i <= index; ++i) group.committed.push_back(*entry_at(log, i));
     Term in_term = own ? std::max(own->term, log.leading) : log.leading;
     group.committed_in[in_term] = index;
-    if (group.committed_in.size() > kLeadersKept) group.committed_in.erase(group.committed_in.begin());
+    if (group.committed_in.size() > kLeadersKept)
+        group.committed_in.erase(group.committed_in.begin());
     if (own) check_quorum(stamp, where, group, index, *own);
 }
 
-void RaftInvariants::apply(const Stamp& stamp, GroupId group_id, NodeId node, LogIndex log_index, Term term,
-                           uint64_t entry_hash) {
+void RaftInvariants::apply(const Stamp& stamp, GroupId group_id, NodeId node, LogIndex log_index,
+                           Term term, uint64_t entry_hash) {
     Replica& log = replica(group_id, node);
     Group& group = groups_[group_id];
     Where where{group_id, node};
@@ -314,16 +342,18 @@ void RaftInvariants::apply(const Stamp& stamp, GroupId group_id, NodeId node, Lo
                "it applies index " + number(index) + " after index " + number(*log.applied));
     if (index > log.commit)
         report("raft.applied-beyond-commit", "apply", stamp, where,
-               "it applies index " + number(index) + ", but has committed only up to " + number(log.commit));
+               "it applies index " + number(index) + ", but has committed only up to " +
+                   number(log.commit));
     if (index > log.durable)
         report("raft.applied-beyond-durable", "apply", stamp, where,
-               "it applies index " + number(index) + ", but its log is durable only up to " + number(log.durable));
+               "it applies index " + number(index) + ", but its log is durable only up to " +
+                   number(log.durable));
     Entry entry{term, entry_hash, 0};
     std::optional<Entry> own = index > log.base ? entry_at(log, index) : std::nullopt;
     if (own && (own->term != term || own->hash != entry_hash))
         report("raft.state-machine-safety", "apply", stamp, where,
-               "it applies an entry of " + at(index, term) + " that is not the one of its own log (term " +
-                   number(own->term.value) + ")");
+               "it applies an entry of " + at(index, term) +
+                   " that is not the one of its own log (term " + number(own->term.value) + ")");
     if (index <= group.floor) {
         ++unverified_;
     } else {
@@ -331,8 +361,9 @@ void RaftInvariants::apply(const Stamp& stamp, GroupId group_id, NodeId node, Lo
         const Entry& other = known->second.first;
         if (!is_first && (other.hash != entry_hash || other.term != term))
             report("raft.state-machine-safety", "apply", stamp, where,
-                   "it applies an entry of " + at(index, term) + ", but node " + number(known->second.second.value) +
-                       " applied another one of term " + number(other.term.value));
+                   "it applies an entry of " + at(index, term) + ", but node " +
+                       number(known->second.second.value) + " applied another one of term " +
+                       number(other.term.value));
     }
     log.applied = std::max(log.applied.value_or(0), index);
     if (index > group.floor + 2 * options_.keep_entries && index % 64 == 0) prune(group);
@@ -360,8 +391,8 @@ void RaftInvariants::restart(const Stamp&, NodeId node) {
     }
 }
 
-// A log is written front to back, so what a crash leaves is the log as it was at some moment: undo the cuts, the latest
-// first, until the end is the one found.
+// A log is written front to back, so what a crash leaves is the log as it was at some moment: undo
+// the cuts, the latest first, until the end is the one found.
 bool RaftInvariants::bring_back_cut_tail(Replica& log, uint64_t last, Term last_term) {
     auto ends_so = [&] {
         std::optional<Entry> own = entry_at(log, last);
@@ -372,7 +403,8 @@ bool RaftInvariants::bring_back_cut_tail(Replica& log, uint64_t last, Term last_
     while (!log.cuts.empty()) {
         Cut cut = std::move(log.cuts.back());
         log.cuts.pop_back();
-        if (cut.from <= log.base || cut.from > last_index(log) + 1) continue;  // of a time before a snapshot
+        if (cut.from <= log.base || cut.from > last_index(log) + 1)
+            continue;  // of a time before a snapshot
         log.entries.resize(cut.from - log.base - 1);
         log.entries.insert(log.entries.end(), cut.entries.begin(), cut.entries.end());
         if (ends_so()) return true;
@@ -381,19 +413,21 @@ bool RaftInvariants::bring_back_cut_tail(Replica& log, uint64_t last, Term last_
     return false;
 }
 
-void RaftInvariants::recovered(const Stamp& stamp, GroupId group, NodeId node, LogIndex last, Term last_term,
-                               LogIndex applied) {
+void RaftInvariants::recovered(const Stamp& stamp, GroupId group, NodeId node, LogIndex last,
+                               Term last_term, LogIndex applied) {
     Replica& log = replica(group, node);
     Where where{group, node};
     if (last.value < log.durable)
         report("raft.durable-lost", "recovery", stamp, where,
-               "its log ends at index " + number(last.value) + " after the restart, but was durable up to " +
-                   number(log.durable));
+               "its log ends at index " + number(last.value) +
+                   " after the restart, but was durable up to " + number(log.durable));
     if (!bring_back_cut_tail(log, last.value, last_term)) {
-        if (log.cuts_dropped) ++unverified_;
+        if (log.cuts_dropped)
+            ++unverified_;
         else
             report("raft.durable-lost", "recovery", stamp, where,
-                   "recovery found " + at(last.value, last_term) + " at the end of its log, which it never wrote there");
+                   "recovery found " + at(last.value, last_term) +
+                       " at the end of its log, which it never wrote there");
     }
     cut(stamp, where, log, last.value + 1, "recovery");
     log.cuts.clear();
@@ -415,7 +449,8 @@ void RaftInvariants::prune(Group& group) {
     uint64_t lowest = UINT64_MAX;
     for (const auto& [node, log] : group.replicas)
         if (log.present) lowest = std::min(lowest, log.applied.value_or(log.base));
-    uint64_t floor = lowest == UINT64_MAX || lowest < options_.keep_entries ? 0 : lowest - options_.keep_entries;
+    uint64_t floor =
+        lowest == UINT64_MAX || lowest < options_.keep_entries ? 0 : lowest - options_.keep_entries;
     if (group.known.size() > options_.max_entries) {
         // A replica lags too far behind to wait for: keep the newest half of the bound.
         uint64_t newest = group.known.rbegin()->first.first;
@@ -450,8 +485,11 @@ uint64_t RaftInvariants::entries_held() const {
 }
 
 Verdict RaftInvariants::verdict() const {
-    if (!violations_.empty()) return {.outcome = Outcome::Violated, .violations = violations_.list(), .reason = {}};
-    if (events_ == 0) return {.outcome = Outcome::Inconclusive, .violations = {}, .reason = "no raft event was seen"};
+    if (!violations_.empty())
+        return {.outcome = Outcome::Violated, .violations = violations_.list(), .reason = {}};
+    if (events_ == 0)
+        return {
+            .outcome = Outcome::Inconclusive, .violations = {}, .reason = "no raft event was seen"};
     return {.outcome = Outcome::Pass, .violations = {}, .reason = {}};
 }
 

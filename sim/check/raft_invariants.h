@@ -1,16 +1,19 @@
-// Raft's safety properties, watched at every event of a run. Knows no Raft code: it sees what nodes say they did.
+// Raft's safety properties, watched at every event of a run. Knows no Raft code: it sees what nodes
+// say they did.
 //
-// Each (group, node) has a model of its log. A *chain* hash of an entry covers the entry and all before it, so that one
-// comparison of (index, term, chain) decides that two whole prefixes are equal; that makes log matching and leader
-// completeness one look-up an event. Memory: entries that every known node has applied are dropped (but for
-// `keep_entries`), and no group keeps more than `max_entries`; an event about a dropped entry is counted in
-// unverified(), never reported.
+// Each (group, node) has a model of its log. A *chain* hash of an entry covers the entry and all
+// before it, so that one comparison of (index, term, chain) decides that two whole prefixes are
+// equal; that makes log matching and leader completeness one look-up an event. Memory: entries that
+// every known node has applied are dropped (but for `keep_entries`), and no group keeps more than
+// `max_entries`; an event about a dropped entry is counted in unverified(), never reported.
 //
 // The events are what the *driver* of a group does, in order, at the instant it does them:
-//   recovery of a log:   restart(node), then per group recovered(...), before anything else of that node
-//   a log change:        truncate(from) if needed, append(...) per entry, durable(last) when the sync completed
-//   commit, apply:       commit when the commit index moves; apply for *every* entry, no-ops and configurations too
-// Restarting without recovered() is allowed: entries beyond the durable index are then kept until overwritten.
+//   recovery of a log:   restart(node), then per group recovered(...), before anything else of that
+//   node a log change:        truncate(from) if needed, append(...) per entry, durable(last) when
+//   the sync completed commit, apply:       commit when the commit index moves; apply for *every*
+//   entry, no-ops and configurations too
+// Restarting without recovered() is allowed: entries beyond the durable index are then kept until
+// overwritten.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +33,8 @@ namespace orrery::check {
 
 struct RaftInvariantsOptions {
     size_t max_violations = 64;
-    uint64_t keep_entries = 4'096;   // kept below the lowest applied index, for nodes that restart from an older state
+    uint64_t keep_entries =
+        4'096;  // kept below the lowest applied index, for nodes that restart from an older state
     uint64_t max_entries = 262'144;  // a group's bound, whatever its slowest node has applied
 };
 
@@ -42,41 +46,50 @@ class RaftInvariants {
     // --- elections
     /// The node's current term; told on every change, also of recovery. raft.monotone-term
     void term(const Stamp& stamp, GroupId group, NodeId node, Term term);
-    /// A granted vote (also for itself), told when it is durable. raft.vote-once: survives crashes, not wipes.
+    /// A granted vote (also for itself), told when it is durable. raft.vote-once: survives crashes,
+    /// not wipes.
     void voted(const Stamp& stamp, GroupId group, NodeId node, Term term, NodeId candidate);
     /// raft.election-safety, raft.leader-completeness, raft.monotone-term
     void leader_elected(const Stamp& stamp, GroupId group, NodeId node, Term term);
 
     // --- the log
-    /// `entry_hash` covers the entry's payload and type. An append at or below the last index replaces the tail, as
-    /// truncate() would. raft.log-matching, raft.log-gap, raft.truncated-committed
-    void append(const Stamp& stamp, GroupId group, NodeId node, LogIndex index, Term term, uint64_t entry_hash);
+    /// `entry_hash` covers the entry's payload and type. An append at or below the last index
+    /// replaces the tail, as truncate() would. raft.log-matching, raft.log-gap,
+    /// raft.truncated-committed
+    void append(const Stamp& stamp, GroupId group, NodeId node, LogIndex index, Term term,
+                uint64_t entry_hash);
     /// Removes `from` and all behind it. raft.truncated-committed
     void truncate(const Stamp& stamp, GroupId group, NodeId node, LogIndex from);
-    /// The log up to `index` survives a crash now, with every cut made before. raft.durable-beyond-log
+    /// The log up to `index` survives a crash now, with every cut made before.
+    /// raft.durable-beyond-log
     void durable(const Stamp& stamp, GroupId group, NodeId node, LogIndex index);
-    /// The snapshot's state is durable and has replaced the node's; the log begins behind it unless it holds the
-    /// entry. raft.snapshot-uncommitted, raft.monotone-applied
-    void snapshot_installed(const Stamp& stamp, GroupId group, NodeId node, LogIndex index, Term term);
+    /// The snapshot's state is durable and has replaced the node's; the log begins behind it unless
+    /// it holds the entry. raft.snapshot-uncommitted, raft.monotone-applied
+    void snapshot_installed(const Stamp& stamp, GroupId group, NodeId node, LogIndex index,
+                            Term term);
 
     // --- commit and apply
-    /// Voters of the group's configuration (of a joint one: either half's majority is asked for by calling with both).
-    /// Without it, raft.commit-without-quorum is not checked for the group.
-    void voters(GroupId group, std::vector<NodeId> voters, std::vector<NodeId> outgoing_voters = {});
+    /// Voters of the group's configuration (of a joint one: either half's majority is asked for by
+    /// calling with both). Without it, raft.commit-without-quorum is not checked for the group.
+    void voters(GroupId group, std::vector<NodeId> voters,
+                std::vector<NodeId> outgoing_voters = {});
     /// raft.monotone-commit, raft.commit-beyond-log, raft.commit-safety, raft.commit-without-quorum
     void commit(const Stamp& stamp, GroupId group, NodeId node, LogIndex index);
-    /// raft.state-machine-safety, raft.monotone-applied, raft.applied-beyond-commit, raft.applied-beyond-durable
-    void apply(const Stamp& stamp, GroupId group, NodeId node, LogIndex index, Term term, uint64_t entry_hash);
+    /// raft.state-machine-safety, raft.monotone-applied, raft.applied-beyond-commit,
+    /// raft.applied-beyond-durable
+    void apply(const Stamp& stamp, GroupId group, NodeId node, LogIndex index, Term term,
+               uint64_t entry_hash);
 
     // --- lives of a node, all its groups
     /// It leads nothing any more. Its disk goes on to count for quorums.
     void crash(const Stamp& stamp, NodeId node);
     /// A new life: commit and applied start anew, term, votes and what was durable do not.
     void restart(const Stamp& stamp, NodeId node);
-    /// What recovery found: the last log index and its term (the snapshot's if the log ends before it; 0, 0: nothing),
-    /// the applied index of the state. A tail that was cut, but whose cut no durable() covered, may have come back.
-    /// raft.durable-lost
-    void recovered(const Stamp& stamp, GroupId group, NodeId node, LogIndex last, Term last_term, LogIndex applied);
+    /// What recovery found: the last log index and its term (the snapshot's if the log ends before
+    /// it; 0, 0: nothing), the applied index of the state. A tail that was cut, but whose cut no
+    /// durable() covered, may have come back. raft.durable-lost
+    void recovered(const Stamp& stamp, GroupId group, NodeId node, LogIndex last, Term last_term,
+                   LogIndex applied);
     /// The disk is empty; what comes back under this node id is another replica.
     void wipe(const Stamp& stamp, NodeId node);
 
@@ -101,30 +114,32 @@ class RaftInvariants {
         std::deque<Entry> entries;
     };
     struct Replica {
-        // The log's model: entries[i] has index base + 1 + i; `base` itself has base_term and base_chain.
+        // The log's model: entries[i] has index base + 1 + i; `base` itself has base_term and
+        // base_chain.
         uint64_t base = 0;
         Term base_term;
         uint64_t base_chain = 1;
         std::deque<Entry> entries;
         uint64_t durable = 0;
-        std::deque<Cut> cuts;                  // not known to be durable; the latest last
-        bool cuts_dropped = false;             // there were more than are kept
-        uint64_t commit = 0;                   // of this life
-        std::optional<uint64_t> applied;       // of this life; nothing before the first apply
+        std::deque<Cut> cuts;             // not known to be durable; the latest last
+        bool cuts_dropped = false;        // there were more than are kept
+        uint64_t commit = 0;              // of this life
+        std::optional<uint64_t> applied;  // of this life; nothing before the first apply
         Term term;
-        Term leading;                          // the last term this node was elected in, in this life
-        std::map<Term, NodeId> votes;          // the last few terms
-        bool present = false;                  // has a log or state: takes part in the pruning bound
+        Term leading;                  // the last term this node was elected in, in this life
+        std::map<Term, NodeId> votes;  // the last few terms
+        bool present = false;          // has a log or state: takes part in the pruning bound
     };
     struct Group {
         std::map<NodeId, Replica> replicas;
         std::map<Term, NodeId> leaders;
-        std::map<std::pair<uint64_t, Term>, Entry> known;  // every (index, term) ever appended, above `floor`
-        uint64_t floor = 0;                                // what is at or below was dropped
+        std::map<std::pair<uint64_t, Term>, Entry>
+            known;           // every (index, term) ever appended, above `floor`
+        uint64_t floor = 0;  // what is at or below was dropped
         // The committed prefix: committed[i] has index committed_base + 1 + i.
         uint64_t committed_base = 0;
         std::deque<Entry> committed;
-        std::map<Term, uint64_t> committed_in;             // term -> highest index committed in it
+        std::map<Term, uint64_t> committed_in;  // term -> highest index committed in it
         std::map<uint64_t, std::pair<Entry, NodeId>> applied;
         std::vector<NodeId> voters, outgoing_voters;
         uint64_t last_committed() const { return committed_base + committed.size(); }
@@ -134,14 +149,21 @@ class RaftInvariants {
     Replica& replica(GroupId group, NodeId node);
     static std::optional<Entry> entry_at(const Replica& replica, uint64_t index);
     static std::optional<Entry> committed_at(const Group& group, uint64_t index);
-    static uint64_t last_index(const Replica& replica) { return replica.base + replica.entries.size(); }
-    void cut(const Stamp& stamp, Where where, Replica& replica, uint64_t from, std::string_view site);
+    static uint64_t last_index(const Replica& replica) {
+        return replica.base + replica.entries.size();
+    }
+    void cut(const Stamp& stamp, Where where, Replica& replica, uint64_t from,
+             std::string_view site);
     static bool bring_back_cut_tail(Replica& replica, uint64_t last, Term last_term);
-    void observe_term(const Stamp& stamp, Where where, Replica& replica, Term term, std::string_view site);
-    void check_completeness(const Stamp& stamp, Where where, Group& group, const Replica& replica, Term term);
-    void check_quorum(const Stamp& stamp, Where where, const Group& group, uint64_t index, const Entry& entry);
+    void observe_term(const Stamp& stamp, Where where, Replica& replica, Term term,
+                      std::string_view site);
+    void check_completeness(const Stamp& stamp, Where where, Group& group, const Replica& replica,
+                            Term term);
+    void check_quorum(const Stamp& stamp, Where where, const Group& group, uint64_t index,
+                      const Entry& entry);
     void prune(Group& group);
-    void report(std::string_view name, std::string_view site, const Stamp& stamp, Where where, std::string text);
+    void report(std::string_view name, std::string_view site, const Stamp& stamp, Where where,
+                std::string text);
 
     RaftInvariantsOptions options_;
     Violations violations_;

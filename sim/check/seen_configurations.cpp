@@ -19,7 +19,8 @@ void SeenConfigurations::grow() {
         if (slot.taken) find(slot.print) = slot;
 }
 
-bool SeenConfigurations::is_subset(std::span<const uint64_t> small, std::span<const uint64_t> large) const {
+bool SeenConfigurations::is_subset(std::span<const uint64_t> small,
+                                   std::span<const uint64_t> large) const {
     for (size_t i = 0; i < used_words_; ++i)
         if (small[i] & ~large[i]) return false;
     return true;

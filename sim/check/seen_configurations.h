@@ -1,8 +1,10 @@
-// The configurations a linearizability search has been in: (answered operations done, state) -> unknown ones used.
+// The configurations a linearizability search has been in: (answered operations done, state) ->
+// unknown ones used.
 //
-// Holds fingerprints of 128 bits, not the sets: a false match would need some 2^60 configurations. For one fingerprint
-// the used sets are kept as they are, and a configuration is not worth a visit when a kept set is a part of its own:
-// whoever has used fewer of the unknown operations can still do all that the other can.
+// Holds fingerprints of 128 bits, not the sets: a false match would need some 2^60 configurations.
+// For one fingerprint the used sets are kept as they are, and a configuration is not worth a visit
+// when a kept set is a part of its own: whoever has used fewer of the unknown operations can still
+// do all that the other can.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +37,9 @@ class SeenConfigurations {
     Slot& find(const ConfigurationPrint& print);
     void grow();
     bool is_subset(std::span<const uint64_t> small, std::span<const uint64_t> large) const;
-    std::span<uint64_t> set_at(uint32_t index) { return {&sets_[index * used_words_], used_words_}; }
+    std::span<uint64_t> set_at(uint32_t index) {
+        return {&sets_[index * used_words_], used_words_};
+    }
 
     size_t used_words_;
     std::vector<Slot> slots_;  // open addressing, a power of two

@@ -21,8 +21,10 @@ std::string normalise_site(std::string_view site) {
             continue;
         }
         ++i;
-        if (!std::isspace(static_cast<unsigned char>(c))) out += c;
-        else if (!out.empty() && out.back() != ' ') out += ' ';
+        if (!std::isspace(static_cast<unsigned char>(c)))
+            out += c;
+        else if (!out.empty() && out.back() != ' ')
+            out += ' ';
     }
     while (!out.empty() && out.back() == ' ') out.pop_back();
     return out;
@@ -35,9 +37,12 @@ std::string Violation::signature() const {
 
 std::string_view outcome_name(Outcome outcome) {
     switch (outcome) {
-        case Outcome::Pass: return "pass";
-        case Outcome::Violated: return "violated";
-        case Outcome::Inconclusive: return "inconclusive";
+        case Outcome::Pass:
+            return "pass";
+        case Outcome::Violated:
+            return "violated";
+        case Outcome::Inconclusive:
+            return "inconclusive";
     }
     return "?";
 }
@@ -76,7 +81,8 @@ Verdict combine(std::vector<Verdict> parts) {
     return all;
 }
 
-void Violations::add(std::string_view name, std::string_view site, const Stamp& stamp, std::string text) {
+void Violations::add(std::string_view name, std::string_view site, const Stamp& stamp,
+                     std::string text) {
     ++total_;
     if (list_.size() >= limit_) return;
     list_.push_back({.name = std::string(name),

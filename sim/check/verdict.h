@@ -1,8 +1,10 @@
-// What a checker answers: violations, each with a stable name, and a verdict that cannot be read as a pass by accident.
+// What a checker answers: violations, each with a stable name, and a verdict that cannot be read as
+// a pass by accident.
 //
-// A violation's *signature* is what failures are deduplicated, shrunk and replayed by: the invariant's name and the
-// site with every number and quoted text taken out, so that node 3 at index 812 and node 1 at index 17 are one finding.
-// A verdict has three values; Inconclusive (nothing was checked, a bound was reached) is never a pass.
+// A violation's *signature* is what failures are deduplicated, shrunk and replayed by: the
+// invariant's name and the site with every number and quoted text taken out, so that node 3 at
+// index 812 and node 1 at index 17 are one finding. A verdict has three values; Inconclusive
+// (nothing was checked, a bound was reached) is never a pass.
 #pragma once
 
 #include <cstdint>

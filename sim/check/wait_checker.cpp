@@ -9,7 +9,9 @@ namespace {
 
 using Nodes = std::set<NodeId>;
 
-Nodes set_of(const std::vector<NodeId>& nodes) { return {nodes.begin(), nodes.end()}; }
+Nodes set_of(const std::vector<NodeId>& nodes) {
+    return {nodes.begin(), nodes.end()};
+}
 
 std::string text_of(const Nodes& nodes) {
     std::string out = "{";
@@ -31,7 +33,9 @@ bool all_hold(const WaitTruth& truth) {
                        [&](NodeId node) { return holders.contains(node); });
 }
 
-std::string number(int64_t value) { return std::to_string(value); }
+std::string number(int64_t value) {
+    return std::to_string(value);
+}
 
 }  // namespace
 
@@ -53,8 +57,9 @@ void WaitChecker::answered(WaiterId waiter, const WaitReply& reply, const WaitTr
     if (waiter == 0) return;
     auto it = open_.find(waiter);
     if (it == open_.end()) {
-        violations_.add("wait.replied-twice", "reply", reply.answered,
-                        "waiter " + std::to_string(waiter) + " got a second answer, or one after its end");
+        violations_.add(
+            "wait.replied-twice", "reply", reply.answered,
+            "waiter " + std::to_string(waiter) + " got a second answer, or one after its end");
         return;
     }
     observe(waiter, truth);
@@ -67,8 +72,10 @@ void WaitChecker::answered(WaiterId waiter, const WaitReply& reply, const WaitTr
                         "the server waited for index " + std::to_string(reply.target.value) +
                             ", but the connection's own writes and reads end at " +
                             std::to_string(open.call.target.value));
-    if (open.call.kind == WaitCall::Kind::Wait) check_wait(open, reply, truth);
-    else check_wait_all(open, reply, truth);
+    if (open.call.kind == WaitCall::Kind::Wait)
+        check_wait(open, reply, truth);
+    else
+        check_wait_all(open, reply, truth);
 }
 
 void WaitChecker::check_wait(const Open& waiter, const WaitReply& reply, const WaitTruth& truth) {
@@ -79,39 +86,47 @@ void WaitChecker::check_wait(const Open& waiter, const WaitReply& reply, const W
         bool too_many = reply.acked > others;
         violations_.add(too_many ? "wait.wrong-members" : "wait.overcount", "wait", reply.answered,
                         "WAIT answered " + number(reply.acked) + " for index " +
-                            std::to_string(waiter.call.target.value) + ", but " + number(true_count) + " of the " +
-                            number(others) + " other members " + text_of(set_of(truth.required)) +
-                            " hold it (holders " + text_of(set_of(truth.holders)) + ")");
+                            std::to_string(waiter.call.target.value) + ", but " +
+                            number(true_count) + " of the " + number(others) + " other members " +
+                            text_of(set_of(truth.required)) + " hold it (holders " +
+                            text_of(set_of(truth.holders)) + ")");
     }
     // n above the configured number means all.
     bool satisfied = reply.acked >= std::min(waiter.call.members, others);
     check_time(waiter, reply, satisfied || waiter.call.members <= 0);
 }
 
-void WaitChecker::check_wait_all(const Open& waiter, const WaitReply& reply, const WaitTruth& truth) {
-    Nodes required = set_of(truth.required), missing = set_of(reply.missing), holders = set_of(truth.holders);
+void WaitChecker::check_wait_all(const Open& waiter, const WaitReply& reply,
+                                 const WaitTruth& truth) {
+    Nodes required = set_of(truth.required), missing = set_of(reply.missing),
+          holders = set_of(truth.holders);
     bool success = reply.acked == reply.required && reply.missing.empty();
-    std::string answer = "WAITALL answered " + number(reply.acked) + " of " + number(reply.required) + ", missing " +
-                         text_of(missing) + ", for index " + std::to_string(waiter.call.target.value) + ": ";
+    std::string answer = "WAITALL answered " + number(reply.acked) + " of " +
+                         number(reply.required) + ", missing " + text_of(missing) + ", for index " +
+                         std::to_string(waiter.call.target.value) + ": ";
     auto add = [&](std::string_view name, const std::string& why) {
         violations_.add(name, "waitall", reply.answered, answer + why);
     };
     if (reply.required != static_cast<int64_t>(required.size()))
         add("wait.wrong-members", "the required members are " + text_of(required));
     for (NodeId node : missing)
-        if (!required.contains(node)) add("wait.wrong-members", "node " + std::to_string(node.value) + " is no member");
+        if (!required.contains(node))
+            add("wait.wrong-members", "node " + std::to_string(node.value) + " is no member");
     if (reply.acked + static_cast<int64_t>(reply.missing.size()) != reply.required ||
         missing.size() != reply.missing.size())
         add("wait.missing-inexact", "acked and missing do not add up to required");
     if (!success) {
         for (NodeId node : required)
             if (!missing.contains(node) && !holders.contains(node))
-                add("wait.missing-inexact", "node " + std::to_string(node.value) + " does not hold it, yet is not named");
+                add("wait.missing-inexact",
+                    "node " + std::to_string(node.value) + " does not hold it, yet is not named");
     } else if (!waiter.all_held) {
-        add("wait.all-not-held", "the members are " + text_of(required) + ", those that hold it " + text_of(holders));
+        add("wait.all-not-held",
+            "the members are " + text_of(required) + ", those that hold it " + text_of(holders));
     }
     if (success && required.size() > 1 && !truth.quorum_since_call)
-        add("wait.vacuous", "no majority of " + text_of(required) + " answered the leader since the call");
+        add("wait.vacuous",
+            "no majority of " + text_of(required) + " answered the leader since the call");
     check_time(waiter, reply, success);
 }
 
@@ -119,11 +134,13 @@ void WaitChecker::check_time(const Open& waiter, const WaitReply& reply, bool sa
     const WaitCall& call = waiter.call;
     Duration took = reply.answered.at - call.called.at;
     std::string_view site = call.kind == WaitCall::Kind::Wait ? "wait" : "waitall";
-    std::string after = "answered " + number(reply.acked) + " after " + number(took.ns / 1'000) + " us; ";
+    std::string after =
+        "answered " + number(reply.acked) + " after " + number(took.ns / 1'000) + " us; ";
     bool limited = call.timeout.ns > 0;
     if (!call.may_block) {
         if (took > options_.turn)
-            violations_.add("wait.late", site, reply.answered, after + "inside MULTI it must not block");
+            violations_.add("wait.late", site, reply.answered,
+                            after + "inside MULTI it must not block");
         return;
     }
     if (limited && took > call.timeout + options_.turn)
@@ -135,24 +152,30 @@ void WaitChecker::check_time(const Open& waiter, const WaitReply& reply, bool sa
                         after + "it asked for more and set no limit in time");
     else if (took < call.timeout)
         violations_.add("wait.early", site, reply.answered,
-                        after + "it asked for more, and the timeout of " + number(call.timeout.as_millis()) +
-                            " ms had not passed");
+                        after + "it asked for more, and the timeout of " +
+                            number(call.timeout.as_millis()) + " ms had not passed");
 }
 
 void WaitChecker::finish(const Stamp& stamp) {
     for (const auto& [waiter, open] : open_)
         violations_.add("wait.leaked", "end", stamp,
                         "waiter " + std::to_string(waiter) + ", called at " +
-                            std::to_string(open.call.called.at.ns) + " ns, has no end though all connections closed");
+                            std::to_string(open.call.called.at.ns) +
+                            " ns, has no end though all connections closed");
     open_.clear();
 }
 
 Verdict WaitChecker::verdict() const {
-    if (!violations_.empty()) return {.outcome = Outcome::Violated, .violations = violations_.list(), .reason = {}};
+    if (!violations_.empty())
+        return {.outcome = Outcome::Violated, .violations = violations_.list(), .reason = {}};
     std::string reason;
-    if (refused_) reason = std::to_string(refused_) + " waiters were beyond the bound";
-    else if (replies_ == 0) reason = "no reply of a wait was checked";
-    return {.outcome = reason.empty() ? Outcome::Pass : Outcome::Inconclusive, .violations = {}, .reason = reason};
+    if (refused_)
+        reason = std::to_string(refused_) + " waiters were beyond the bound";
+    else if (replies_ == 0)
+        reason = "no reply of a wait was checked";
+    return {.outcome = reason.empty() ? Outcome::Pass : Outcome::Inconclusive,
+            .violations = {},
+            .reason = reason};
 }
 
 }  // namespace orrery::check

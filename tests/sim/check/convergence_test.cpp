@@ -7,7 +7,9 @@ using namespace orrery::check;
 
 namespace {
 
-Stamp at_s(int64_t seconds) { return {Instant{} + Duration::seconds(seconds), static_cast<uint64_t>(seconds)}; }
+Stamp at_s(int64_t seconds) {
+    return {Instant{} + Duration::seconds(seconds), static_cast<uint64_t>(seconds)};
+}
 
 ReplicaState state(uint64_t node, uint64_t applied, uint64_t digest) {
     return {NodeId(node), LogIndex(applied), digest};
@@ -58,7 +60,9 @@ TEST_CASE("liveness: what is pending beyond the bound after heal is found once, 
     CHECK_EQ(liveness.open_count(), 0);
 }
 
-TEST_CASE("liveness: an operation called after heal has the bound from its call; a late end counts; faults excuse") {
+TEST_CASE(
+    "liveness: an operation called after heal has the bound from its call; a late end counts; "
+    "faults excuse") {
     Liveness liveness({.bound = Duration::seconds(10)});
     liveness.healed(at_s(0).at);
     liveness.started(1, "a", at_s(50));

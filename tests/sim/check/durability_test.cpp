@@ -33,7 +33,9 @@ struct Book {
 
 }  // namespace
 
-TEST_CASE("durability: an acknowledged write that is gone is found (older value, absent, unwritten, failed)") {
+TEST_CASE(
+    "durability: an acknowledged write that is gone is found (older value, absent, unwritten, "
+    "failed)") {
     Book book;
     book.write(Operation::set(1, "k", "a"), OpStatus::Ok);
     book.write(Operation::set(1, "k", "b"), OpStatus::Ok);
@@ -64,7 +66,8 @@ TEST_CASE("durability: an overlap, an unknown outcome and a delete explain anoth
     CHECK_EQ(deleted.outcome("a"), "durability.lost-write");
     Book unmatched;  // a cas that did not match wrote nothing
     unmatched.write(Operation::set(1, "k", "a"), OpStatus::Ok);
-    unmatched.write(Operation::cas(1, "k", Value("x"), Value("c")), OpStatus::Ok, 1, Output::of_number(0));
+    unmatched.write(Operation::cas(1, "k", Value("x"), Value("c")), OpStatus::Ok, 1,
+                    Output::of_number(0));
     CHECK_EQ(unmatched.outcome("a"), "pass");
     CHECK_EQ(unmatched.outcome("c"), "durability.unwritten-value");
 }
@@ -93,7 +96,9 @@ TEST_CASE("durability: a counter lies between the acknowledged and the possible 
     CHECK_EQ(book.outcome(std::nullopt), "durability.lost-write");
 }
 
-TEST_CASE("durability: what was not looked at is inconclusive (no write, no final read, beyond the bound)") {
+TEST_CASE(
+    "durability: what was not looked at is inconclusive (no write, no final read, beyond the "
+    "bound)") {
     DurabilityLedger empty;
     CHECK_EQ(empty.judge().outcome, Outcome::Inconclusive);
     Book unread;
@@ -111,10 +116,12 @@ TEST_CASE("durability: what was not looked at is inconclusive (no write, no fina
 TEST_CASE("durability: generated histories pass, and fail when the last write is rolled back") {
     for (uint64_t seed = 1; seed <= 30; ++seed) {
         CAPTURE(seed);
-        std::vector<Operation> operations = generate_history(seed, {.operations = 200, .keys = 1, .p_unknown = 0, .only_sets = true});
+        std::vector<Operation> operations = generate_history(
+            seed, {.operations = 200, .keys = 1, .p_unknown = 0, .only_sets = true});
         std::vector<const Operation*> sets;
         for (const Operation& operation : operations)
-            if (operation.kind == OpKind::Set && operation.status == OpStatus::Ok) sets.push_back(&operation);
+            if (operation.kind == OpKind::Set && operation.status == OpStatus::Ok)
+                sets.push_back(&operation);
         const Operation* last = sets.back();
         const Operation* early = sets.front();
         DurabilityLedger ledger;

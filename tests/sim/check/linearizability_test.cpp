@@ -1,4 +1,5 @@
-// The checker against histories that are linearizable by construction, against planted faults, and against brute force.
+// The checker against histories that are linearizable by construction, against planted faults, and
+// against brute force.
 #include "sim/check/linearizability.h"
 
 #include <doctest/doctest.h>
@@ -35,25 +36,36 @@ struct Script {
 
 }  // namespace
 
-TEST_CASE("check: a history of an atomic store is linearizable (every kind, unknown and failed operations)") {
+TEST_CASE(
+    "check: a history of an atomic store is linearizable (every kind, unknown and failed "
+    "operations)") {
     for (uint64_t seed = 1; seed <= 60; ++seed) {
         CAPTURE(seed);
-        CHECK_EQ(outcome_of(generate_history(seed, {.operations = 400, .clients = 8, .keys = 3})), Outcome::Pass);
+        CHECK_EQ(outcome_of(generate_history(seed, {.operations = 400, .clients = 8, .keys = 3})),
+                 Outcome::Pass);
     }
 }
 
-TEST_CASE("check: the verdict agrees with brute force (small histories, some with one answer changed)") {
+TEST_CASE(
+    "check: the verdict agrees with brute force (small histories, some with one answer changed)") {
     uint64_t not_linearizable = 0, total = 0;
     bool held = rc::check("agrees with brute force", [&] {
         auto seed = *rc::gen::arbitrary<uint64_t>();
         auto size = *rc::gen::inRange<size_t>(1, 8);
-        std::vector<Operation> operations = generate_history(
-            seed, {.operations = size, .clients = 4, .keys = 1, .values = 2, .p_unknown = 0.25, .p_fail = 0.1});
+        std::vector<Operation> operations = generate_history(seed, {.operations = size,
+                                                                    .clients = 4,
+                                                                    .keys = 1,
+                                                                    .values = 2,
+                                                                    .p_unknown = 0.25,
+                                                                    .p_fail = 0.1});
         RandomStream random(seed, "test.mutation", 0);
         for (Operation& operation : operations) {
             if (operation.status != OpStatus::Ok || !random.chance(0.3)) continue;
-            if (operation.kind == OpKind::Get) operation.output.value = random.chance(0.3) ? Value() : Value(std::to_string(random.below(3)));
-            else if (operation.output.number) operation.output.number = static_cast<int64_t>(random.below(3));
+            if (operation.kind == OpKind::Get)
+                operation.output.value =
+                    random.chance(0.3) ? Value() : Value(std::to_string(random.below(3)));
+            else if (operation.output.number)
+                operation.output.number = static_cast<int64_t>(random.below(3));
         }
         bool expected = brute_force_linearizable(operations);
         ++total;
@@ -61,22 +73,31 @@ TEST_CASE("check: the verdict agrees with brute force (small histories, some wit
         RC_ASSERT(outcome_of(operations) == (expected ? Outcome::Pass : Outcome::Violated));
     });
     CHECK(held);
-    CHECK_MESSAGE(not_linearizable * 10 > total, "too few of the other kind to mean anything: ", not_linearizable);
+    CHECK_MESSAGE(not_linearizable * 10 > total,
+                  "too few of the other kind to mean anything: ", not_linearizable);
     CHECK(not_linearizable * 10 < total * 9);
 }
 
-TEST_CASE("check: many seeds agree with brute force (values repeat, sets of what is there already)") {
+TEST_CASE(
+    "check: many seeds agree with brute force (values repeat, sets of what is there already)") {
     uint64_t bad = 0;
     for (uint64_t seed = 0; seed < 6000; ++seed) {
-        std::vector<Operation> operations = generate_history(
-            seed, {.operations = 7, .clients = 5, .keys = 1, .values = 2, .p_unknown = 0.3, .p_fail = 0,
-                   .only_sets = seed % 2 == 0, .repeat_values = true});
+        std::vector<Operation> operations = generate_history(seed, {.operations = 7,
+                                                                    .clients = 5,
+                                                                    .keys = 1,
+                                                                    .values = 2,
+                                                                    .p_unknown = 0.3,
+                                                                    .p_fail = 0,
+                                                                    .only_sets = seed % 2 == 0,
+                                                                    .repeat_values = true});
         RandomStream random(seed, "test.mutation", 1);
         Operation& changed = operations[random.below(operations.size())];
-        if (changed.status == OpStatus::Ok && changed.kind == OpKind::Get) changed.output.value = std::to_string(random.below(2));
+        if (changed.status == OpStatus::Ok && changed.kind == OpKind::Get)
+            changed.output.value = std::to_string(random.below(2));
         bool expected = brute_force_linearizable(operations);
         bad += expected ? 0 : 1;
-        REQUIRE_MESSAGE(outcome_of(operations) == (expected ? Outcome::Pass : Outcome::Violated), "seed ", seed);
+        REQUIRE_MESSAGE(outcome_of(operations) == (expected ? Outcome::Pass : Outcome::Violated),
+                        "seed ", seed);
     }
     CHECK(bad > 200);
 }
@@ -84,17 +105,23 @@ TEST_CASE("check: many seeds agree with brute force (values repeat, sets of what
 TEST_CASE("check: a stale read is found and explained (planted in a long history)") {
     uint64_t planted = 0;
     for (uint64_t seed = 1; seed <= 20; ++seed) {
-        std::vector<Operation> operations = generate_history(seed, {.operations = 300, .only_sets = true});
-        // A read that ends behind a later write of its key: let it answer a value that write had replaced.
+        std::vector<Operation> operations =
+            generate_history(seed, {.operations = 300, .only_sets = true});
+        // A read that ends behind a later write of its key: let it answer a value that write had
+        // replaced.
         for (Operation& read : operations) {
-            if (read.kind != OpKind::Get || read.status != OpStatus::Ok || !read.output.value) continue;
+            if (read.kind != OpKind::Get || read.status != OpStatus::Ok || !read.output.value)
+                continue;
             const Operation *old = nullptr, *newer = nullptr;
             for (const Operation& write : operations) {
-                bool before = write.kind == OpKind::Set && write.key == read.key && write.status == OpStatus::Ok &&
+                bool before = write.kind == OpKind::Set && write.key == read.key &&
+                              write.status == OpStatus::Ok &&
                               write.end_sequence < read.start_sequence;
                 if (!before) continue;
-                if (!old) old = &write;
-                else if (write.start_sequence > old->end_sequence) newer = &write;
+                if (!old)
+                    old = &write;
+                else if (write.start_sequence > old->end_sequence)
+                    newer = &write;
             }
             if (!newer) continue;
             read.output.value = old->value;
@@ -140,7 +167,8 @@ TEST_CASE("check: a lost write, a failed write that took effect and a write twic
 }
 
 TEST_CASE("check: a set of the value that is there is not placed before its time") {
-    // 1: set a, then set b, then (overlapping both) set a again; a get of a at the end needs the second a to come last.
+    // 1: set a, then set b, then (overlapping both) set a again; a get of a at the end needs the
+    // second a to come last.
     Script script;
     script.add(Operation::set(1, "k", "a"), OpStatus::Ok);
     Operation& again = script.add(Operation::set(2, "k", "a"), OpStatus::Ok);
@@ -168,11 +196,14 @@ TEST_CASE("check: an open operation may take effect at any later time, a returne
     CHECK_EQ(outcome_of(ok.operations), Outcome::Violated);
 }
 
-TEST_CASE("check: too much to search is inconclusive, never a pass (bounds on steps and on configurations)") {
+TEST_CASE(
+    "check: too much to search is inconclusive, never a pass (bounds on steps and on "
+    "configurations)") {
     // Forty appends at once and a read that no order explains.
     std::vector<Operation> operations;
     for (uint64_t i = 0; i < 40; ++i) {
-        Operation append = Operation::append(i, "k", std::string(1, static_cast<char>('a' + i % 26)) + std::to_string(i));
+        Operation append = Operation::append(
+            i, "k", std::string(1, static_cast<char>('a' + i % 26)) + std::to_string(i));
         append.status = OpStatus::Ok;
         append.start_sequence = i + 1;
         append.end_sequence = 100 + i;
@@ -204,8 +235,15 @@ TEST_CASE("check: too much to search is inconclusive, never a pass (bounds on st
     CHECK_EQ(both->verdict.outcome, Outcome::Violated);
 }
 
-TEST_CASE("check: a thousand operations of unknown outcome on one key stay cheap (3,000 calls of 8 clients)") {
-    GeneratedHistoryOptions options{.operations = 3'000, .clients = 8, .keys = 1, .p_unknown = 0.3, .p_fail = 0, .only_sets = true};
+TEST_CASE(
+    "check: a thousand operations of unknown outcome on one key stay cheap (3,000 calls of 8 "
+    "clients)") {
+    GeneratedHistoryOptions options{.operations = 3'000,
+                                    .clients = 8,
+                                    .keys = 1,
+                                    .p_unknown = 0.3,
+                                    .p_fail = 0,
+                                    .only_sets = true};
     auto report = check_linearizable(generate_history(7, options), Model::Kv);
     REQUIRE(report.ok());
     CHECK_EQ(report->verdict.outcome, Outcome::Pass);

@@ -16,22 +16,33 @@ struct Watch {
 
     explicit Watch(RaftInvariantsOptions options = {}) : raft(options) {}
     Stamp now() { return {Instant{static_cast<int64_t>(++sequence)}, sequence}; }
-    void elect(uint64_t node, uint64_t term) { raft.leader_elected(now(), group, NodeId(node), Term(term)); }
-    void append(uint64_t node, uint64_t index, uint64_t term, uint64_t hash = 0) {
-        raft.append(now(), group, NodeId(node), LogIndex(index), Term(term), hash ? hash : index * 100 + term);
+    void elect(uint64_t node, uint64_t term) {
+        raft.leader_elected(now(), group, NodeId(node), Term(term));
     }
-    void truncate(uint64_t node, uint64_t from) { raft.truncate(now(), group, NodeId(node), LogIndex(from)); }
-    void durable(uint64_t node, uint64_t index) { raft.durable(now(), group, NodeId(node), LogIndex(index)); }
-    void commit(uint64_t node, uint64_t index) { raft.commit(now(), group, NodeId(node), LogIndex(index)); }
+    void append(uint64_t node, uint64_t index, uint64_t term, uint64_t hash = 0) {
+        raft.append(now(), group, NodeId(node), LogIndex(index), Term(term),
+                    hash ? hash : index * 100 + term);
+    }
+    void truncate(uint64_t node, uint64_t from) {
+        raft.truncate(now(), group, NodeId(node), LogIndex(from));
+    }
+    void durable(uint64_t node, uint64_t index) {
+        raft.durable(now(), group, NodeId(node), LogIndex(index));
+    }
+    void commit(uint64_t node, uint64_t index) {
+        raft.commit(now(), group, NodeId(node), LogIndex(index));
+    }
     void apply(uint64_t node, uint64_t index, uint64_t term, uint64_t hash = 0) {
-        raft.apply(now(), group, NodeId(node), LogIndex(index), Term(term), hash ? hash : index * 100 + term);
+        raft.apply(now(), group, NodeId(node), LogIndex(index), Term(term),
+                   hash ? hash : index * 100 + term);
     }
     void restart(uint64_t node) {
         raft.crash(now(), NodeId(node));
         raft.restart(now(), NodeId(node));
     }
     void recovered(uint64_t node, uint64_t last, uint64_t last_term, uint64_t applied) {
-        raft.recovered(now(), group, NodeId(node), LogIndex(last), Term(last_term), LogIndex(applied));
+        raft.recovered(now(), group, NodeId(node), LogIndex(last), Term(last_term),
+                       LogIndex(applied));
     }
     void snapshot(uint64_t node, uint64_t index, uint64_t term) {
         raft.snapshot_installed(now(), group, NodeId(node), LogIndex(index), Term(term));
@@ -48,14 +59,17 @@ struct Watch {
     }
     std::string found() const {
         std::string out;
-        for (const Violation& violation : raft.violations()) out += (out.empty() ? "" : " ") + violation.name;
+        for (const Violation& violation : raft.violations())
+            out += (out.empty() ? "" : " ") + violation.name;
         return out;
     }
 };
 
 }  // namespace
 
-TEST_CASE("raft invariants: an ordinary life of a group is clean (elections, conflict, restart, snapshot, apply)") {
+TEST_CASE(
+    "raft invariants: an ordinary life of a group is clean (elections, conflict, restart, "
+    "snapshot, apply)") {
     Watch watch;
     watch.raft.voters(watch.group, {NodeId(1), NodeId(2), NodeId(3)});
     watch.replicate(3);
@@ -103,7 +117,9 @@ TEST_CASE("raft invariants: two leaders of one term") {
     CHECK(watch.raft.violations()[0].text.find("leader is node 2 already") != std::string::npos);
 }
 
-TEST_CASE("raft invariants: a term that goes back; a second vote in a term (across a restart, not a wipe)") {
+TEST_CASE(
+    "raft invariants: a term that goes back; a second vote in a term (across a restart, not a "
+    "wipe)") {
     Watch watch;
     watch.raft.term(watch.now(), watch.group, NodeId(1), Term(4));
     watch.raft.voted(watch.now(), watch.group, NodeId(1), Term(4), NodeId(2));
@@ -159,14 +175,16 @@ TEST_CASE("raft invariants: leader completeness (short log, other entry, stale l
     CHECK_EQ(shorter.found(), "");
     shorter.elect(3, 3);
     CHECK_EQ(shorter.found(), "raft.leader-completeness");
-    CHECK(shorter.raft.violations()[0].text.find("ends at index 1, though index 3 was committed in term 1") != std::string::npos);
+    CHECK(shorter.raft.violations()[0].text.find(
+              "ends at index 1, though index 3 was committed in term 1") != std::string::npos);
     Watch other;
     other.replicate(2);
     other.append(3, 1, 1);
     other.append(3, 2, 2);
     other.elect(3, 3);
     CHECK_EQ(other.found(), "raft.leader-completeness");
-    // The votes of term 2 arrive when term 3 has committed already: no entry of a term before 2 is missing.
+    // The votes of term 2 arrive when term 3 has committed already: no entry of a term before 2 is
+    // missing.
     Watch stale;
     stale.elect(1, 3);
     for (uint64_t node : {1, 2}) stale.append(node, 1, 3), stale.durable(node, 1);
@@ -175,7 +193,9 @@ TEST_CASE("raft invariants: leader completeness (short log, other entry, stale l
     CHECK_EQ(stale.found(), "");
 }
 
-TEST_CASE("raft invariants: committing an entry of an earlier term by count (figure 8) is seen when it is lost") {
+TEST_CASE(
+    "raft invariants: committing an entry of an earlier term by count (figure 8) is seen when it "
+    "is lost") {
     Watch watch;
     for (uint64_t node : {1, 2, 5}) watch.append(node, 1, 1);
     watch.elect(1, 2);
@@ -230,7 +250,8 @@ TEST_CASE("raft invariants: two entries committed at one index, and a committed 
     CHECK_EQ(overwritten.found(), "raft.truncated-committed");
 }
 
-TEST_CASE("raft invariants: a commit that is not durable on a majority (also of the outgoing half)") {
+TEST_CASE(
+    "raft invariants: a commit that is not durable on a majority (also of the outgoing half)") {
     auto prepared = [](uint64_t durable_on_2) {
         Watch watch;
         watch.raft.voters(watch.group, {NodeId(1), NodeId(2), NodeId(3)});
@@ -246,7 +267,8 @@ TEST_CASE("raft invariants: a commit that is not durable on a majority (also of 
     bad.commit(1, 1);
     CHECK_EQ(bad.found(), "raft.commit-without-quorum");
     Watch joint = prepared(1);
-    joint.raft.voters(joint.group, {NodeId(1), NodeId(2), NodeId(3)}, {NodeId(1), NodeId(4), NodeId(5)});
+    joint.raft.voters(joint.group, {NodeId(1), NodeId(2), NodeId(3)},
+                      {NodeId(1), NodeId(4), NodeId(5)});
     joint.commit(1, 1);
     CHECK_EQ(joint.found(), "raft.commit-without-quorum");
 }
@@ -275,10 +297,12 @@ TEST_CASE("raft invariants: applied in order, committed, durable, and the same e
     differs.replicate(1);
     differs.apply(1, 1, 1);
     differs.apply(2, 1, 1, 999);
-    CHECK_EQ(differs.found(), "raft.state-machine-safety raft.state-machine-safety");  // its log's, and node 1's
+    CHECK_EQ(differs.found(),
+             "raft.state-machine-safety raft.state-machine-safety");  // its log's, and node 1's
 }
 
-TEST_CASE("raft invariants: recovery keeps what was durable, and may bring an unsynced cut's tail back") {
+TEST_CASE(
+    "raft invariants: recovery keeps what was durable, and may bring an unsynced cut's tail back") {
     Watch lost;
     lost.append(1, 1, 1);
     lost.append(1, 2, 1);
@@ -314,7 +338,9 @@ TEST_CASE("raft invariants: recovery keeps what was durable, and may bring an un
     CHECK_EQ(never.found(), "raft.durable-lost");
 }
 
-TEST_CASE("raft invariants: a snapshot of what is not committed, of another term, or older than the state") {
+TEST_CASE(
+    "raft invariants: a snapshot of what is not committed, of another term, or older than the "
+    "state") {
     Watch good;
     good.replicate(3);
     good.snapshot(3, 2, 1);
@@ -331,7 +357,9 @@ TEST_CASE("raft invariants: a snapshot of what is not committed, of another term
     CHECK_EQ(other.found(), "raft.snapshot-uncommitted");
 }
 
-TEST_CASE("raft invariants: memory stays bounded (all applied; one replica stays behind) and checks go on") {
+TEST_CASE(
+    "raft invariants: memory stays bounded (all applied; one replica stays behind) and checks go "
+    "on") {
     Watch applied({.keep_entries = 100, .max_entries = 10'000});
     applied.elect(1, 1);
     for (uint64_t i = 1; i <= 20'000; ++i)

@@ -10,14 +10,24 @@ namespace {
 
 const std::vector<NodeId> kAll = {NodeId(1), NodeId(2), NodeId(3)};
 
-Stamp at_ms(int64_t ms) { return {Instant{ms * 1'000'000}, static_cast<uint64_t>(ms)}; }
+Stamp at_ms(int64_t ms) {
+    return {Instant{ms * 1'000'000}, static_cast<uint64_t>(ms)};
+}
 
-WaitTruth truth(std::vector<NodeId> holders, std::vector<NodeId> required = kAll, bool quorum = true) {
-    return {.leader = NodeId(1), .required = std::move(required), .holders = std::move(holders), .quorum_since_call = quorum};
+WaitTruth truth(std::vector<NodeId> holders, std::vector<NodeId> required = kAll,
+                bool quorum = true) {
+    return {.leader = NodeId(1),
+            .required = std::move(required),
+            .holders = std::move(holders),
+            .quorum_since_call = quorum};
 }
 
 struct Case {
-    WaitCall call{.kind = WaitCall::Kind::Wait, .members = 2, .timeout = Duration::millis(500), .target = LogIndex(7), .called = at_ms(0)};
+    WaitCall call{.kind = WaitCall::Kind::Wait,
+                  .members = 2,
+                  .timeout = Duration::millis(500),
+                  .target = LogIndex(7),
+                  .called = at_ms(0)};
     WaitReply reply{.acked = 2, .answered = at_ms(10)};
     WaitTruth now = truth(kAll);
 
@@ -25,7 +35,8 @@ struct Case {
         WaitChecker checker;
         checker.answered(checker.called(call), reply, now);
         std::string out;
-        for (const Violation& violation : checker.violations()) out += (out.empty() ? "" : " ") + violation.name;
+        for (const Violation& violation : checker.violations())
+            out += (out.empty() ? "" : " ") + violation.name;
         return out;
     }
 };
@@ -39,7 +50,9 @@ Case wait_all() {
 
 }  // namespace
 
-TEST_CASE("wait: a true count in time is clean; one too many, and more than the members, are found (W1, W11)") {
+TEST_CASE(
+    "wait: a true count in time is clean; one too many, and more than the members, are found (W1, "
+    "W11)") {
     CHECK_EQ(Case{}.found(), "");
     Case over;
     over.now = truth({NodeId(1), NodeId(2)});
@@ -57,7 +70,8 @@ TEST_CASE("wait: a true count in time is clean; one too many, and more than the 
     CHECK_EQ(leader_only.found(), "wait.overcount");
 }
 
-TEST_CASE("wait: too few before the timeout is early, unless all, unblocked, refused or in MULTI (W4)") {
+TEST_CASE(
+    "wait: too few before the timeout is early, unless all, unblocked, refused or in MULTI (W4)") {
     Case early;
     early.reply.acked = 1;
     CHECK_EQ(early.found(), "wait.early");
@@ -115,7 +129,8 @@ TEST_CASE("waitall: success means all of R at one instant of the window (W2)") {
     CHECK_EQ(checker.verdict().outcome, Outcome::Pass);
 }
 
-TEST_CASE("waitall: success without a word from a majority is vacuous, but for a group of one (W5)") {
+TEST_CASE(
+    "waitall: success without a word from a majority is vacuous, but for a group of one (W5)") {
     Case cut_off = wait_all();
     cut_off.now = truth(kAll, kAll, false);
     CHECK_EQ(cut_off.found(), "wait.vacuous");
