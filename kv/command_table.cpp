@@ -115,8 +115,8 @@ constexpr std::array kSubcommands = {
     Subcommand{CommandId::Client, "getname", 2}, Subcommand{CommandId::Client, "id", 2},
     Subcommand{CommandId::Client, "info", 2},    Subcommand{CommandId::Client, "setinfo", 4},
     Subcommand{CommandId::Client, "setname", 3}, Subcommand{CommandId::Command, "count", 2},
-    Subcommand{CommandId::Command, "docs", -2},  Subcommand{CommandId::Command, "getkeys", -3},
-    Subcommand{CommandId::Command, "info", -2},  Subcommand{CommandId::Command, "list", 2},
+    Subcommand{CommandId::Command, "docs", -2},  Subcommand{CommandId::Command, "getkeys", -4},
+    Subcommand{CommandId::Command, "info", -2},  Subcommand{CommandId::Command, "list", -2},
     Subcommand{CommandId::Config, "get", -3},
 };
 
@@ -287,6 +287,7 @@ Reply command_command(ArgvView argv) {
     if (is_word(argv[1], "getkeys")) return get_keys(argv.subspan(2));
     std::vector<Reply> out;
     if (is_word(argv[1], "list")) {
+        if (!all) return Reply::error("ERR syntax error");
         for (const CommandInfo& command : kCommands) out.push_back(bulk_of(command.name));
         return Reply::array(std::move(out));
     }

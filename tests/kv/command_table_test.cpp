@@ -34,7 +34,9 @@ TEST_CASE("kv commands: COMMAND and its forms") {
     CHECK(some.items[1] == Reply::null_array());
     CHECK(command({"COMMAND", "DOCS", "get", "nope"}).items.size() == 2);
     CHECK(command({"COMMAND", "GETKEYS", "del", "a", "b"}) == Reply::array({Reply::bulk("a"), Reply::bulk("b")}));
-    CHECK(command({"COMMAND", "GETKEYS", "ping"}).text == "ERR The command has no key arguments");
+    CHECK(refusal({"COMMAND", "GETKEYS", "get"}) == "ERR wrong number of arguments for 'command|getkeys' command");
+    CHECK(command({"COMMAND", "LIST", "x"}).text == "ERR syntax error");
+    CHECK(command({"COMMAND", "GETKEYS", "ping", "x"}).text == "ERR The command has no key arguments");
 }
 
 TEST_CASE("kv commands: every command is found by its name, in any case, and has a route that fits its flags") {

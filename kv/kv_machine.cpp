@@ -1,0 +1,169 @@
+#include "kv/kv_machine.h"
+
+#include "runtime/base/check.h"
+
+namespace orrery::kv {
+
+/// The keyspace of one epoch: the Store, and on top what the entries before this one in the batch did.
+class KvMachine::View : public KeyspaceView {
+ public:
+    View(KvMachine& machine, Fiber& fiber, FlushEpoch epoch) : machine_(machine), fiber_(fiber), space_(machine.space()), epoch_(epoch) {}
+
+    Result<std::optional<ValueRecord>> get(ByteView key) override {
+        if (auto found = overlay_.find(key); found != overlay_.end()) return found->second;
+        if (flushed_) return std::optional<ValueRecord>();
+        TRY(std::optional<Bytes> bytes, machine_.store_.get(fiber_, data_key(space_, epoch_, key)));
+        if (!bytes) return std::optional<ValueRecord>();
+        TRY(ValueRecord record, decode_value(*bytes));
+        return std::optional<ValueRecord>(std::move(record));
+    }
+    void set(ByteView key, std::optional<ValueRecord> record) { overlay_[Bytes(key)] = std::move(record); }
+    void flush(FlushEpoch epoch) {
+        epoch_ = epoch;
+        flushed_ = true;  // nothing of a new epoch is in the Store yet
+        overlay_.clear();
+    }
+
+ private:
+    KvMachine& machine_;
+    Fiber& fiber_;
+    Space space_;
+    FlushEpoch epoch_;
+    bool flushed_ = false;
+    std::map<Bytes, std::optional<ValueRecord>, std::less<>> overlay_;
+};
+
+Result<void> KvMachine::load(Fiber& fiber, const raft::StateSpace& space) {
+    const Space where{space.group, space.generation};
+    Metadata metadata;
+    TRY(std::optional<Bytes> bytes, store_.get(fiber, metadata_key(where)));
+    if (bytes) {
+        TRY(metadata, decode_metadata(*bytes));
+    }
+    ReplyCache replies;
+    Bytes from = slots_begin(where);
+    for (;;) {
+        TRY(store::Store::Chunk chunk, store_.scan(fiber, nullptr, from, slots_end(where)));
+        for (const auto& [key, value] : chunk.pairs) {
+            TRY(uint64_t client, decode_slot_key(key));
+            TRY(SlotRecord record, decode_slot(value));
+            TRY(replies.load(client, std::move(record)));
+        }
+        if (!chunk.next) break;
+        from = *chunk.next;
+    }
+    // No yield from here on: readers see the old state or the new one.
+    space_ = space;
+    metadata_ = metadata;
+    next_ = metadata;
+    replies_ = std::move(replies);
+    time_.floor(metadata_.time);
+    return {};
+}
+
+Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, store::Batch& batch) {
+    next_ = metadata_;
+    View view(*this, fiber, next_.epoch);
+    for (raft::ApplyItem& item : items) {
+        Result<LogEntry> decoded = decode_entry(item.body);
+        if (!decoded.ok()) return decoded.error().within("entry " + std::to_string(item.index.value));
+        const LogEntry& entry = *decoded;
+        next_.applied_index = item.index;
+        next_.applied_term = item.term;
+        next_.time = std::max(next_.time, entry.stamp);
+        Reply reply;
+        if (entry.slot.present()) {
+            if (std::optional<Reply> repeat = replies_.answer_of(entry.slot); repeat) {
+                env_.tracer.probe("kv.repeated_write");
+                if (item.reply_wanted) put_reply(item.reply, *repeat);
+                continue;
+            }
+        }
+        if (entry.kind != EntryKind::Tick) {
+            const ExecuteContext context{next_.time, next_.time, item.index, next_.keys};
+            Result<Executed> done = entry.kind == EntryKind::Purge ? execute_purge(entry.argv, context, view) : execute(entry.argv, context, view);
+            if (!done.ok()) return done.error();
+            if (done->flush) {
+                next_.epoch = next_.epoch.next();
+                next_.keys = next_.volatile_keys = 0;
+                view.flush(next_.epoch);
+                batch.erase_range(epoch_begin(space(), FlushEpoch(1)), epoch_begin(space(), next_.epoch));
+            }
+            for (Mutation& mutation : done->mutations) {
+                const Bytes key = data_key(space(), next_.epoch, mutation.key);
+                if (mutation.record) {
+                    batch.put(key, encode_value(*mutation.record));
+                } else {
+                    batch.erase(key);
+                }
+                view.set(mutation.key, std::move(mutation.record));
+            }
+            if (!done->flush) {
+                next_.keys += static_cast<uint64_t>(done->keys_delta);
+                next_.volatile_keys += static_cast<uint64_t>(done->volatile_delta);
+            }
+            reply = std::move(done->reply);
+        }
+        if (entry.slot.present()) {
+            for (const ReplyCache::Change& change : replies_.remember(entry.slot, item.index, reply)) {
+                if (change.record) {
+                    batch.put(slot_key(space(), change.client), encode_slot(*change.record));
+                } else {
+                    batch.erase(slot_key(space(), change.client));
+                }
+            }
+        }
+        if (item.reply_wanted) put_reply(item.reply, reply);
+    }
+    batch.put(metadata_key(space()), encode_metadata(next_));
+    return {};
+}
+
+void KvMachine::applied(LogIndex) {
+    metadata_ = next_;
+    time_.floor(metadata_.time);
+}
+
+int64_t KvMachine::running_time_ns() const {
+    return time_.running() ? time_.at(env_.now(), env_.clock.wall()).ns : time_.lower_bound().ns;
+}
+
+void KvMachine::observe_time_ns(int64_t time) {
+    if (time > 0) time_.observe({time}, env_.now(), env_.clock.wall());
+}
+
+Result<Executed> KvMachine::read(Fiber& fiber, ArgvView argv, LogTime now) {
+    const raft::StateSpace before = space_;
+    const FlushEpoch epoch = metadata_.epoch;
+    View view(*this, fiber, epoch);
+    ExecuteContext context{metadata_.time, std::max(now, metadata_.time), LogIndex(), metadata_.keys};
+    TRY(Executed done, execute(argv, context, view));
+    if (space_ != before || metadata_.epoch != epoch) return Error(Code::Stale, "the state changed under the read");
+    hits_ += done.hits;
+    misses_ += done.misses;
+    return done;
+}
+
+Result<KvMachine::Digest> KvMachine::digest(Fiber& fiber) {
+    const Metadata at = metadata_;
+    const std::unique_ptr<store::Snapshot> point = store_.snapshot();
+    Digest out{at.applied_index, 0, 0};
+    Bytes from = epoch_begin(space(), at.epoch);
+    const Bytes end = data_end(space());
+    for (;;) {
+        TRY(store::Store::Chunk chunk, store_.scan(fiber, point.get(), from, end));
+        for (const auto& [key, value] : chunk.pairs) {
+            TRY(DataKey data, decode_data_key(key));
+            TRY(ValueRecord record, decode_value(value));
+            if (record.expired(at.time)) continue;  // removed or not: the logical state is the same
+            ++out.keys;
+            out.digest = combine64(combine64(out.digest, hash_bytes(data.key)), hash_bytes(encode_value(record)));
+        }
+        if (!chunk.next) break;
+        from = *chunk.next;
+    }
+    out.digest = combine64(out.digest, combine64(static_cast<uint64_t>(at.time.ns), at.epoch.value));
+    return out;
+}
+
+}  // namespace orrery::kv

@@ -1,0 +1,63 @@
+// KvMachine: the keyspace as the state machine of a Raft group, over the Store.
+//
+// apply() computes a batch against the Store and an overlay of itself, and changes nothing that readers see; applied()
+// makes it so. Replies of clients with a deduplication slot are part of the state.
+#pragma once
+
+#include <map>
+#include <optional>
+
+#include "kv/execute.h"
+#include "kv/reply_cache.h"
+#include "kv/state_time.h"
+#include "kv/stored_format.h"
+#include "node/raft/state_machine.h"
+
+namespace orrery::kv {
+
+class KvMachine : public raft::StateMachine {
+ public:
+    KvMachine(Env& env, store::Store& store) : env_(env), store_(store) {}
+
+    Result<void> load(Fiber& fiber, const raft::StateSpace& space) override;
+    Result<void> apply(Fiber& fiber, std::span<raft::ApplyItem> items, store::Batch& batch) override;
+    void applied(LogIndex up_to) override;
+    int64_t running_time_ns() const override;
+    void observe_time_ns(int64_t time) override;
+
+    /// A read of the applied state. Requires: a read barrier was passed, Route::Read. Yields. Errors: Io, Corrupt,
+    /// Cancelled, Stale (a snapshot came in between: ask again).
+    Result<Executed> read(Fiber& fiber, ArgvView argv, LogTime now);
+    /// The leader's stamp for what it proposes now. Never goes back.
+    LogTime stamp() { return time_.stamp(env_.now(), env_.clock.wall()); }
+    const Metadata& metadata() const { return metadata_; }
+    uint64_t hits() const { return hits_; }
+    uint64_t misses() const { return misses_; }
+
+    /// A digest of the logical state at the applied index: equal on all members at the same index. Reads everything.
+    /// Yields. Errors: as read().
+    struct Digest {
+        LogIndex applied;
+        uint64_t digest = 0;
+        uint64_t keys = 0;
+    };
+    Result<Digest> digest(Fiber& fiber);
+
+ private:
+    class View;
+    Space space() const { return {space_.group, space_.generation}; }
+
+    Env& env_;
+    store::Store& store_;
+    raft::StateSpace space_;
+    Metadata metadata_;
+    ReplyCache replies_;
+    StateTime time_;
+    uint64_t hits_ = 0;
+    uint64_t misses_ = 0;
+
+    // The batch that is being applied; applied() makes it the state.
+    Metadata next_;
+};
+
+}  // namespace orrery::kv

@@ -1,0 +1,119 @@
+// KvService: commands of the group, from whichever node a client reached. On the leader they are executed here, elsewhere
+// forwarded to it; the client sees one store.
+//
+// A write is never repeated after it may have taken effect: a lost reply is answered as "outcome unknown". What certainly
+// had no effect (refused, not sent) is tried again at the leader that is known by then, until the request's deadline.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kv/kv_machine.h"
+#include "kv/wait_command.h"
+#include "kv/wait_tracker.h"
+#include "node/raft/group_host.h"
+
+namespace orrery::kv {
+
+inline constexpr GroupId kKvGroup{1};
+
+struct KvServiceOptions {
+    Duration request_timeout = Duration::seconds(5);  // of one command, forwarding included
+    WaitZero wait_zero = WaitZero::Redis;
+    uint64_t first_client = 1;  // of the deduplication ids this life of the node gives out: random
+};
+
+/// What a command came to.
+struct Outcome {
+    Reply reply;
+    LogIndex index;        // of the write, or applied index that the read observed; 0: no effect on the wait target
+};
+
+class KvService : private raft::GroupObserver {
+ public:
+    KvService(Env& env, raft::GroupHost& host, raft::Group& group, KvServiceOptions options);
+    ~KvService() override;
+    /// Registers what other nodes forward. Called before the service's server starts; `service` null: not serving yet.
+    static void handle_forwards(rpc::Service& peer_service, const std::unique_ptr<KvService>& service);
+
+    /// Writes of one connection, in order, with one commit wait for all. Each argv passed check_request() as
+    /// Route::Write. `on_done` is called in order, once for each. Yields. Errors: Cancelled.
+    Result<void> write_many(Fiber& fiber, uint64_t client, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done);
+    /// Reads of one connection, at one barrier. Yields. Errors: Cancelled.
+    Result<void> read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done);
+    /// WAIT and WAITALL. Ends early when `gone` is notified (the client left). Yields. Errors: Cancelled, Unreachable
+    /// (the client left).
+    class Leaver;
+    Result<Reply> wait(Fiber& fiber, ArgvView argv, const WaitTarget& target, resp::Version version, Leaver& leaver);
+
+    /// A deduplication id, never given before.
+    uint64_t new_client() { return next_client_++; }
+    raft::Group& group() { return group_; }
+    KvMachine& machine() { return machine_; }
+    raft::GroupHost& host() { return host_; }
+    uint64_t waiting() const { return tracker_.waiting(); }
+    LogIndex newest_write() const { return newest_write_; }
+    /// Waits of this node as leader, for checkers: every answered WAIT with what it claimed.
+    struct Counters {
+        uint64_t writes = 0, reads = 0, forwarded = 0, ticks = 0, unknown = 0;
+    };
+    const Counters& counters() const { return counters_; }
+
+ private:
+    struct Waiting {
+        std::optional<WaitOutcome> outcome;
+        Notify done;
+    };
+
+    void role_changed(const raft::RoleChange& change) override;
+    void progressed() override;
+
+    Result<Outcome> write_here(Fiber& fiber, ArgvView argv, ClientSlot slot, Instant deadline);
+    Result<Outcome> read_here(Fiber& fiber, ArgvView argv, Instant deadline);
+    Result<Outcome> read_applied(Fiber& fiber, ArgvView argv, Instant deadline);
+    Result<WaitOutcome> wait_here(Fiber& fiber, const WaitRequest& request, Leaver* leaver);
+    Result<Outcome> forward(Fiber& fiber, NodeId to, ArgvView argv, ClientSlot slot, bool read, Instant deadline);
+    Result<Outcome> route(Fiber& fiber, ArgvView argv, ClientSlot slot, bool read, Instant deadline);
+    Result<WaitOutcome> forward_wait(Fiber& fiber, NodeId to, const WaitRequest& request, Leaver& leaver);
+    void handle_forward(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
+    Reply error_reply(const Error& error) const;
+    void refresh_tracker();
+    void settle(std::vector<WaitOutcome> outcomes);
+    void push();
+    void timekeeper(Fiber& fiber);
+
+    Env& env_;
+    raft::GroupHost& host_;
+    raft::Group& group_;
+    KvMachine& machine_;
+    KvServiceOptions options_;
+    WaitTracker tracker_;
+    std::map<uint64_t, Waiting*> waiting_;
+    uint64_t next_wait_ = 1;
+    WaitRound round_{0};
+    bool answering_ = false;
+    uint64_t next_client_;
+    LogIndex newest_write_;
+    Notify timer_changed_;
+    Notify leader_changed_;
+    Counters counters_;
+};
+
+/// How a wait learns that its client has left.
+class KvService::Leaver {
+ public:
+    void leave() {
+        left_ = true;
+        if (wake_ != nullptr) wake_->notify_all();
+    }
+    bool left() const { return left_; }
+
+ private:
+    friend class KvService;
+    bool left_ = false;
+    Notify* wake_ = nullptr;
+};
+
+}  // namespace orrery::kv
