@@ -323,7 +323,7 @@ class Core {
     LogIndex durable_;
     bool campaign_allowed_ = false;
     bool installing_ = false;
-    Duration election_timeout_;  // drawn anew with every change of role or term
+    Duration election_timeout_;  // drawn anew with every role, leader and granted vote
     Instant election_deadline_;
     Instant leader_heard_{INT64_MIN};  // when a message of the present leader last arrived
 

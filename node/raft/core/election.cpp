@@ -14,6 +14,8 @@ void Core::arm_election(Instant now) {
 
 void Core::become_follower(Instant now, Term term, Member leader) {
     if (term > hard_.term) set_hard_state({term, {}});
+    // A candidate with a poor log must not push back, again and again, the timer of the one who could win.
+    if (role_ != Role::Follower || leader) arm_election(now);
     if (role_ == Role::Leader) fail_reads(Code::NotLeader);
     role_ = Role::Follower;
     leader_ = leader;
@@ -23,7 +25,6 @@ void Core::become_follower(Instant now, Term term, Member leader) {
     transfer_to_.reset();
     round_wanted_ = leaving_ = false;
     applied_asked_ = LogIndex();
-    arm_election(now);
 }
 
 void Core::become_leader(Instant now) {

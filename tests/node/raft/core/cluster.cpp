@@ -224,6 +224,7 @@ void Cluster::restart(uint64_t id) {
     replica.core->set_campaign_allowed(now_, true);
     replica.term_seen = Term();
     replica.commit_seen = LogIndex();
+    replica.led = Term();
     replica.applied = replica.core->applied_index();
     pump(id);
 }
@@ -269,13 +270,17 @@ void Cluster::handle(uint64_t id, Output out) {
         Core& core = *replica.core;
         LogIndex index = core.applied_index();
         std::optional<Term> term = core.log().term_at(index);
-        if (!term || core.log().has_configuration_in(index, core.log().last().index)) {
+        if (!term) {  // a defect took entries away that were applied
             core.snapshot_finished(now_, wanted.member.node, index, Core::Transfer::Failed);
             continue;
         }
+        Configuration configuration = core.log().floor().configuration;
+        for (LogIndex i = core.log().floor().index.next(); i <= index; i = i.next())
+            if (const Entry* entry = core.log().at(i); entry->kind == EntryKind::Config)
+                configuration = Configuration::decode(entry->body_view()).value();
         core.snapshot_progress(now_, wanted.member.node, index);
         Parcel parcel{{replica.self, wanted.member, core.term(), Heartbeat{}},
-                      Floor{index, *term, core.log().configuration()}};
+                      Floor{index, *term, configuration}};
         queue_.push_back(std::move(parcel));
     }
     for (const ReadReady& read : out.reads_ready)
@@ -332,6 +337,11 @@ void Cluster::watch(uint64_t id) {
     if (core.commit() < replica.commit_seen) return fail("the commit index fell");
     if (core.applied_index() > core.durable()) return fail("applied is ahead of durable");
     replica.term_seen = core.term();
+    // Of a leader the newest committed entry is of its own term: only those are counted.
+    if (core.role() == Role::Leader && replica.led == core.term() &&
+        core.commit() > replica.commit_seen && core.log().term_at(core.commit()) != core.term())
+        return fail("an entry of an earlier term was committed by counting");
+    replica.led = core.role() == Role::Leader ? core.term() : Term();
     if (core.role() == Role::Leader) {
         auto [leads, fresh] = leaders_.try_emplace(core.term(), replica.self);
         if (leads->second != replica.self)
@@ -401,10 +411,28 @@ std::string Cluster::converges() {
     run(Duration::seconds(1));
     if (!violation_.empty()) return violation_;
     for (uint64_t id = 1; id <= size(); ++id)
-        if (at(id).core->applied_index() < *index || at(id).core->log().last() != at(leads).core->log().last())
+        if (at(leads).core->log().configuration().is_member(member(id)) &&
+            (at(id).core->applied_index() < *index || at(id).core->log().last() != at(leads).core->log().last()))
             return "node " + std::to_string(id) + " has not caught up";
     return {};
 }
+
+namespace {
+
+/// A joint change to the voters of a mask; or out of the joint configuration, when there is one.
+void change_voters(Cluster& cluster, uint64_t mask) {
+    uint64_t leads = cluster.leader();
+    if (leads == 0) return;
+    Configuration now = cluster[leads].log().configuration();
+    std::vector<Member> next;
+    for (uint64_t id = 1; id <= cluster.size(); ++id)
+        if (mask >> (id - 1) & 1) next.push_back(member(id));
+    auto made = now.joint() ? Configuration::make(now.voters()) : Configuration::make(next, now.voters());
+    if (made.ok()) (void)cluster[leads].propose_configuration(cluster.now(), *made);
+    cluster.pump(leads);
+}
+
+}  // namespace
 
 std::string run_schedule(size_t nodes, const std::vector<Action>& actions, bool converge) {
     std::vector<uint64_t> ids;
@@ -459,6 +487,8 @@ std::string run_schedule(size_t nodes, const std::vector<Action>& actions, bool 
             cluster.cut_off(id);
         } else if (kind < 97) {
             cluster.heal();
+        } else if (kind < 98 && flavour % 3 == 0 && action.b % 2) {
+            change_voters(cluster, action.a / 7);
         } else if (kind < 98) {
             if (cluster.up(id)) cluster.compact(id, cluster[id].applied_index());
         } else if (kind < 99) {

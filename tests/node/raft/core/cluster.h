@@ -35,6 +35,7 @@ struct Replica {
     uint64_t life = 0;
     Term term_seen;
     LogIndex commit_seen;
+    Term led;  // the term it led when last looked at
     LogIndex applied;
     std::set<NodeId> cut;  // outgoing
     std::vector<Refusal> refusals;

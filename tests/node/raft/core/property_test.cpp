@@ -37,7 +37,7 @@ std::vector<Action> drawn(uint64_t seed, size_t count) {
     return actions;
 }
 
-constexpr uint64_t kMostCases = 12000;
+constexpr uint64_t kMostCases = 3000;
 
 /// Cases until the defect shows; 0: it did not.
 uint64_t cases_until_found(Defect defect, std::string& violation) {
