@@ -131,6 +131,18 @@ TEST_CASE("disk faults: a failed sync drops the dirty pages: seen, called synced
     CHECK(at.read_file("f").value() == Bytes(512, 'p') + Bytes(512, 'r') + Bytes(3072, 'p'));
 }
 
+TEST_CASE("disk faults: two failed syncs leave the medium with what it had before the first") {
+    DiskFixture at;
+    at.write_file("f", Bytes(4096, 'o'));
+    at.disk.faults.sync_failure = {.chance = 1};
+    CHECK(rewrite(at, 'p').failed_with(Code::Io));
+    CHECK(rewrite(at, 'q').failed_with(Code::Io));
+    CHECK(at.disk.peek("f", View::Durable) == Bytes(4096, 'o'));
+    CHECK(at.disk.flip_bit({"f", 0, 0}).failed_with(Code::Invalid));
+    at.crash_at(at.timeline.now());
+    CHECK(at.read_file("f").value() == Bytes(4096, 'o'));
+}
+
 TEST_CASE("disk faults: a failed sync that a crash undoes has dropped nothing") {
     DiskFixture at;
     at.write_file("f", Bytes(4096, 'o'));
