@@ -95,6 +95,10 @@ class KvService : private raft::GroupObserver {
     WaitRound round_{0};
     bool answering_ = false;
     uint64_t next_client_;
+    uint64_t forward_sequence_ = 0;
+    Term tracker_term_;
+    LogIndex config_index_;
+    bool config_appended_ = false;
     LogIndex newest_write_;
     Notify timer_changed_;
     Notify leader_changed_;

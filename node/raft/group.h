@@ -90,6 +90,8 @@ class Group {
     /// Hands leadership to that voter; proposals are refused meanwhile. Errors: NotLeader, Invalid, NotReady.
     Result<void> transfer(NodeId to);
     StateMachine& machine() { return *machine_; }
+    /// In force at `index`. Requires: from the log's floor to its last index.
+    Configuration configuration_at(LogIndex index) const;
 
     /// One at a time; null ends it.
     void set_observer(GroupObserver* observer) { observer_ = observer; }
@@ -138,7 +140,6 @@ class Group {
     void on_log_synced();
     void on_durable(LogIndex applied);
     void compact();
-    Configuration configuration_at(LogIndex index) const;
     void receive(Message message, int64_t state_time_ns);
     void send(std::vector<Message> messages);
     void trace_output(const Output& output);

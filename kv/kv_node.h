@@ -1,0 +1,81 @@
+// KvNode: the process of one KV node, in both worlds. Identity -> peer listener -> founding -> log and Store -> group ->
+// client listener.
+//
+// The peer listener is up first, since founding comes through it; the client listener only when the group runs here.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "kv/kv_service.h"
+#include "node/rpc/server.h"
+#include "runtime/env/process.h"
+
+namespace orrery::kv {
+
+struct KvNodeOptions {
+    NodeId node;
+    Address peer_listen;
+    Address client_listen;
+    std::string peer_advertise;    // HOST:PORT; empty: peer_listen
+    std::string client_advertise;  // HOST:PORT; empty: client_listen
+    raft::GroupHostOptions host;
+    raft::GroupOptions group;
+    KvServiceOptions service;
+    resp::ParserLimits limits;
+    uint32_t max_clients = 10'000;
+    /// A client that takes none of its replies for so long is disconnected.
+    Duration slow_client_timeout = Duration::seconds(60);
+    Duration drain_timeout = Duration::seconds(10);
+    std::string version = "0.1.0";
+    uint64_t process_id = 0;  // for INFO; the simulator leaves it 0
+};
+
+class ClientSession;
+
+class KvNode : public Process {
+ public:
+    KvNode(Env& env, KvNodeOptions options);
+    ~KvNode() override;
+    Result<void> run(Fiber& fiber) override;
+    void request_stop() override;
+
+    // Null until up; for status pages and checkers.
+    raft::NodeDirectory* directory() { return directory_.get(); }
+    raft::GroupHost* host() { return host_.get(); }
+    raft::Group* group() { return group_; }
+    KvService* service() { return service_.get(); }
+    /// The client listener is open and the group runs.
+    bool serving() const { return client_listener_ != nullptr && !stopping_.is_set(); }
+    /// Valid once serving; port 0 in the options has become a real one.
+    Address client_address() const;
+    Address peer_address() const;
+    /// What INFO and /status report.
+    ServerFacts facts() const;
+
+ private:
+    friend class ClientSession;
+    Result<void> serve(Fiber& fiber);
+    void accept_clients(Fiber& fiber);
+
+    Env& env_;
+    KvNodeOptions options_;
+    std::unique_ptr<raft::NodeDirectory> directory_;
+    rpc::Service peer_service_;
+    std::unique_ptr<rpc::Server> peer_server_;
+    std::unique_ptr<raft::GroupHost> host_;
+    raft::Group* group_ = nullptr;
+    std::unique_ptr<KvService> service_;
+    std::unique_ptr<Listener> client_listener_;
+    Event stopping_;
+    Gate clients_gate_;
+    std::map<uint64_t, ClientSession*> clients_;
+    uint64_t next_client_ = 1;
+    Instant started_at_;
+    std::string run_id_;
+    uint64_t connections_received_ = 0;
+    uint64_t commands_processed_ = 0;
+};
+
+}  // namespace orrery::kv

@@ -1,0 +1,477 @@
+#include "kv/kv_service.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "kv/stamping.h"
+#include "node/rpc/redirect.h"
+#include "runtime/base/defect.h"
+
+namespace orrery::kv {
+
+namespace {
+
+/// The first word of a forwarded wait; no client command begins like this.
+constexpr ByteView kWaitWord = "@wait";
+
+bool had_no_effect(Code code) {
+    return code == Code::NotLeader || code == Code::NotReady || code == Code::Stale || code == Code::Unreachable || code == Code::Exists;
+}
+
+Reply wait_outcome_reply(const WaitOutcome& outcome) {
+    auto nodes = [](const std::vector<NodeId>& ids) {
+        std::vector<Reply> items;
+        for (NodeId id : ids) items.push_back(Reply::integer(static_cast<int64_t>(id.value)));
+        return Reply::array(std::move(items));
+    };
+    return Reply::array({Reply::integer(static_cast<int64_t>(outcome.end)), Reply::integer(static_cast<int64_t>(outcome.count)),
+                         Reply::integer(static_cast<int64_t>(outcome.acked)), Reply::integer(static_cast<int64_t>(outcome.required)),
+                         Reply::integer(outcome.confirmed), Reply::integer(static_cast<int64_t>(outcome.config_index.value)),
+                         nodes(outcome.missing), nodes(outcome.learners)});
+}
+
+Result<WaitOutcome> wait_outcome_of(const Reply& reply) {
+    const Error corrupt(Code::Corrupt, "the leader's answer to a wait makes no sense");
+    if (reply.kind != Reply::Kind::Array || reply.items.size() != 8) return corrupt;
+    for (size_t i = 0; i < 6; ++i)
+        if (reply.items[i].kind != Reply::Kind::Integer || reply.items[i].number < 0) return corrupt;
+    if (reply.items[0].number > static_cast<int64_t>(WaitEnd::Unblocked)) return corrupt;
+    WaitOutcome out;
+    out.end = static_cast<WaitEnd>(reply.items[0].number);
+    out.count = static_cast<uint64_t>(reply.items[1].number);
+    out.acked = static_cast<uint64_t>(reply.items[2].number);
+    out.required = static_cast<uint64_t>(reply.items[3].number);
+    out.confirmed = reply.items[4].number != 0;
+    out.config_index = LogIndex(static_cast<uint64_t>(reply.items[5].number));
+    for (const Reply& node : reply.items[6].items) out.missing.push_back(NodeId(static_cast<uint64_t>(node.number)));
+    for (const Reply& node : reply.items[7].items) out.learners.push_back(NodeId(static_cast<uint64_t>(node.number)));
+    return out;
+}
+
+std::vector<WaitMember> voters_of(const raft::Configuration& configuration) {
+    std::vector<WaitMember> out;
+    for (const auto* half : {&configuration.voters(), &configuration.outgoing()})
+        for (const raft::Member& member : *half) {
+            const WaitMember one{member.node, member.replica};
+            if (std::find(out.begin(), out.end(), one) == out.end()) out.push_back(one);
+        }
+    return out;
+}
+
+}  // namespace
+
+KvService::KvService(Env& env, raft::GroupHost& host, raft::Group& group, KvServiceOptions options)
+    : env_(env),
+      host_(host),
+      group_(group),
+      machine_(static_cast<KvMachine&>(group.machine())),
+      options_(options),
+      next_client_(std::max<uint64_t>(1, options.first_client)) {
+    group_.set_observer(this);
+    env_.spawn("kv.timekeeper", [this](Fiber& fiber) { timekeeper(fiber); });
+}
+
+KvService::~KvService() { group_.set_observer(nullptr); }
+
+Reply KvService::error_reply(const Error& error) const {
+    switch (error.code) {
+        case Code::Unknown:
+        case Code::Timeout: return Reply::error("UNKNOWN outcome unknown: the command may or may not have taken effect");
+        case Code::NotLeader:
+        case Code::NotReady:
+        case Code::Stale:
+        case Code::Unreachable: return Reply::error("CLUSTERDOWN no leader could be reached; the command had no effect");
+        case Code::Overloaded: return Reply::error("BUSY " + error.context + "; the command had no effect");
+        case Code::NoSpace: return Reply::error("OOM " + error.context + "; the command had no effect");
+        default: return Reply::error("ERR " + error.text());
+    }
+}
+
+// ---- here, as the leader ----------------------------------------------------------------------------------------
+
+Result<Outcome> KvService::write_here(Fiber& fiber, ArgvView argv, ClientSlot slot, Instant deadline) {
+    const LogTime stamp = machine_.stamp();
+    Stamped stamped = stamp_command(argv, stamp);
+    if (Reply* refused = std::get_if<Reply>(&stamped)) return Outcome{std::move(*refused), LogIndex()};
+    const Argv& words = std::get<Argv>(stamped);
+    TRY(raft::Committed done, group_.propose(fiber, encode_entry(EntryKind::Command, stamp, slot, resp::views_of(words)), nullptr, deadline));
+    ByteReader reader(done.reply);
+    TRY(Reply reply, take_reply(reader));
+    ++counters_.writes;
+    newest_write_ = std::max(newest_write_, done.index);
+    return Outcome{std::move(reply), done.index};
+}
+
+Result<Outcome> KvService::read_applied(Fiber& fiber, ArgvView argv, Instant deadline) {
+    for (;;) {
+        const LogTime now = machine_.stamp();
+        Result<Executed> done = machine_.read(fiber, argv, now);
+        if (done.failed_with(Code::Stale)) continue;
+        if (!done.ok()) return done.error();
+        if (!done->tick_needed) {
+            ++counters_.reads;
+            return Outcome{std::move(done->reply), group_.applied()};
+        }
+        // A key expires between state-machine time and now: time itself goes into the log first, so that no later leader
+        // with a slower clock can show the key again.
+        ++counters_.ticks;
+        TRY(raft::Committed ticked, group_.propose(fiber, encode_tick(now), nullptr, deadline));
+    }
+}
+
+Result<Outcome> KvService::read_here(Fiber& fiber, ArgvView argv, Instant deadline) {
+    TRY(LogIndex index, group_.read_barrier(fiber, deadline));
+    (void)index;
+    return read_applied(fiber, argv, deadline);
+}
+
+// ---- from any node ----------------------------------------------------------------------------------------------
+
+Result<Outcome> KvService::forward(Fiber& fiber, NodeId to, ArgvView argv, ClientSlot slot, bool read, Instant deadline) {
+    wire::ForwardedCommand command;
+    command.client = slot.client;
+    command.sequence = slot.sequence;
+    command.read = read;
+    command.hops = 1;
+    command.argv.assign(argv.begin(), argv.end());
+    ++counters_.forwarded;
+    const rpc::Target target{wire::Operation::KvForward, kKvGroup, 0, wire::TrafficClass::Foreground, {deadline}};
+    TRY(Bytes answer, host_.peers().call(fiber, to, target, wire::encode_forwarded_command(command)));
+    TRY(wire::ForwardedReply reply, wire::decode_forwarded_reply(answer));
+    ByteReader reader(reply.reply);
+    TRY(Reply value, take_reply(reader));
+    return Outcome{std::move(value), reply.index};
+}
+
+Result<Outcome> KvService::route(Fiber& fiber, ArgvView argv, ClientSlot slot, bool read, Instant deadline) {
+    Duration pause = Duration::millis(5);
+    for (;;) {
+        Result<Outcome> done = Error(Code::NotLeader, "no leader is known");
+        const NodeId leader = group_.leader().node;
+        if (group_.leads()) {
+            done = read ? read_here(fiber, argv, deadline) : write_here(fiber, argv, slot, deadline);
+        } else if (leader) {
+            done = forward(fiber, leader, argv, slot, read, deadline);
+        }
+        if (done.ok() || done.failed_with(Code::Cancelled)) return done;
+        const bool repeat = had_no_effect(done.code()) || (read && (done.code() == Code::Unknown || done.code() == Code::Timeout)) ||
+                            (ORRERY_DEFECT(forward_retries_write) && done.code() == Code::Unknown);
+        if (!repeat || env_.now() + pause >= deadline) return done;
+        if (ORRERY_DEFECT(forward_retries_write)) slot = ClientSlot{};
+        Result<void> slept = leader_changed_.wait(fiber, env_.now() + pause);
+        if (slept.failed_with(Code::Cancelled)) return slept.error();
+        pause = std::min(pause * 2, Duration::millis(100));
+    }
+}
+
+Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done) {
+    const Instant deadline = env_.now() + options_.request_timeout;
+    auto finish_one = [&](Result<Outcome> done) -> Result<void> {
+        if (done.failed_with(Code::Cancelled)) return done.error();
+        if (!done.ok()) {
+            counters_.unknown += done.code() == Code::Unknown || done.code() == Code::Timeout;
+            on_done({error_reply(done.error()), LogIndex()});
+        } else {
+            on_done(std::move(*done));
+        }
+        return {};
+    };
+    if (commands.size() > 1 && group_.leads()) {
+        // All are proposed before the first is waited for, so that they share log batches. Their order is the log's. What
+        // fails here is not tried again: a later one may have taken effect already.
+        struct Begun {
+            std::unique_ptr<raft::Group::Proposal> proposal;
+            Result<Outcome> refused = Code::Unknown;
+        };
+        std::vector<Begun> begun(commands.size());
+        for (size_t i = 0; i < commands.size(); ++i) {
+            const LogTime stamp = machine_.stamp();
+            Stamped stamped = stamp_command(resp::views_of(commands[i]), stamp);
+            if (Reply* refused = std::get_if<Reply>(&stamped)) {
+                begun[i].refused = Outcome{std::move(*refused), LogIndex()};
+                continue;
+            }
+            auto proposal = group_.begin(encode_entry(EntryKind::Command, stamp, {}, resp::views_of(std::get<Argv>(stamped))));
+            if (proposal.ok()) {
+                begun[i].proposal = std::move(*proposal);
+            } else {
+                begun[i].refused = proposal.error();
+            }
+        }
+        for (Begun& one : begun) {
+            if (!one.proposal) {
+                TRY(finish_one(std::move(one.refused)));
+                continue;
+            }
+            Result<raft::Committed> done = group_.finish(fiber, *one.proposal, deadline);
+            if (!done.ok()) {
+                TRY(finish_one(done.error()));
+                continue;
+            }
+            ByteReader reader(done->reply);
+            Result<Reply> reply = take_reply(reader);
+            ++counters_.writes;
+            newest_write_ = std::max(newest_write_, done->index);
+            TRY(finish_one(reply.ok() ? Result<Outcome>(Outcome{std::move(*reply), done->index}) : Result<Outcome>(reply.error())));
+        }
+        return {};
+    }
+    for (const Argv& command : commands) {
+        // Forwarded writes carry an id, so that whoever meets one twice can tell.
+        const ClientSlot slot = group_.leads() ? ClientSlot{} : ClientSlot{client, ++forward_sequence_};
+        TRY(finish_one(route(fiber, resp::views_of(command), slot, false, deadline)));
+    }
+    return {};
+}
+
+Result<void> KvService::read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done) {
+    const Instant deadline = env_.now() + options_.request_timeout;
+    size_t done_count = 0;
+    if (group_.leads()) {
+        Result<LogIndex> barrier = group_.read_barrier(fiber, deadline);
+        if (barrier.failed_with(Code::Cancelled)) return barrier.error();
+        while (barrier.ok() && done_count < commands.size()) {
+            Result<Outcome> done = read_applied(fiber, resp::views_of(commands[done_count]), deadline);
+            if (done.failed_with(Code::Cancelled)) return done.error();
+            if (!done.ok()) break;
+            on_done(std::move(*done));
+            ++done_count;
+        }
+    }
+    for (; done_count < commands.size(); ++done_count) {
+        Result<Outcome> done = route(fiber, resp::views_of(commands[done_count]), {}, true, deadline);
+        if (done.failed_with(Code::Cancelled)) return done.error();
+        on_done(done.ok() ? std::move(*done) : Outcome{error_reply(done.error()), LogIndex()});
+    }
+    return {};
+}
+
+// ---- waits ------------------------------------------------------------------------------------------------------
+
+Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& target, resp::Version version, Leaver& leaver) {
+    auto parsed = parse_wait(argv, options_.wait_zero);
+    if (Reply* refused = std::get_if<Reply>(&parsed)) return std::move(*refused);
+    const WaitCommand& command = std::get<WaitCommand>(parsed);
+    WaitRequest request;
+    request.kind = command.kind;
+    request.replicas = command.replicas;
+    request.target = target.target(newest_write_);
+    request.deadline = command.timeout ? env_.now() + *command.timeout : Instant::never();
+    Duration pause = Duration::millis(5);
+    for (;;) {
+        Result<WaitOutcome> done = Error(Code::NotLeader, "no leader is known");
+        const NodeId leader = group_.leader().node;
+        if (group_.leads()) {
+            done = wait_here(fiber, request, &leaver);
+        } else if (leader) {
+            done = forward_wait(fiber, leader, request, leaver);
+        }
+        if (done.failed_with(Code::Cancelled) || leaver.left()) return Error(Code::Unreachable, "the client left");
+        if (done.ok() && done->end != WaitEnd::Unblocked) return wait_reply(*done, version);
+        if (done.failed_with(Code::Overloaded)) return error_reply(done.error());
+        if (env_.now() >= request.deadline) {
+            // Nobody who leads could be asked in time: of nobody is it known that he holds it.
+            WaitOutcome nothing;
+            nothing.kind = request.kind;
+            nothing.end = WaitEnd::TimedOut;
+            for (const WaitMember& member : voters_of(group_.core().log().configuration())) nothing.missing.push_back(member.node);
+            std::sort(nothing.missing.begin(), nothing.missing.end());
+            nothing.required = nothing.missing.size();
+            return wait_reply(nothing, version);
+        }
+        leaver.wake_ = &leader_changed_;
+        Result<void> slept = leader_changed_.wait(fiber, std::min(request.deadline, env_.now() + pause));
+        leaver.wake_ = nullptr;
+        if (slept.failed_with(Code::Cancelled)) return slept.error();
+        pause = std::min(pause * 2, Duration::millis(100));
+    }
+}
+
+Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked, Leaver* leaver) {
+    refresh_tracker();
+    WaitRequest request = asked;
+    request.client = next_wait_++;
+    if (request.kind != WaitKind::Count) {
+        // A quorum round that begins after the command arrived.
+        round_ = round_.next();
+        request.round = round_;
+        env_.spawn("kv.wait_confirm", [this, round = round_, deadline = request.deadline](Fiber& own) {
+            if (group_.read_barrier(own, deadline).ok()) settle(tracker_.confirm(round));
+        });
+    }
+    TRY(std::optional<WaitOutcome> at_once, tracker_.add(request, env_.now()));
+    push();
+    if (at_once) return *std::move(at_once);
+    Waiting waiting;
+    waiting_.emplace(request.client, &waiting);
+    timer_changed_.notify_all();
+    if (leaver != nullptr) leaver->wake_ = &waiting.done;
+    Result<void> waited;
+    while (!waiting.outcome && waited.ok() && !(leaver != nullptr && leaver->left())) waited = waiting.done.wait(fiber);
+    if (leaver != nullptr) leaver->wake_ = nullptr;
+    waiting_.erase(request.client);
+    if (waiting.outcome) return *std::move(waiting.outcome);
+    tracker_.remove(request.client);
+    if (!waited.ok()) return waited.error();
+    return Error(Code::Unreachable, "the client left");
+}
+
+Result<WaitOutcome> KvService::forward_wait(Fiber& fiber, NodeId to, const WaitRequest& request, Leaver& leaver) {
+    const int64_t left_ms = request.deadline == Instant::never() ? -1 : std::max<int64_t>(0, (request.deadline - env_.now()).as_millis());
+    const Argv words{Bytes(kWaitWord), std::to_string(static_cast<int>(request.kind)), std::to_string(request.replicas),
+                     std::to_string(request.target.value), std::to_string(left_ms)};
+    wire::ForwardedCommand command;
+    command.read = true;
+    command.hops = 1;
+    for (const Bytes& word : words) command.argv.push_back(word);
+    const Instant deadline = left_ms < 0 ? Instant::never() : request.deadline + Duration::seconds(1);
+    const rpc::Target target{wire::Operation::KvForward, kKvGroup, 0, wire::TrafficClass::Foreground, {deadline}};
+    TRY(rpc::Exchange exchange, host_.peers().open(fiber, to, target, wire::encode_forwarded_command(command)));
+    // The exchange has no way to be woken by a leaving client but its own deadline: looked at twice a second.
+    for (;;) {
+        Result<std::optional<Bytes>> data = exchange.read(fiber, std::min(deadline, env_.now() + Duration::millis(500)));
+        if (data.ok() && !*data) break;
+        if (data.failed_with(Code::Cancelled)) return data.error();
+        if (leaver.left()) {
+            exchange.cancel();
+            return Error(Code::Unreachable, "the client left");
+        }
+        if (!data.ok() && env_.now() >= deadline) break;
+    }
+    TRY(Bytes answer, exchange.finish(fiber));
+    TRY(wire::ForwardedReply reply, wire::decode_forwarded_reply(answer));
+    ByteReader reader(reply.reply);
+    TRY(Reply value, take_reply(reader));
+    TRY(WaitOutcome outcome, wait_outcome_of(value));
+    outcome.kind = request.kind;
+    return outcome;
+}
+
+void KvService::refresh_tracker() {
+    const raft::Status status = group_.status();
+    const bool leads = status.role == raft::Role::Leader && !group_.stopped();
+    if (tracker_.leading() && (!leads || tracker_term_ != status.hard_state.term)) settle(tracker_.lose_leadership());
+    if (!leads) return;
+    WaitConfig config;
+    config.config_index = status.configuration_index;
+    if (status.configuration_index > status.commit) {
+        config.committed = voters_of(group_.configuration_at(status.commit));
+        config.appended = voters_of(status.configuration);
+    } else {
+        config.committed = voters_of(status.configuration);
+    }
+    for (const raft::Member& member : status.configuration.learners()) config.learners.push_back({member.node, member.replica});
+    if (!tracker_.leading()) {
+        tracker_term_ = status.hard_state.term;
+        answering_ = false;
+        tracker_.lead(tracker_term_, status.self.replica, config);
+        config_index_ = config.config_index;
+    } else if (config_index_ != config.config_index || config_appended_ != !config.appended.empty()) {
+        config_index_ = config.config_index;
+        settle(tracker_.configure(config));
+    }
+    config_appended_ = !config.appended.empty();
+    if (!answering_ && status.own_term_committed) {
+        answering_ = true;
+        settle(tracker_.own_term_committed());
+    }
+    std::vector<WaitAck> acks;
+    for (const raft::MemberStatus& member : status.members) {
+        const bool self = member.member == status.self;
+        acks.push_back({tracker_term_, member.member.replica, self ? status.durable : member.match, self ? group_.applied() : member.applied,
+                        self ? status.last.index : member.received});
+        tracker_.contact(member.member.replica, self || member.active);
+    }
+    settle(tracker_.acknowledge(acks));
+}
+
+void KvService::settle(std::vector<WaitOutcome> outcomes) {
+    for (WaitOutcome& outcome : outcomes) {
+        auto found = waiting_.find(outcome.client);
+        if (found == waiting_.end()) continue;
+        found->second->outcome = std::move(outcome);
+        found->second->done.notify_all();
+    }
+}
+
+void KvService::push() {
+    if (tracker_.take_push().commit_index) group_.push_commit(group_.core().commit());
+}
+
+void KvService::role_changed(const raft::RoleChange&) {
+    refresh_tracker();
+    leader_changed_.notify_all();
+}
+
+void KvService::progressed() {
+    // The table of acknowledgements is copied only while somebody waits; add() copies it anew.
+    if (tracker_.waiting() > 0) {
+        refresh_tracker();
+        push();
+    }
+}
+
+void KvService::timekeeper(Fiber& fiber) {
+    for (;;) {
+        Result<void> woken = timer_changed_.wait(fiber, tracker_.next_deadline());
+        if (woken.failed_with(Code::Cancelled)) return;
+        settle(tracker_.expire(env_.now()));
+    }
+}
+
+// ---- what other nodes forward -----------------------------------------------------------------------------------
+
+void KvService::handle_forwards(rpc::Service& peer_service, const std::unique_ptr<KvService>& service) {
+    peer_service.handle(wire::Operation::KvForward, [&service](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
+        if (!service) return responder.fail(Error(Code::NotReady, "the KV of this node is not up yet"));
+        service->handle_forward(fiber, request, responder);
+    });
+}
+
+void KvService::handle_forward(Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
+    Result<wire::ForwardedCommand> command = wire::decode_forwarded_command(request.body());
+    if (!command.ok()) return responder.fail(command.error());
+    if (command->argv.empty()) return responder.fail(Error(Code::Invalid, "a forwarded command without words"));
+    const Instant deadline = std::min(request.deadline().at, env_.now() + options_.request_timeout);
+    auto answer = [&](const Reply& reply, LogIndex index) {
+        Bytes bytes;
+        put_reply(bytes, reply);
+        responder.reply(wire::encode_forwarded_reply({group_.core().term(), index, bytes}));
+    };
+    // A command is forwarded once: from here the asker is told, not another node asked.
+    if (!group_.leads()) {
+        const raft::Member leader = group_.leader();
+        return responder.fail(rpc::redirect_error({leader.node == group_.self().node ? NodeId() : leader.node, group_.core().term(), {}}));
+    }
+    if (command->argv.front() == kWaitWord) {
+        int64_t numbers[4];
+        if (command->argv.size() != 5) return responder.fail(Error(Code::Invalid, "a forwarded wait has five words"));
+        for (size_t i = 0; i < 4; ++i) {
+            const ByteView word = command->argv[i + 1];
+            auto [end, failure] = std::from_chars(word.data(), word.data() + word.size(), numbers[i]);
+            if (failure != std::errc() || end != word.data() + word.size() || (i < 3 && numbers[i] < 0))
+                return responder.fail(Error(Code::Invalid, "a forwarded wait with a word that is no number"));
+        }
+        if (numbers[0] < static_cast<int64_t>(WaitKind::Count) || numbers[0] > static_cast<int64_t>(WaitKind::ZeroAsAll))
+            return responder.fail(Error(Code::Invalid, "a forwarded wait of unknown kind"));
+        WaitRequest wait;
+        wait.kind = static_cast<WaitKind>(numbers[0]);
+        wait.replicas = static_cast<uint64_t>(numbers[1]);
+        wait.target = LogIndex(static_cast<uint64_t>(numbers[2]));
+        wait.deadline = numbers[3] < 0 ? Instant::never() : env_.now() + Duration::millis(numbers[3]);
+        Result<WaitOutcome> outcome = wait_here(fiber, wait, nullptr);
+        if (!outcome.ok()) return responder.fail(outcome.error());
+        return answer(wait_outcome_reply(*outcome), LogIndex());
+    }
+    // What another node says is checked as if a client had said it.
+    CheckedRequest checked = check_request(command->argv);
+    if (checked.command == nullptr) return answer(checked.refusal, LogIndex());
+    const bool read = checked.command->route == Route::Read;
+    if (!read && checked.command->route != Route::Write) return responder.fail(Error(Code::Invalid, "this command is not forwarded"));
+    const ClientSlot slot{command->client, command->sequence};
+    Result<Outcome> done = read ? read_here(fiber, command->argv, deadline) : write_here(fiber, command->argv, slot, deadline);
+    if (!done.ok()) return responder.fail(done.error());
+    answer(done->reply, done->index);
+}
+
+}  // namespace orrery::kv

@@ -1,0 +1,53 @@
+#include "node/raft/found_cluster.h"
+
+#include <algorithm>
+
+#include "node/rpc/session.h"
+
+namespace orrery::raft {
+
+namespace {
+
+Result<Bytes> ask(Fiber& fiber, Env& env, const Address& to, wire::Operation operation, Bytes body, Instant deadline) {
+    const Instant by = std::min(deadline, env.now() + Duration::seconds(2));
+    TRY(std::unique_ptr<Conn> conn, env.net.connect(fiber, to, by));
+    rpc::Identity identity;
+    identity.role = rpc::Role::Operator;
+    TRY(std::shared_ptr<rpc::Session> session, rpc::Session::connect(fiber, env, std::move(conn), identity, {}, {}));
+    Result<Bytes> answer = session->call(fiber, {operation, GroupId(), 0, wire::TrafficClass::Control, {by}}, std::move(body));
+    session->shut(Error(Code::Cancelled, "asked"));
+    TRY(session->wait_closed(fiber));
+    return answer;
+}
+
+/// Until it answers, refuses for good, or the deadline passes.
+Result<Bytes> ask_until(Fiber& fiber, Env& env, const Address& to, wire::Operation operation, const Bytes& body, Instant deadline) {
+    for (;;) {
+        Result<Bytes> answer = ask(fiber, env, to, operation, body, deadline);
+        if (answer.ok() || answer.code() == Code::Cancelled || answer.code() == Code::Invalid || answer.code() == Code::Exists)
+            return answer;
+        if (env.now() + Duration::millis(50) >= deadline)
+            return Error(Code::Timeout, "node at " + to.text() + " did not answer: " + answer.error().text());
+        TRY(env.sleep(fiber, Duration::millis(50)));
+    }
+}
+
+}  // namespace
+
+Result<wire::FoundingRecord> found_cluster(Fiber& fiber, Env& env, const std::vector<Address>& peers, Instant deadline) {
+    std::vector<wire::NodeIdentity> members;
+    for (const Address& peer : peers) {
+        TRY(Bytes answer, ask_until(fiber, env, peer, wire::Operation::Identity, {}, deadline));
+        TRY(wire::IdentityReply reply, wire::decode_identity_reply(answer));
+        members.push_back(std::move(reply.identity));
+    }
+    TRY(wire::FoundingRecord record, wire::FoundingRecord::make(std::move(members)));
+    const Bytes encoded = wire::encode_founding_record(record);
+    for (const Address& peer : peers) {
+        Result<Bytes> taken = ask_until(fiber, env, peer, wire::Operation::Init, encoded, deadline);
+        if (!taken.ok()) return taken.error().within("node at " + peer.text());
+    }
+    return record;
+}
+
+}  // namespace orrery::raft
