@@ -56,9 +56,14 @@ Result<void> Engine::open(Blocking&) {
     rocksdb::DB* db = nullptr;
     rocksdb::Status status = rocksdb::DB::Open(options_, path_, &db);
     db_.reset(db);
-    if (status.ok()) return {};
+    if (status.ok()) {
+        files_->opened();
+        return {};
+    }
     Error error = to_error(status, "opening the store at '" + path_ + "'");
     if (files_->locked_by_other()) error.code = Code::Exists;
+    // A missing table is looked for under LevelDB's suffix last, and then reported under that name.
+    for (size_t at; (at = error.context.find(".ldb")) != std::string::npos;) error.context.replace(at, 4, ".sst");
     if (error.code == Code::Corrupt)
         error.context += "; the store cannot be repaired in place: move the directory '" + path_ +
                          "' away and start again, the node then fetches the state of its groups from their other members";

@@ -42,6 +42,7 @@ class Engine {
     rocksdb::DB* db() const { return db_.get(); }
     RocksCall& call() const { return *call_; }
     const JobQueue& jobs() const { return *jobs_; }
+    const std::shared_ptr<JobQueue>& shared_jobs() const { return jobs_; }
     ThreadClock& clock() const { return *clock_; }
     const RecentLog& log() const { return *log_; }
     uint64_t cache_used_bytes() const { return cache_->GetUsage(); }

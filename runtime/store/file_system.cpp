@@ -36,36 +36,53 @@ IOStatus dead() { return IOStatus::IOError("the node is stopping"); }
 
 IOStatus status_of(const Result<void>& result) { return result.ok() ? IOStatus::OK() : to_io_status(result.error()); }
 
+bool is_manifest(const std::string& path) {
+    return path.find("/MANIFEST-") != std::string::npos || path.ends_with(".dbtmp") || path.ends_with("/CURRENT");
+}
+
+/// For changes of `path`: see DiskFileSystem::opened().
+IOStatus change_status(const Life& life, const std::string& path, const Error& error) {
+    if (error.code == Code::NoSpace && is_manifest(path) && life.opened.load(std::memory_order_acquire))
+        return IOStatus::IOError("no space for " + path + ": " + error.context);
+    return to_io_status(error.within(path));
+}
+
 /// One file, opened for whatever RocksDB calls it.
 class OpenFile {
  public:
-    OpenFile(std::shared_ptr<Life> life, std::unique_ptr<File> file) : life_(std::move(life)), file_(std::move(file)) {}
+    OpenFile(std::shared_ptr<Life> life, std::string path, std::unique_ptr<File> file)
+        : life_(std::move(life)), path_(std::move(path)), file_(std::move(file)) {}
 
     IOStatus read(uint64_t offset, size_t n, Slice* result, char* scratch) {
         *result = Slice();
         if (life_->is_dead()) return dead();
         Result<size_t> got = file_->pread(life_->disk.adopt_blocking(), offset, {scratch, n});
-        if (!got.ok()) return to_io_status(got.error());
+        if (!got.ok()) return to_io_status(got.error().within(path_));
         *result = Slice(scratch, *got);
         return IOStatus::OK();
     }
     IOStatus write(uint64_t offset, const Slice& data) {
         if (life_->is_dead()) return dead();
-        return status_of(file_->pwrite(life_->disk.adopt_blocking(), offset, {data.data(), data.size()}));
+        return changed(file_->pwrite(life_->disk.adopt_blocking(), offset, {data.data(), data.size()}));
     }
     IOStatus sync() {
         if (life_->is_dead()) return dead();
-        return status_of(file_->sync(life_->disk.adopt_blocking()));
+        return changed(file_->sync(life_->disk.adopt_blocking()));
     }
     IOStatus truncate(uint64_t size_bytes) {
         if (life_->is_dead()) return dead();
-        return status_of(file_->truncate(life_->disk.adopt_blocking(), size_bytes));
+        return changed(file_->truncate(life_->disk.adopt_blocking(), size_bytes));
     }
     void close() { file_.reset(); }
     bool is_open() const { return file_ != nullptr; }
 
  private:
+    IOStatus changed(const Result<void>& result) const {
+        return result.ok() ? IOStatus::OK() : change_status(*life_, path_, result.error());
+    }
+
     std::shared_ptr<Life> life_;
+    std::string path_;
     std::unique_ptr<File> file_;
 };
 
@@ -173,7 +190,7 @@ IOStatus DiskFileSystem::NewSequentialFile(const std::string& path, const rocksd
     if (life_->is_dead()) return dead();
     auto opened = life_->disk.open(life_->disk.adopt_blocking(), plain(path), OpenMode::Read);
     if (!opened.ok()) return to_io_status(opened.error().within(path));
-    *file = std::make_unique<SequentialFile>(OpenFile(life_, std::move(*opened)));
+    *file = std::make_unique<SequentialFile>(OpenFile(life_, path, std::move(*opened)));
     return IOStatus::OK();
 }
 
@@ -182,7 +199,7 @@ IOStatus DiskFileSystem::NewRandomAccessFile(const std::string& path, const rock
     if (life_->is_dead()) return dead();
     auto opened = life_->disk.open(life_->disk.adopt_blocking(), plain(path), OpenMode::Read);
     if (!opened.ok()) return to_io_status(opened.error().within(path));
-    *file = std::make_unique<RandomAccessFile>(OpenFile(life_, std::move(*opened)));
+    *file = std::make_unique<RandomAccessFile>(OpenFile(life_, path, std::move(*opened)));
     return IOStatus::OK();
 }
 
@@ -191,14 +208,14 @@ IOStatus DiskFileSystem::open_writable(const std::string& path, OpenMode mode,
     if (life_->is_dead()) return dead();
     Blocking& blocking = life_->disk.adopt_blocking();
     auto opened = life_->disk.open(blocking, plain(path), mode);
-    if (!opened.ok()) return to_io_status(opened.error().within(path));
+    if (!opened.ok()) return change_status(*life_, path, opened.error());
     uint64_t size_bytes = 0;
     if (mode != OpenMode::CreateTruncate) {
         Result<uint64_t> size = (*opened)->size(blocking);
         if (!size.ok()) return to_io_status(size.error().within(path));
         size_bytes = *size;
     }
-    *file = std::make_unique<WritableFile>(OpenFile(life_, std::move(*opened)), size_bytes);
+    *file = std::make_unique<WritableFile>(OpenFile(life_, path, std::move(*opened)), size_bytes);
     return IOStatus::OK();
 }
 
@@ -293,7 +310,8 @@ IOStatus DiskFileSystem::RenameFile(const std::string& from, const std::string& 
     Blocking& blocking = life_->disk.adopt_blocking();
     std::string source = plain(from);
     if (Result<void> synced = life_->disk.sync_dir(blocking, parent(source)); !synced.ok()) return status_of(synced);
-    return status_of(life_->disk.rename(blocking, source, plain(to)));
+    Result<void> renamed = life_->disk.rename(blocking, source, plain(to));
+    return renamed.ok() ? IOStatus::OK() : change_status(*life_, to, renamed.error());
 }
 
 IOStatus DiskFileSystem::LockFile(const std::string& path, const IOOptions&, rocksdb::FileLock** lock, IODebugContext*) {

@@ -25,6 +25,10 @@ class DiskFileSystem final : public rocksdb::FileSystem {
     ~DiskFileSystem() override;
 
     void die() { life_->dead.store(true, std::memory_order_release); }
+    /// From now on a full disk that hits the MANIFEST, or the switch to a new one, is told as IOError. RocksDB 7.8 cannot
+    /// be trusted to resume from it: a flush job that was queued behind the failed one drops its request, and Resume()
+    /// then waits for that flush for ever.
+    void opened() { life_->opened.store(true, std::memory_order_release); }
     /// Whether the last lock was refused because somebody else holds it.
     bool locked_by_other() const { return locked_by_other_.load(std::memory_order_relaxed); }
 
@@ -34,6 +38,7 @@ class DiskFileSystem final : public rocksdb::FileSystem {
         bool is_dead() const { return dead.load(std::memory_order_acquire); }
         Disk& disk;
         std::atomic<bool> dead{false};
+        std::atomic<bool> opened{false};
     };
 
     const char* Name() const override { return "OrreryDisk"; }

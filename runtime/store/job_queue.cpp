@@ -15,9 +15,30 @@ void JobQueue::schedule(Job job) {
         number = next_number_++;
         jobs_.push_back({number, job});
     }
+    ask_for_turn(job.priority, number);
+}
+
+void JobQueue::ask_for_turn(Priority priority, uint64_t number) {
     // The turn keeps the queue alive, not what its jobs point to: those are taken back before the database goes.
-    executor_.background(job.priority,
-                         [self = shared_from_this(), number](Blocking&) { self->run_numbered(number); });
+    executor_.background(priority, [self = shared_from_this(), number](Blocking&) { self->run_numbered(number); });
+}
+
+void JobQueue::hold_low() {
+    std::lock_guard lock(mutex_);
+    low_held_ = true;
+}
+
+void JobQueue::release() {
+    std::vector<uint64_t> without_turn;
+    {
+        std::lock_guard lock(mutex_);
+        low_held_ = false;
+        for (Entry& entry : jobs_) {
+            if (!entry.has_turn) without_turn.push_back(entry.number);
+            entry.has_turn = true;
+        }
+    }
+    for (uint64_t number : without_turn) ask_for_turn(Priority::Low, number);
 }
 
 int JobQueue::unschedule(void* tag, Priority priority) {
@@ -57,6 +78,10 @@ void JobQueue::run_numbered(uint64_t number) {
         std::lock_guard lock(mutex_);
         auto at = std::find_if(jobs_.begin(), jobs_.end(), [&](const Entry& entry) { return entry.number == number; });
         if (at == jobs_.end()) return;
+        if (low_held_ && at->job.priority == Priority::Low) {
+            at->has_turn = false;
+            return;
+        }
         job = at->job;
         jobs_.erase(at);
         ++run_count_;

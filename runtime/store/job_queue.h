@@ -35,6 +35,10 @@ class JobQueue : public std::enable_shared_from_this<JobQueue> {
     int unschedule(void* tag, Priority priority);
     /// Runs the oldest queued job, High before Low, on the calling thread. False when there is none.
     bool run_one();
+    /// Leaves Low jobs (compactions) where they are until release(): RocksDB schedules one that failed again at once. Only
+    /// run_one() takes them still.
+    void hold_low();
+    void release();
     uint64_t queued() const;
     uint64_t run_count() const;
 
@@ -42,7 +46,9 @@ class JobQueue : public std::enable_shared_from_this<JobQueue> {
     struct Entry {
         uint64_t number;
         Job job;
+        bool has_turn = true;  // with the executor
     };
+    void ask_for_turn(Priority priority, uint64_t number);
     void run_numbered(uint64_t number);
     void run(const Job& job);
 
@@ -53,6 +59,7 @@ class JobQueue : public std::enable_shared_from_this<JobQueue> {
     std::deque<Entry> jobs_;  // bounded by RocksDB: one or two of each kind a database
     uint64_t next_number_ = 1;
     uint64_t run_count_ = 0;
+    bool low_held_ = false;
 };
 
 }  // namespace orrery::store

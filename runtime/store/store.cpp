@@ -4,6 +4,7 @@
 #include <rocksdb/experimental.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "runtime/store/batch.h"
 #include "runtime/store/engine.h"
@@ -36,6 +37,11 @@ Result<void> check_options(const Options& options) {
     return {};
 }
 
+Health health_of(const rocksdb::Status& status) {
+    const bool resumable = status.IsNoSpace() && status.severity() < rocksdb::Status::Severity::kFatalError;
+    return resumable ? Health::NoSpace : Health::Failed;
+}
+
 }  // namespace
 
 /// How notices of RocksDB's threads reach the Store: posted to the loop thread, looked up there, dropped when it is gone.
@@ -56,11 +62,16 @@ class Store::Listener final : public rocksdb::EventListener {
     }
     void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
         if (status->IsShutdownInProgress()) return;
-        bool resumable = status->IsNoSpace() && status->severity() < rocksdb::Status::Severity::kFatalError;
-        post([health = resumable ? Health::NoSpace : Health::Failed, text = status->ToString()](Store& store) {
-            store.background_error(health, text);
+        if (std::shared_ptr<JobQueue> jobs = jobs_.lock()) jobs->hold_low();
+        const uint64_t number = errors_.fetch_add(1) + 1;
+        post([number, health = health_of(*status), text = status->ToString()](Store& store) {
+            if (number > store.errors_cleared_) store.background_error(health, text);
         });
     }
+    /// Whose compactions wait while there is an error. Set before the database opens.
+    void set_jobs(std::weak_ptr<JobQueue> jobs) { jobs_ = std::move(jobs); }
+    /// How many background errors there were.
+    uint64_t errors() const { return errors_.load(); }
     /// No recovery threads: try_resume() is the only way back.
     void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* auto_recovery) override {
         *auto_recovery = false;
@@ -76,6 +87,8 @@ class Store::Listener final : public rocksdb::EventListener {
 
     Executor& executor_;
     std::weak_ptr<Events> events_;
+    std::weak_ptr<JobQueue> jobs_;
+    std::atomic<uint64_t> errors_{0};
 };
 
 Snapshot::Snapshot(std::shared_ptr<Engine> engine, const void* handle) : engine_(std::move(engine)), handle_(handle) {}
@@ -85,7 +98,9 @@ Snapshot::~Snapshot() { engine_->release_snapshot(static_cast<const rocksdb::Sna
 Store::Store(Env& env, Options options)
     : env_(env), options_(std::move(options)), events_(std::make_shared<Events>()), marks_(std::make_unique<Marks>()) {
     events_->store = this;
-    engine_ = std::make_shared<Engine>(env_, options_, std::make_shared<Listener>(env_.executor, events_));
+    listener_ = std::make_shared<Listener>(env_.executor, events_);
+    engine_ = std::make_shared<Engine>(env_, options_, listener_);
+    listener_->set_jobs(engine_->shared_jobs());
 }
 
 Result<std::unique_ptr<Store>> Store::open(Fiber& fiber, Env& env, Options options) {
@@ -152,7 +167,11 @@ Result<void> Store::write(Batch& batch) {
         ++counters_.writes_refused;
         return Error(Code::Overloaded, "all memtables of the store are full");
     }
-    if (!status.ok()) return to_error(status, "writing to the store");
+    if (!status.ok()) {
+        // RocksDB knows of a background error whose notice is still under way.
+        background_error(health_of(status), status.ToString());
+        return health_error();
+    }
     last_sequence_ = engine_->db()->GetLatestSequenceNumber();
     written_bytes_ += batch.size_bytes();
     marks_->add_bytes(last_sequence_, written_bytes_);
@@ -268,7 +287,10 @@ Result<void> Store::request_flush() {
     how.allow_write_stall = true;  // without it the call itself could wait for a stall to end
     RocksScope scope(engine_->call());
     rocksdb::Status status = engine_->db()->Flush(how);
-    if (!status.ok()) return to_error(status, "flushing the store");
+    if (!status.ok()) {
+        background_error(health_of(status), status.ToString());
+        return health_error();
+    }
     flush_requested_ = last_sequence_;
     return {};
 }
@@ -328,19 +350,27 @@ Result<void> Store::try_resume(Fiber& fiber) {
     if (health_ == Health::Writable) return {};
     if (health_ == Health::Failed) return health_error();
     Engine& engine = *engine_;
-    Result<void> resumed = env_.blocking(fiber, [&engine](Blocking&) -> Result<void> {
+    Listener& listener = *listener_;
+    Result<uint64_t> resumed = env_.blocking(fiber, [&](Blocking&) -> Result<uint64_t> {
         RocksScope scope(engine.call());
+        // Notices of the errors up to here may still be under way; they are not news once Resume has succeeded.
+        const uint64_t errors = listener.errors();
+        engine.shared_jobs()->release();
         rocksdb::Status status = engine.db()->Resume();
-        if (!status.ok()) return to_error(status, "resuming the store");
-        return {};
+        if (!status.ok()) {
+            engine.shared_jobs()->hold_low();
+            return to_error(status, "resuming the store");
+        }
+        return errors;
     });
     if (resumed.ok()) {
+        errors_cleared_ = *resumed;
         set_health(Health::Writable, {});
         return {};
     }
     if (resumed.failed_with(Code::Io) || resumed.failed_with(Code::Corrupt))
         set_health(Health::Failed, resumed.error().text());
-    return resumed;
+    return resumed.error();
 }
 
 void Store::flushed_up_to(uint64_t sequence) {

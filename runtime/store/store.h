@@ -211,6 +211,7 @@ class Store {
     Options options_;
     std::shared_ptr<Engine> engine_;     // null once closed
     std::shared_ptr<Events> events_;     // what posted notices reach the Store through
+    std::shared_ptr<Listener> listener_;
     std::unique_ptr<Marks> marks_;
     UniqueFunction<void(uint64_t, uint64_t)> on_durable_;
     mutable Gate gate_;
@@ -223,6 +224,7 @@ class Store {
     uint64_t durable_bytes_ = 0;      // of those covered
     Health health_ = Health::Writable;
     std::string health_text_;
+    uint64_t errors_cleared_ = 0;     // background errors up to this one are overcome
     Notify progress_;                 // a flush completed, a stall ended, health changed
     Notify health_changed_;
     mutable Stats counters_;
