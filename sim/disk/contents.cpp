@@ -101,7 +101,8 @@ RangeImage Contents::replace(uint64_t offset, ByteView bytes) {
     RangeImage image;
     if (bytes.empty()) return image;
     const Split parts = split(offset, bytes.size());
-    const bool was_empty_there = offset >= size_;  // then the edges held zeros, and need not be kept
+    const bool was_empty_there =
+        offset >= size_;  // then the edges held zeros, and need not be kept
     image.edges.reserve(was_empty_there ? 0 : parts.head_bytes + parts.tail_bytes);
     auto edge = [&](uint64_t at, uint64_t length, const char* from) {
         if (length == 0) return;
@@ -162,8 +163,9 @@ RangeImage Contents::resize(uint64_t new_size) {
         }
         const Split parts = split(new_size, size_ - new_size);
         if (pages_.size() > keep) {
-            image.pages.assign(std::make_move_iterator(pages_.begin() + static_cast<ptrdiff_t>(keep)),
-                               std::make_move_iterator(pages_.end()));
+            image.pages.assign(
+                std::make_move_iterator(pages_.begin() + static_cast<ptrdiff_t>(keep)),
+                std::make_move_iterator(pages_.end()));
             for (const PageRef& page : image.pages) allocated_pages_ -= !page.is_hole();
             pages_.resize(keep);
         }
@@ -184,8 +186,8 @@ RangeImage Contents::resize(uint64_t new_size) {
     return image;
 }
 
-void read_image(const RangeImage& image, uint64_t image_offset, uint64_t image_length, uint64_t offset,
-                std::span<char> out) {
+void read_image(const RangeImage& image, uint64_t image_offset, uint64_t image_length,
+                uint64_t offset, std::span<char> out) {
     const uint64_t end = image_offset + image_length;
     uint64_t first = (image_offset + kPageBytes - 1) / kPageBytes * kPageBytes;
     uint64_t last = end / kPageBytes * kPageBytes;
@@ -210,7 +212,8 @@ void read_image(const RangeImage& image, uint64_t image_offset, uint64_t image_l
             count = std::min<size_t>(out.size() - done, until - at);
             CHECK(count > 0, offset, image_offset, image_length);
             for (size_t i = 0; i < count; ++i)
-                out[done + i] = position + i < image.edges.size() ? image.edges[position + i] : '\0';
+                out[done + i] =
+                    position + i < image.edges.size() ? image.edges[position + i] : '\0';
         }
         done += count;
     }

@@ -1,8 +1,9 @@
-// Contents: the bytes of one file as 4 KiB pages that undo records and images share without copying.
+// Contents: the bytes of one file as 4 KiB pages that undo records and images share without
+// copying.
 //
-// A page is a hole (reads as zeros, takes no space), allocated zeros (takes space, no memory: a log segment written with
-// zeros in advance costs 8 bytes a page) or data. Invariant: bytes past size() are zero in every page.
-// Not thread-safe and not atomic: one simulated world is one thread.
+// A page is a hole (reads as zeros, takes no space), allocated zeros (takes space, no memory: a log
+// segment written with zeros in advance costs 8 bytes a page) or data. Invariant: bytes past size()
+// are zero in every page. Not thread-safe and not atomic: one simulated world is one thread.
 #pragma once
 
 #include <cstdint>
@@ -54,8 +55,8 @@ class PageRef {
     Page* page_ = nullptr;
 };
 
-/// What a byte range held: whole pages by reference, the partial first and last page by value. Pages that are missing at
-/// the end are holes; missing edges are zeros.
+/// What a byte range held: whole pages by reference, the partial first and last page by value.
+/// Pages that are missing at the end are holes; missing edges are zeros.
 struct RangeImage {
     std::vector<PageRef> pages;
     Bytes edges;
@@ -75,7 +76,8 @@ class Contents {
     /// Writes, extends, and returns what the range held before.
     RangeImage replace(uint64_t offset, ByteView bytes);
     void write(uint64_t offset, ByteView bytes) { replace(offset, bytes); }
-    /// Exchanges the bytes of the range with the image, and sets the size. Its own inverse (with the sizes exchanged).
+    /// Exchanges the bytes of the range with the image, and sets the size. Its own inverse (with
+    /// the sizes exchanged).
     void swap(uint64_t offset, uint64_t length, RangeImage& image, uint64_t new_size);
     /// Cuts (returning what [new_size, size()) held) or extends by a hole.
     RangeImage resize(uint64_t new_size);
@@ -91,9 +93,9 @@ class Contents {
     std::vector<PageRef> pages_;
 };
 
-/// The bytes [offset, offset + out.size()) of an image of the range that begins at `image_offset` and has
-/// `image_length` bytes. Requires: inside the range.
-void read_image(const RangeImage& image, uint64_t image_offset, uint64_t image_length, uint64_t offset,
-                std::span<char> out);
+/// The bytes [offset, offset + out.size()) of an image of the range that begins at `image_offset`
+/// and has `image_length` bytes. Requires: inside the range.
+void read_image(const RangeImage& image, uint64_t image_offset, uint64_t image_length,
+                uint64_t offset, std::span<char> out);
 
 }  // namespace orrery::sim

@@ -27,7 +27,8 @@ CrashReport SimDisk::crash(CrashKind kind) {
         for (const InodePtr& inode : state.dirty)
             inode->lose_power(state.options.power_loss, draws(inode->path_hash), report);
         state.names.walk([&](const std::string&, const InodePtr& inode) {
-            if (inode->has_lost()) inode->lose_power(state.options.power_loss, draws(inode->path_hash), report);
+            if (inode->has_lost())
+                inode->lose_power(state.options.power_loss, draws(inode->path_hash), report);
         });
     }
     state.due.clear();
@@ -41,8 +42,10 @@ CrashReport SimDisk::crash(CrashKind kind) {
     state.dirty = std::move(still_dirty);
     end_life();
     const uint64_t kept = combine64(report.sectors_kept, report.sectors_lost);
-    const uint64_t rest = combine64(report.undone + (report.sectors_garbage << 20), report.names_kept + (report.names_lost << 20));
-    timeline_.note(Step::Fault, entity_, combine64(static_cast<uint64_t>(kind), combine64(kept, rest)));
+    const uint64_t rest = combine64(report.undone + (report.sectors_garbage << 20),
+                                    report.names_kept + (report.names_lost << 20));
+    timeline_.note(Step::Fault, entity_,
+                   combine64(static_cast<uint64_t>(kind), combine64(kept, rest)));
     return report;
 }
 

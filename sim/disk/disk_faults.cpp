@@ -16,9 +16,10 @@ struct DrawnByte {
     uint64_t offset = 0;
 };
 
-/// A durable byte of an allocated page of these files, or nullopt: first by draws that weigh every byte the same, then,
-/// when almost nothing qualifies, the first that does.
-std::optional<DrawnByte> draw_durable_byte(const std::vector<std::pair<std::string, InodePtr>>& files, RandomStream& draws) {
+/// A durable byte of an allocated page of these files, or nullopt: first by draws that weigh every
+/// byte the same, then, when almost nothing qualifies, the first that does.
+std::optional<DrawnByte> draw_durable_byte(
+    const std::vector<std::pair<std::string, InodePtr>>& files, RandomStream& draws) {
     uint64_t total = 0;
     for (const auto& [path, inode] : files) total += inode->contents().size();
     if (total == 0) return std::nullopt;
@@ -29,22 +30,32 @@ std::optional<DrawnByte> draw_durable_byte(const std::vector<std::pair<std::stri
                 place -= inode->contents().size();
                 continue;
             }
-            if (inode->contents().is_allocated(place) && inode->is_durable_at(place)) return DrawnByte{inode, place};
+            if (inode->contents().is_allocated(place) && inode->is_durable_at(place))
+                return DrawnByte{inode, place};
             break;
         }
     }
     for (const auto& [path, inode] : files)
         for (uint64_t place = 0; place < inode->contents().size(); place += kSectorBytes)
-            if (inode->contents().is_allocated(place) && inode->is_durable_at(place)) return DrawnByte{inode, place};
+            if (inode->contents().is_allocated(place) && inode->is_durable_at(place))
+                return DrawnByte{inode, place};
     return std::nullopt;
 }
 
 }  // namespace
 
-void SimDisk::set_latency(const DiskLatency& latency) { state_->options.latency = latency; }
-const DiskLatency& SimDisk::latency() const { return state_->options.latency; }
-void SimDisk::stall_until(Instant until) { state_->stalled_until = std::max(state_->stalled_until, until); }
-void SimDisk::set_capacity(uint64_t bytes) { state_->options.capacity_bytes = bytes; }
+void SimDisk::set_latency(const DiskLatency& latency) {
+    state_->options.latency = latency;
+}
+const DiskLatency& SimDisk::latency() const {
+    return state_->options.latency;
+}
+void SimDisk::stall_until(Instant until) {
+    state_->stalled_until = std::max(state_->stalled_until, until);
+}
+void SimDisk::set_capacity(uint64_t bytes) {
+    state_->options.capacity_bytes = bytes;
+}
 
 void SimDisk::arm_sync_failure(std::string_view zone, uint64_t nth) {
     CHECK(nth > 0);
@@ -67,18 +78,21 @@ Result<void> SimDisk::flip_bit(const Place& place) {
     state_->settle();
     const InodePtr inode = state_->names.find(place.path).inode;
     if (!inode || inode->is_dir) return Error(Code::NotFound, place.path);
-    if (!inode->is_durable_at(place.offset)) return Error(Code::Invalid, place.path + ": byte is not durable");
+    if (!inode->is_durable_at(place.offset))
+        return Error(Code::Invalid, place.path + ": byte is not durable");
     const uint64_t before = inode->contents().allocated_bytes();
     inode->flip_bit(place.offset, place.bit);
     state_->allocated_bytes += inode->contents().allocated_bytes() - before;
     ++counters_.bits_flipped;
-    timeline_.note(Step::Fault, entity_, combine64(combine64(inode->path_hash, place.offset), place.bit));
+    timeline_.note(Step::Fault, entity_,
+                   combine64(combine64(inode->path_hash, place.offset), place.bit));
     return {};
 }
 
 std::optional<SimDisk::Place> SimDisk::flip_drawn_bit(std::string_view zone) {
     state_->settle();
-    RandomStream draws = timeline_.stream("disk.bitrot.place", combine64(entity_, ++state_->chosen_faults));
+    RandomStream draws =
+        timeline_.stream("disk.bitrot.place", combine64(entity_, ++state_->chosen_faults));
     const auto drawn = draw_durable_byte(state_->files_below(zone), draws);
     if (!drawn) return std::nullopt;
     const Place place{drawn->inode->path, drawn->offset, static_cast<unsigned>(draws.below(8))};
@@ -101,7 +115,8 @@ Result<void> SimDisk::break_sectors(std::string_view path, uint64_t offset, uint
 
 std::optional<SimDisk::Place> SimDisk::break_drawn_sector(std::string_view zone) {
     state_->settle();
-    RandomStream draws = timeline_.stream("disk.eio_read.place", combine64(entity_, ++state_->chosen_faults));
+    RandomStream draws =
+        timeline_.stream("disk.eio_read.place", combine64(entity_, ++state_->chosen_faults));
     const auto drawn = draw_durable_byte(state_->files_below(zone), draws);
     if (!drawn) return std::nullopt;
     const Place place{drawn->inode->path, drawn->offset / kSectorBytes * kSectorBytes, 0};

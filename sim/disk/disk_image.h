@@ -1,4 +1,5 @@
-// DiskImage: all names and contents of a disk at one moment, parents before children; pages are shared with the disk.
+// DiskImage: all names and contents of a disk at one moment, parents before children; pages are
+// shared with the disk.
 #pragma once
 
 #include <string>

@@ -9,16 +9,20 @@ namespace orrery::sim {
 
 namespace {
 
-Duration draw_latency(RandomStream& draws, const DiskLatency& latency, const DiskLatency::Range& range) {
-    // One draw per operation: its place in the stream must not depend on whether slow operations are on.
+Duration draw_latency(RandomStream& draws, const DiskLatency& latency,
+                      const DiskLatency::Range& range) {
+    // One draw per operation: its place in the stream must not depend on whether slow operations
+    // are on.
     const uint64_t draw = draws.next();
     const uint64_t second = mix64(draw);
-    if (latency.slow_chance > 0 && static_cast<double>(second >> 11) * 0x1.0p-53 < latency.slow_chance) {
+    if (latency.slow_chance > 0 &&
+        static_cast<double>(second >> 11) * 0x1.0p-53 < latency.slow_chance) {
         const Duration slow{latency.slow_max.ns >> (second % 7)};
         if (slow > range.high) return slow;
     }
     const auto width = static_cast<uint64_t>(range.high.ns - range.low.ns) + 1;
-    return {range.low.ns + static_cast<int64_t>((static_cast<unsigned __int128>(draw) * width) >> 64)};
+    return {range.low.ns +
+            static_cast<int64_t>((static_cast<unsigned __int128>(draw) * width) >> 64)};
 }
 
 Step step_of(DiskOp op) {
@@ -57,13 +61,15 @@ Instant SimDisk::State::look(SimBlocking& blocking, Instant seen) {
     return blocking.cursor_;
 }
 
-Instant SimDisk::State::place(SimBlocking& blocking, DiskOp op, const DiskLatency::Range& range, Instant floor,
-                              std::string_view path) {
+Instant SimDisk::State::place(SimBlocking& blocking, DiskOp op, const DiskLatency::Range& range,
+                              Instant floor, std::string_view path) {
     const Instant start = std::max({blocking.cursor_, stalled_until, floor});
     // At least 1 ns, so that there is an instant just before it that is not in the past.
-    const Instant at = start + std::max(draw_latency(latency_draws, options.latency, range), Duration::nanos(1));
+    const Instant at =
+        start + std::max(draw_latency(latency_draws, options.latency, range), Duration::nanos(1));
     blocking.cursor_ = at;
-    const DiskOperation operation{.number = ++disk.operation_number_, .at = at, .kind = op, .path = path};
+    const DiskOperation operation{
+        .number = ++disk.operation_number_, .at = at, .kind = op, .path = path};
     if (hook) hook(operation);
     for (size_t i = 0; i < at_operations.size();) {
         if (at_operations[i].number != operation.number) {
@@ -91,7 +97,8 @@ void SimDisk::State::settle() {
         const MarkDue top = std::move(due.back());
         due.pop_back();
         top.inode->retire_until_mark(top.mark);
-        if (top.inode->records().empty() && top.inode->dirty_slot != SIZE_MAX) forget_dirty(top.inode->dirty_slot);
+        if (top.inode->records().empty() && top.inode->dirty_slot != SIZE_MAX)
+            forget_dirty(top.inode->dirty_slot);
     }
     if (!names.settle(now)) return;
     // Files whose removal has become durable and that nobody has open: nothing can bring them back.
@@ -110,7 +117,8 @@ void SimDisk::State::forget_dirty(size_t slot) {
 
 bool SimDisk::State::is_own_domain(std::string_view path) const {
     const std::string& dir = options.per_file_domain_dir;
-    return !dir.empty() && path.size() > dir.size() + 1 && path.starts_with(dir) && path[dir.size()] == '/';
+    return !dir.empty() && path.size() > dir.size() + 1 && path.starts_with(dir) &&
+           path[dir.size()] == '/';
 }
 
 void SimDisk::State::link(const InodePtr& inode, std::string_view path, const InodePtr& dir) {
@@ -126,7 +134,8 @@ void SimDisk::State::link(const InodePtr& inode, std::string_view path, const In
 
 void SimDisk::State::unlink(const InodePtr& inode) {
     inode->linked = false;
-    if (inode->open_files == 0) allocated_bytes -= inode->contents().allocated_bytes() + kInodeBytes;
+    if (inode->open_files == 0)
+        allocated_bytes -= inode->contents().allocated_bytes() + kInodeBytes;
 }
 
 void SimDisk::State::closed(const InodePtr& inode) {
@@ -142,7 +151,8 @@ void SimDisk::State::mark_dirty(const InodePtr& inode) {
 
 void SimDisk::State::mark_made(const InodePtr& inode, Instant at) {
     mark_dirty(inode);
-    due.push_back({.at = at, .sequence = ++due_sequence, .inode = inode, .mark = inode->marks_made()});
+    due.push_back(
+        {.at = at, .sequence = ++due_sequence, .inode = inode, .mark = inode->marks_made()});
     std::push_heap(due.begin(), due.end());
 }
 
@@ -155,7 +165,8 @@ void SimDisk::State::recount(Instant now) {
         inode->open_files = 0;
         inode->path = path;
         inode->path_hash = hash_name(path);
-        if (!inode->is_dir) inode->domain = is_own_domain(path) ? std::make_shared<Domain>() : dir->domain;
+        if (!inode->is_dir)
+            inode->domain = is_own_domain(path) ? std::make_shared<Domain>() : dir->domain;
         inode->domain->tail = std::min(inode->domain->tail, now);
         inode->tail = std::min(inode->tail, now);
         inode->changed_at = std::min(inode->changed_at, now);
@@ -164,7 +175,8 @@ void SimDisk::State::recount(Instant now) {
 }
 
 RandomStream SimDisk::State::fault_draws(std::string_view stream) const {
-    return disk.timeline_.stream(stream, combine64(disk.entity_, disk.operation_number_ * 0x100000001ull + looks));
+    return disk.timeline_.stream(
+        stream, combine64(disk.entity_, disk.operation_number_ * 0x100000001ull + looks));
 }
 
 bool SimDisk::State::strikes(Trigger trigger, std::string_view path, const DiskFaults::Rate& rate,
@@ -179,11 +191,13 @@ bool SimDisk::State::strikes(Trigger trigger, std::string_view path, const DiskF
             ++i;
         }
     }
-    if (rate.chance > 0 && path.starts_with(rate.zone)) struck |= fault_draws(stream).chance(rate.chance);
+    if (rate.chance > 0 && path.starts_with(rate.zone))
+        struck |= fault_draws(stream).chance(rate.chance);
     return struck;
 }
 
-std::vector<std::pair<std::string, InodePtr>> SimDisk::State::files_below(std::string_view zone) const {
+std::vector<std::pair<std::string, InodePtr>> SimDisk::State::files_below(
+    std::string_view zone) const {
     std::vector<std::pair<std::string, InodePtr>> out;
     names.walk([&](const std::string& path, const InodePtr& inode) {
         if (!inode->is_dir && path.starts_with(zone)) out.emplace_back(path, inode);

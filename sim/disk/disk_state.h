@@ -1,4 +1,5 @@
-// The inside of SimDisk: tree, clock of operations, armed faults, and what every operation goes through.
+// The inside of SimDisk: tree, clock of operations, armed faults, and what every operation goes
+// through.
 #pragma once
 
 #include <functional>
@@ -43,7 +44,8 @@ struct SimDisk::State {
     };
 
     State(SimDisk& the_disk, DiskOptions the_options)
-        : disk(the_disk), options(std::move(the_options)),
+        : disk(the_disk),
+          options(std::move(the_options)),
           latency_draws(disk.timeline_.stream("disk.latency", disk.entity_)) {}
 
     // Time.
@@ -63,15 +65,19 @@ struct SimDisk::State {
     void mark_dirty(const InodePtr& inode);
     void forget_dirty(size_t slot);
     void mark_made(const InodePtr& inode, Instant at);
-    bool has_room_for(uint64_t bytes) const { return allocated_bytes + bytes <= options.capacity_bytes; }
+    bool has_room_for(uint64_t bytes) const {
+        return allocated_bytes + bytes <= options.capacity_bytes;
+    }
     uint64_t room() const {
-        return options.capacity_bytes > allocated_bytes ? options.capacity_bytes - allocated_bytes : 0;
+        return options.capacity_bytes > allocated_bytes ? options.capacity_bytes - allocated_bytes
+                                                        : 0;
     }
     /// After anything that rebuilt the tree: paths, domains, links, tails and space.
     void recount(Instant now);
 
     // Faults.
-    bool strikes(Trigger trigger, std::string_view path, const DiskFaults::Rate& rate, std::string_view stream);
+    bool strikes(Trigger trigger, std::string_view path, const DiskFaults::Rate& rate,
+                 std::string_view stream);
     RandomStream fault_draws(std::string_view stream) const;
     std::vector<std::pair<std::string, InodePtr>> files_below(std::string_view zone) const;
 

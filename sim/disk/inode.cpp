@@ -11,16 +11,23 @@ namespace {
 
 constexpr size_t kRecordsMax = 8192;
 
-uint64_t first_sector(const ContentRecord& record) { return record.offset / kSectorBytes; }
+uint64_t first_sector(const ContentRecord& record) {
+    return record.offset / kSectorBytes;
+}
 uint64_t end_sector(const ContentRecord& record) {
     return (record.offset + record.length + kSectorBytes - 1) / kSectorBytes;
 }
-bool changes_size(const ContentRecord& record) { return record.size_before != record.size_after; }
+bool changes_size(const ContentRecord& record) {
+    return record.size_before != record.size_after;
+}
 
 }  // namespace
 
 void Inode::write(Instant at, uint64_t offset, ByteView bytes) {
-    ContentRecord record{.kind = ContentRecord::Kind::Write, .at = at, .offset = offset, .length = bytes.size(),
+    ContentRecord record{.kind = ContentRecord::Kind::Write,
+                         .at = at,
+                         .offset = offset,
+                         .length = bytes.size(),
                          .size_before = contents_.size()};
     record.image = contents_.replace(offset, bytes);
     record.size_after = contents_.size();
@@ -31,18 +38,25 @@ void Inode::write(Instant at, uint64_t offset, ByteView bytes) {
         // Only a sector that is written whole is remapped by the drive.
         const uint64_t first = (offset + kSectorBytes - 1) / kSectorBytes;
         const uint64_t end = (offset + bytes.size()) / kSectorBytes;
-        if (first < end) broken_sectors.erase(broken_sectors.lower_bound(first), broken_sectors.lower_bound(end));
+        if (first < end)
+            broken_sectors.erase(broken_sectors.lower_bound(first),
+                                 broken_sectors.lower_bound(end));
     }
 }
 
 void Inode::resize(Instant at, uint64_t size) {
     const uint64_t before = contents_.size();
-    ContentRecord record{.kind = ContentRecord::Kind::Resize, .at = at, .offset = std::min(size, before),
-                         .length = size < before ? before - size : 0, .size_before = before, .size_after = size};
+    ContentRecord record{.kind = ContentRecord::Kind::Resize,
+                         .at = at,
+                         .offset = std::min(size, before),
+                         .length = size < before ? before - size : 0,
+                         .size_before = before,
+                         .size_after = size};
     record.image = contents_.resize(size);
     resizes_unsynced_ += changes_size(record);
     records_.push_back(std::move(record));
-    broken_sectors.erase(broken_sectors.lower_bound((size + kSectorBytes - 1) / kSectorBytes), broken_sectors.end());
+    broken_sectors.erase(broken_sectors.lower_bound((size + kSectorBytes - 1) / kSectorBytes),
+                         broken_sectors.end());
 }
 
 void Inode::synced(Instant at) {
@@ -51,8 +65,8 @@ void Inode::synced(Instant at) {
 }
 
 void Inode::sync_failed(Instant at) {
-    // What the medium holds is what the sectors held before the changes since the last mark of any kind: undo those,
-    // look, and do them again.
+    // What the medium holds is what the sectors held before the changes since the last mark of any
+    // kind: undo those, look, and do them again.
     size_t begin = records_.size();
     while (begin > 0 && !records_[begin - 1].is_mark()) --begin;
     ContentRecord mark{.kind = ContentRecord::Kind::SyncFailed, .at = at};
@@ -61,7 +75,8 @@ void Inode::sync_failed(Instant at) {
     mark.size_before = contents_.size();
     for (size_t i = begin; i < records_.size(); ++i) {
         if (records_[i].kind != ContentRecord::Kind::Write) continue;
-        for (uint64_t sector = first_sector(records_[i]); sector < end_sector(records_[i]); ++sector) {
+        for (uint64_t sector = first_sector(records_[i]); sector < end_sector(records_[i]);
+             ++sector) {
             auto [it, is_new] = mark.dropped->try_emplace(sector);
             if (is_new) contents_.read(sector * kSectorBytes, it->second);
         }
@@ -72,15 +87,19 @@ void Inode::sync_failed(Instant at) {
     ++marks_made_;
 }
 
-void Inode::apply(ContentRecord& record) { contents_.swap(record.offset, record.length, record.image, record.size_after); }
-void Inode::undo(ContentRecord& record) { contents_.swap(record.offset, record.length, record.image, record.size_before); }
+void Inode::apply(ContentRecord& record) {
+    contents_.swap(record.offset, record.length, record.image, record.size_after);
+}
+void Inode::undo(ContentRecord& record) {
+    contents_.swap(record.offset, record.length, record.image, record.size_before);
+}
 
 bool Inode::is_durable_at(uint64_t offset) const {
     if (offset >= contents_.size() || lost_.contains(offset / kSectorBytes)) return false;
     if (lost_size_ && offset >= *lost_size_) return false;
     return std::none_of(records_.begin(), records_.end(), [&](const ContentRecord& record) {
-        return offset >= record.offset / kSectorBytes * kSectorBytes && offset < end_sector(record) * kSectorBytes &&
-               record.length > 0;
+        return offset >= record.offset / kSectorBytes * kSectorBytes &&
+               offset < end_sector(record) * kSectorBytes && record.length > 0;
     });
 }
 
@@ -105,7 +124,8 @@ void Inode::retire_segment(size_t count, ContentRecord::Kind as) {
         if (record.kind == ContentRecord::Kind::Write) unsynced_bytes_ -= record.length;
         resizes_unsynced_ -= changes_size(record);
         if (as == ContentRecord::Kind::Synced && has_lost()) {
-            lost_.erase(lost_.lower_bound(first_sector(record)), lost_.lower_bound(end_sector(record)));
+            lost_.erase(lost_.lower_bound(first_sector(record)),
+                        lost_.lower_bound(end_sector(record)));
             if (changes_size(record)) lost_size_.reset();
         }
         records_.pop_front();
@@ -118,9 +138,12 @@ void Inode::retire_until_mark(uint64_t mark) {
         const ContentRecord::Kind kind = records_[count].kind;
         retire_segment(count, kind);
         if (kind == ContentRecord::Kind::SyncFailed) {
-            // What was lost before and not rewritten since is still what the medium has: keep the older entry.
-            for (auto& [sector, bytes] : *records_.front().dropped) lost_.try_emplace(sector, bytes);
-            if (changes_size(records_.front()) && !lost_size_) lost_size_ = records_.front().size_before;
+            // What was lost before and not rewritten since is still what the medium has: keep the
+            // older entry.
+            for (auto& [sector, bytes] : *records_.front().dropped)
+                lost_.try_emplace(sector, bytes);
+            if (changes_size(records_.front()) && !lost_size_)
+                lost_size_ = records_.front().size_before;
         }
         records_.pop_front();
         ++marks_retired_;
@@ -135,7 +158,8 @@ void Inode::write_back(Instant now) {
             continue;
         }
         // A failed sync ahead decides over these: they were never written back.
-        auto mark = std::find_if(records_.begin(), records_.end(), [](const auto& r) { return r.is_mark(); });
+        auto mark = std::find_if(records_.begin(), records_.end(),
+                                 [](const auto& r) { return r.is_mark(); });
         if (mark != records_.end() && mark->kind == ContentRecord::Kind::SyncFailed) {
             if (mark->at > now) return;
             retire_until_mark(marks_retired_ + 1);
@@ -191,12 +215,14 @@ Inode::Survival Inode::draw_survival(const PowerLoss& odds, RandomStream& draws)
     }
     if (falls_in(odds.lose_all)) return out;
     if (falls_in(odds.prefix)) {
-        // Records before `cut` are on the medium whole, the one at `cut` up to a sector, which may be garbage.
+        // Records before `cut` are on the medium whole, the one at `cut` up to a sector, which may
+        // be garbage.
         const size_t cut = draws.below(records_.size() + 1);
         out.sizes_until = cut;
         for (size_t i = 0; i < cut; ++i)
             if (records_[i].kind == ContentRecord::Kind::Write)
-                for (uint64_t sector = first_sector(records_[i]); sector < end_sector(records_[i]); ++sector)
+                for (uint64_t sector = first_sector(records_[i]); sector < end_sector(records_[i]);
+                     ++sector)
                     ++out.sectors[sector].version;
         if (cut < records_.size() && records_[cut].kind == ContentRecord::Kind::Write) {
             const ContentRecord& torn = records_[cut];
@@ -223,8 +249,9 @@ void Inode::lose_power(const PowerLoss& odds, RandomStream draws, CrashReport& r
     for (size_t i = records_.size(); i-- > 0;) undo(records_[i]);
     Survival survival = draw_survival(odds, draws);
 
-    // From here the images hold what each change brought. A sector takes the changes up to its version; as it is whole
-    // sectors that reach a medium, it starts from what the page cache held and not from a `lost` version.
+    // From here the images hold what each change brought. A sector takes the changes up to its
+    // version; as it is whole sectors that reach a medium, it starts from what the page cache held
+    // and not from a `lost` version.
     uint64_t size = contents_.size();
     bool size_settled = false;
     Bytes bytes;
@@ -237,7 +264,8 @@ void Inode::lose_power(const PowerLoss& odds, RandomStream draws, CrashReport& r
         if (record.kind == ContentRecord::Kind::Resize) {
             if (i < survival.sizes_until) {
                 contents_.resize(record.size_after);
-                lost_.erase(lost_.lower_bound(first_sector(record)), lost_.lower_bound(end_sector(record)));
+                lost_.erase(lost_.lower_bound(first_sector(record)),
+                            lost_.lower_bound(end_sector(record)));
             }
             continue;
         }
@@ -246,7 +274,8 @@ void Inode::lose_power(const PowerLoss& odds, RandomStream draws, CrashReport& r
             if (choice.taken == choice.version) continue;
             ++choice.taken;
             const uint64_t from = std::max(record.offset, sector * kSectorBytes);
-            const uint64_t to = std::min(record.offset + record.length, (sector + 1) * kSectorBytes);
+            const uint64_t to =
+                std::min(record.offset + record.length, (sector + 1) * kSectorBytes);
             bytes.resize(to - from);
             read_image(record.image, record.offset, record.length, from, bytes);
             contents_.write(from, bytes);
@@ -280,7 +309,8 @@ void Inode::lose_power(const PowerLoss& odds, RandomStream draws, CrashReport& r
 
 void Inode::put_lost(Contents& contents, const std::map<uint64_t, Sector>& lost) {
     const uint64_t size = contents.size();
-    for (const auto& [sector, bytes] : lost) contents.write(sector * kSectorBytes, {bytes.data(), bytes.size()});
+    for (const auto& [sector, bytes] : lost)
+        contents.write(sector * kSectorBytes, {bytes.data(), bytes.size()});
     contents.resize(size);
 }
 
@@ -293,9 +323,15 @@ Contents Inode::durable(Instant now) const {
     copy.marks_made_ = marks_made_;
     copy.marks_retired_ = marks_retired_;
     for (const ContentRecord& record : records_) {
-        ContentRecord twin{.kind = record.kind, .at = record.at, .offset = record.offset, .length = record.length,
-                           .size_before = record.size_before, .size_after = record.size_after, .image = record.image};
-        if (record.dropped) twin.dropped = std::make_unique<std::map<uint64_t, Sector>>(*record.dropped);
+        ContentRecord twin{.kind = record.kind,
+                           .at = record.at,
+                           .offset = record.offset,
+                           .length = record.length,
+                           .size_before = record.size_before,
+                           .size_after = record.size_after,
+                           .image = record.image};
+        if (record.dropped)
+            twin.dropped = std::make_unique<std::map<uint64_t, Sector>>(*record.dropped);
         copy.records_.push_back(std::move(twin));
     }
     copy.undo_after(now);

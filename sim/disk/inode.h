@@ -1,9 +1,10 @@
 // Inode: a file or directory with everything of it that a crash could take away.
 //
-// Contents are kept as the node sees them. Every change leaves a record that can undo it; a sync leaves a mark. Once the
-// instant of a mark has passed, the records before it are durable and are dropped. So at any moment: contents with all
-// records undone, with the sectors of `lost` put over, are what surely survives a power loss.
-// Within one inode, instants grow in the order of execution, so what a crash undoes is always a suffix of the records.
+// Contents are kept as the node sees them. Every change leaves a record that can undo it; a sync
+// leaves a mark. Once the instant of a mark has passed, the records before it are durable and are
+// dropped. So at any moment: contents with all records undone, with the sectors of `lost` put over,
+// are what surely survives a power loss. Within one inode, instants grow in the order of execution,
+// so what a crash undoes is always a suffix of the records.
 #pragma once
 
 #include <array>
@@ -37,7 +38,8 @@ struct ContentRecord {
     uint64_t length = 0;
     uint64_t size_before = 0;
     uint64_t size_after = 0;
-    RangeImage image;  // the range before the change while it is applied, after it while it is undone
+    RangeImage
+        image;  // the range before the change while it is applied, after it while it is undone
     /// SyncFailed: what the dropped sectors hold on the medium, and the size there.
     std::unique_ptr<std::map<uint64_t, std::array<char, kSectorBytes>>> dropped;
 
@@ -47,15 +49,16 @@ struct ContentRecord {
 class Inode {
  public:
     using Sector = std::array<char, kSectorBytes>;
-    Inode(bool dir, std::shared_ptr<Domain> the_domain) : is_dir(dir), domain(std::move(the_domain)) {}
+    Inode(bool dir, std::shared_ptr<Domain> the_domain)
+        : is_dir(dir), domain(std::move(the_domain)) {}
 
     const bool is_dir;
     std::map<std::string, std::shared_ptr<Inode>, std::less<>> entries;  // of a directory
-    std::string path;         // last known; addresses draws, selects zones
+    std::string path;  // last known; addresses draws, selects zones
     uint64_t path_hash = 0;
     std::shared_ptr<Domain> domain;  // of this file's changes; of a directory: of the names in it
-    Instant tail{};           // of the last change or sync
-    Instant changed_at{};     // of the last change: who sees it comes after it
+    Instant tail{};                  // of the last change or sync
+    Instant changed_at{};            // of the last change: who sees it comes after it
     bool linked = false;
     uint64_t open_files = 0;
     std::set<uint64_t> broken_sectors;
@@ -81,17 +84,21 @@ class Inode {
     bool is_durable_at(uint64_t offset) const;
     /// Drops records up to and including the `mark`-th mark ever made, whose instant has passed.
     void retire_until_mark(uint64_t mark);
-    /// Bounds the records of a file that nobody syncs: the oldest are taken as written back by the kernel.
+    /// Bounds the records of a file that nobody syncs: the oldest are taken as written back by the
+    /// kernel.
     void write_back(Instant now);
 
-    /// Undoes what lies after `at`, and retires marks up to it. Answers how many operations were undone.
+    /// Undoes what lies after `at`, and retires marks up to it. Answers how many operations were
+    /// undone.
     uint64_t undo_after(Instant at);
-    /// Keeps, loses or tears what is unsynced; nothing is unsynced afterwards. Requires: undo_after() before.
+    /// Keeps, loses or tears what is unsynced; nothing is unsynced afterwards. Requires:
+    /// undo_after() before.
     void lose_power(const PowerLoss& odds, RandomStream draws, CrashReport& report);
     /// What surely survives a power loss at `now`.
     Contents durable(Instant now) const;
 
-    static std::shared_ptr<Inode> from_image(const Contents& contents, std::shared_ptr<Domain> domain);
+    static std::shared_ptr<Inode> from_image(const Contents& contents,
+                                             std::shared_ptr<Domain> domain);
 
  private:
     struct Survival;  // of one power loss: which version of each sector and of the size
@@ -108,8 +115,8 @@ class Inode {
     uint64_t resizes_unsynced_ = 0;
     uint64_t marks_made_ = 0;
     uint64_t marks_retired_ = 0;
-    std::map<uint64_t, Sector> lost_;     // clean in the page cache, but the medium holds this
-    std::optional<uint64_t> lost_size_;   // likewise
+    std::map<uint64_t, Sector> lost_;    // clean in the page cache, but the medium holds this
+    std::optional<uint64_t> lost_size_;  // likewise
 };
 
 }  // namespace orrery::sim

@@ -23,7 +23,8 @@ bool NameChange::moves_dir() const {
 }
 
 bool NameChange::depends_on(const NameChange& earlier) const {
-    // Moves of directories keep their order among themselves, or leaving one out could close a circle.
+    // Moves of directories keep their order among themselves, or leaving one out could close a
+    // circle.
     if (moves_dir() && earlier.moves_dir()) return true;
     for (const NameEdit& mine : edits) {
         for (const NameEdit& other : earlier.edits) {
@@ -123,7 +124,8 @@ void NameTree::sync_dir(const InodePtr& dir, Instant at) {
         for (size_t k = i; k-- > 0;) {
             NameChange& earlier = journal_[k];
             if (earlier.durable_at() <= durable) continue;
-            if (std::any_of(needed.begin(), needed.end(), [&](size_t n) { return journal_[n].depends_on(earlier); })) {
+            if (std::any_of(needed.begin(), needed.end(),
+                            [&](size_t n) { return journal_[n].depends_on(earlier); })) {
                 earlier.forced = durable;
                 needed.push_back(k);
             }
@@ -134,9 +136,11 @@ void NameTree::sync_dir(const InodePtr& dir, Instant at) {
 bool NameTree::settle(Instant now) {
     const size_t before = journal_.size();
     if (next_durable_ <= now) {
-        std::erase_if(journal_, [&](const NameChange& change) { return change.durable_at() <= now; });
+        std::erase_if(journal_,
+                      [&](const NameChange& change) { return change.durable_at() <= now; });
         next_durable_ = Instant::never();
-        for (const NameChange& change : journal_) next_durable_ = std::min(next_durable_, change.durable_at());
+        for (const NameChange& change : journal_)
+            next_durable_ = std::min(next_durable_, change.durable_at());
     }
     while (journal_.size() > kJournalMax && journal_.front().at <= now) journal_.pop_front();
     return journal_.size() != before;
@@ -144,7 +148,8 @@ bool NameTree::settle(Instant now) {
 
 uint64_t NameTree::undo_after(Instant at) {
     uint64_t undone = 0;
-    // Instants grow within a slot and an inode but not over the whole journal, and changes apart commute.
+    // Instants grow within a slot and an inode but not over the whole journal, and changes apart
+    // commute.
     for (size_t i = journal_.size(); i-- > 0;) {
         NameChange& change = journal_[i];
         for (NameEdit& edit : change.edits)
@@ -175,14 +180,17 @@ void NameTree::lose_power(const PowerLoss& odds, RandomStream draws, CrashReport
     } else if (falls_in(odds.prefix)) {
         pick = Prefix;
     }
-    const size_t prefix = pick == All ? journal_.size() : pick == Prefix ? draws.below(journal_.size() + 1) : 0;
+    const size_t prefix = pick == All      ? journal_.size()
+                          : pick == Prefix ? draws.below(journal_.size() + 1)
+                                           : 0;
 
     std::vector<const NameChange*> dropped;
     for (size_t i = 0; i < journal_.size(); ++i) {
         const NameChange& change = journal_[i];
         const bool wanted = pick == Subset ? draws.chance(0.5) : i < prefix;
-        const bool possible = std::none_of(dropped.begin(), dropped.end(),
-                                           [&](const NameChange* earlier) { return change.depends_on(*earlier); });
+        const bool possible =
+            std::none_of(dropped.begin(), dropped.end(),
+                         [&](const NameChange* earlier) { return change.depends_on(*earlier); });
         if (!wanted || !possible) {
             dropped.push_back(&change);
             ++report.names_lost;
@@ -209,7 +217,8 @@ void NameTree::walk(const std::function<void(const std::string&, const InodePtr&
     below(below, "", root_);
 }
 
-void NameTree::walk_durable(Instant now, const std::function<void(const std::string&, const InodePtr&)>& visit) const {
+void NameTree::walk_durable(
+    Instant now, const std::function<void(const std::string&, const InodePtr&)>& visit) const {
     auto below = [&](auto& self, const std::string& prefix, const InodePtr& dir) -> void {
         std::set<std::string> names;
         for (const auto& [name, inode] : dir->entries) names.insert(name);

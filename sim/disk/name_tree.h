@@ -1,8 +1,9 @@
 // NameTree: directories, and the journal of changes of names that a crash could take away.
 //
-// A change is one or two edits of slots (directory, name), each with the inode before and after; undoing and redoing it
-// is putting one or the other. It is durable once every directory it touches was synced after it, or once a durable
-// change depends on it (a journal never holds the later of two changes of one slot or inode without the earlier).
+// A change is one or two edits of slots (directory, name), each with the inode before and after;
+// undoing and redoing it is putting one or the other. It is durable once every directory it touches
+// was synced after it, or once a durable change depends on it (a journal never holds the later of
+// two changes of one slot or inode without the earlier).
 #pragma once
 
 #include <deque>
@@ -39,7 +40,8 @@ struct NameChange {
 class NameTree {
  public:
     NameTree();
-    /// Where a path leads. `dir` is null when the parent is missing; `inode` when the last part is. For "" both are root.
+    /// Where a path leads. `dir` is null when the parent is missing; `inode` when the last part is.
+    /// For "" both are root.
     struct Found {
         InodePtr dir;
         std::string_view name;
@@ -55,7 +57,8 @@ class NameTree {
     /// Makes the edits and remembers them.
     void change(Instant at, std::vector<NameEdit> edits);
     void sync_dir(const InodePtr& dir, Instant at);
-    /// Forgets what is durable at `now`; the oldest of too many are taken as written back. True when it forgot any.
+    /// Forgets what is durable at `now`; the oldest of too many are taken as written back. True
+    /// when it forgot any.
     bool settle(Instant now);
     size_t unsynced() const { return journal_.size(); }
 
@@ -65,7 +68,9 @@ class NameTree {
 
     /// Every entry below the root, parents first, names in order.
     void walk(const std::function<void(const std::string& path, const InodePtr&)>& visit) const;
-    void walk_durable(Instant now, const std::function<void(const std::string& path, const InodePtr&)>& visit) const;
+    void walk_durable(
+        Instant now,
+        const std::function<void(const std::string& path, const InodePtr&)>& visit) const;
 
  private:
     void put(const NameEdit& edit, const InodePtr& inode);

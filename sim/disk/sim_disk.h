@@ -1,14 +1,15 @@
 // SimDisk: the disk of one simulated host, over all lives of the host; knows nothing of hosts.
 //
-// Time. Bodies of blocking() run in place, but each of their operations has a virtual instant: its body's cursor, moved
-// on by a drawn latency. Effects are visible to the same node at once and *happen* at their instant: a crash at T undoes
-// what lies after T. Changing calls of one domain (a directory) are laid end to end in the order of execution, and a
-// call that looks at something gets an instant after the change it saw; so "happened" is always a prefix of what any
-// observer could have seen. A sync makes durable what it covers, from its own instant on.
+// Time. Bodies of blocking() run in place, but each of their operations has a virtual instant: its
+// body's cursor, moved on by a drawn latency. Effects are visible to the same node at once and
+// *happen* at their instant: a crash at T undoes what lies after T. Changing calls of one domain (a
+// directory) are laid end to end in the order of execution, and a call that looks at something gets
+// an instant after the change it saw; so "happened" is always a prefix of what any observer could
+// have seen. A sync makes durable what it covers, from its own instant on.
 //
-// Intuition: contents and names are kept as the node sees them, together with an undo record for everything that could
-// still be lost. A sync whose instant has passed retires the records that it covers, so the cost and memory of the disk
-// follow what is unsynced, not what is stored.
+// Intuition: contents and names are kept as the node sees them, together with an undo record for
+// everything that could still be lost. A sync whose instant has passed retires the records that it
+// covers, so the cost and memory of the disk follow what is unsynced, not what is stored.
 //
 // Not here: who waits until when (sim/core asks end()), and when crashes come.
 #pragma once
@@ -31,7 +32,8 @@ namespace orrery::sim {
 /// The permission of the body that runs right now. Owned by its disk.
 class SimBlocking final : public Blocking {
  public:
-    /// The virtual instant that the body has reached. A body that computes for long may push it on with spend().
+    /// The virtual instant that the body has reached. A body that computes for long may push it on
+    /// with spend().
     Instant cursor() const { return cursor_; }
     void spend(Duration duration) { cursor_ = cursor_ + duration; }
 
@@ -90,19 +92,22 @@ class SimDisk final : public Disk {
     SimDisk(Timeline& timeline, uint64_t entity, DiskOptions options = {});
     ~SimDisk() override;
 
-    // For the host. ---------------------------------------------------------------------------------------------------
+    // For the host.
+    // ---------------------------------------------------------------------------------------------------
 
-    /// Opens a body that runs in place. Requires: no body is open; start >= timeline.now(). Allowed while frozen: its
-    /// calls fail as said at crash(), and end() answers `start`.
+    /// Opens a body that runs in place. Requires: no body is open; start >= timeline.now(). Allowed
+    /// while frozen: its calls fail as said at crash(), and end() answers `start`.
     SimBlocking& begin(Instant start);
-    /// Closes it; the instant at which its last operation has happened and its completion may be delivered.
+    /// Closes it; the instant at which its last operation has happened and its completion may be
+    /// delivered.
     Instant end(SimBlocking& blocking);
     bool in_blocking() const { return in_blocking_; }
 
-    /// Crash of the host at timeline.now(): undoes what lies after it, then loses or tears by `kind`. Ends the life:
-    /// its Files and DirLocks are dead for ever. The disk is frozen until thaw(): every call answers Cancelled, except
-    /// that stat() answers NotFound (RocksDB aborts when an existence test fails in any other way).
-    /// Requires: no body is open. On a disk that is frozen already: Power after Kill is allowed, Kill does nothing.
+    /// Crash of the host at timeline.now(): undoes what lies after it, then loses or tears by
+    /// `kind`. Ends the life: its Files and DirLocks are dead for ever. The disk is frozen until
+    /// thaw(): every call answers Cancelled, except that stat() answers NotFound (RocksDB aborts
+    /// when an existence test fails in any other way). Requires: no body is open. On a disk that is
+    /// frozen already: Power after Kill is allowed, Kill does nothing.
     CrashReport crash(CrashKind kind);
     /// The host starts again.
     void thaw();
@@ -110,27 +115,32 @@ class SimDisk final : public Disk {
     /// 1 in the first life; grows with each crash(), wipe() and restore().
     uint64_t life() const { return life_; }
 
-    /// Called in the body, before each numbered operation takes effect, with the instant it will have: schedule a crash
-    /// there to strike before or after exactly this operation. Must not call the disk. Empty function: none.
+    /// Called in the body, before each numbered operation takes effect, with the instant it will
+    /// have: schedule a crash there to strike before or after exactly this operation. Must not call
+    /// the disk. Empty function: none.
     void set_operation_hook(std::function<void(const DiskOperation&)> hook);
-    /// Calls back once for the n-th numbered operation from now (1 = the next), as the hook does, beside the hook.
+    /// Calls back once for the n-th numbered operation from now (1 = the next), as the hook does,
+    /// beside the hook.
     void crash_at_operation(uint64_t nth, std::function<void(const DiskOperation&)> callback);
 
-    // Faults. ---------------------------------------------------------------------------------------------------------
+    // Faults.
+    // ---------------------------------------------------------------------------------------------------------
 
     DiskFaults faults;                             // rates; may be changed at any time
     void set_latency(const DiskLatency& latency);  // for operations to come
     const DiskLatency& latency() const;
     /// No operation has an instant before `until` (those already placed keep theirs).
     void stall_until(Instant until);
-    /// The nth sync (1 = the next) of a file whose path begins with `zone` fails with Io and drops the dirty pages:
-    /// they stay visible, later syncs say ok and do not cover them, a power loss takes them.
+    /// The nth sync (1 = the next) of a file whose path begins with `zone` fails with Io and drops
+    /// the dirty pages: they stay visible, later syncs say ok and do not cover them, a power loss
+    /// takes them.
     void arm_sync_failure(std::string_view zone, uint64_t nth = 1);
     void arm_write_failure(std::string_view zone, uint64_t nth = 1);
-    /// The nth write of whole sectors in `zone` lands at another place of the same size in the same file. Writes of files
-    /// with no other such place do not count.
+    /// The nth write of whole sectors in `zone` lands at another place of the same size in the same
+    /// file. Writes of files with no other such place do not count.
     void arm_misdirected_write(std::string_view zone, uint64_t nth = 1);
-    void arm_lying_sync(std::string_view zone, uint64_t nth = 1);  // also of sync_dir: zone against the directory
+    void arm_lying_sync(std::string_view zone,
+                        uint64_t nth = 1);  // also of sync_dir: zone against the directory
     struct Place {
         std::string path;
         uint64_t offset = 0;
@@ -138,33 +148,40 @@ class SimDisk final : public Disk {
     };
     /// Flips that bit. Errors: NotFound; Invalid when the byte is past the end or not yet durable.
     Result<void> flip_bit(const Place& place);
-    /// Flips a drawn bit of a drawn durable, allocated byte below `zone`; nullopt when there is none.
+    /// Flips a drawn bit of a drawn durable, allocated byte below `zone`; nullopt when there is
+    /// none.
     std::optional<Place> flip_drawn_bit(std::string_view zone);
-    /// Makes the sectors of that range unreadable (Io) until each is rewritten whole. Errors: NotFound, Invalid.
+    /// Makes the sectors of that range unreadable (Io) until each is rewritten whole. Errors:
+    /// NotFound, Invalid.
     Result<void> break_sectors(std::string_view path, uint64_t offset, uint64_t length);
     /// Breaks a drawn durable sector below `zone`; nullopt when there is none.
     std::optional<Place> break_drawn_sector(std::string_view zone);
     /// May be below what is allocated: then nothing more can be allocated.
     void set_capacity(uint64_t bytes);
-    /// An empty disk. Ends the life as crash() does and leaves it frozen. Requires: no body is open.
+    /// An empty disk. Ends the life as crash() does and leaves it frozen. Requires: no body is
+    /// open.
     void wipe();
-    /// What would surely survive a power loss now. restore() puts it back and ends the life as wipe() does.
+    /// What would surely survive a power loss now. restore() puts it back and ends the life as
+    /// wipe() does.
     std::shared_ptr<const DiskImage> durable_image() const;
     void restore(const DiskImage& image);
 
-    // For checkers and people. ----------------------------------------------------------------------------------------
+    // For checkers and people.
+    // ----------------------------------------------------------------------------------------
 
     enum class View : uint8_t {
         Visible,  // as the node sees it, including operations whose instant is still to come
         Durable,  // what would surely survive a power loss now
     };
-    /// The bytes of a file; nullopt when there is no such file in that view. Cost: the size of the file.
+    /// The bytes of a file; nullopt when there is no such file in that view. Cost: the size of the
+    /// file.
     std::optional<Bytes> peek(std::string_view path, View view) const;
     /// Paths of all files and directories ("name/"), sorted, with sizes.
     std::vector<Entry> tree(View view) const;
     /// True while a crash now could lose or undo something.
     bool has_unsynced() const { return unsynced_bytes() > 0 || unsynced_changes() > 0; }
-    uint64_t unsynced_bytes() const;    // written and not yet covered by a sync whose instant has passed
+    uint64_t unsynced_bytes()
+        const;  // written and not yet covered by a sync whose instant has passed
     uint64_t unsynced_changes() const;  // of names and sizes
     uint64_t allocated_bytes() const;
     struct Counters {
@@ -182,13 +199,17 @@ class SimDisk final : public Disk {
         uint64_t of(DiskOp op) const { return operations[static_cast<size_t>(op)]; }
     };
     const Counters& counters() const { return counters_; }
-    uint64_t operation_number() const { return operation_number_; }  // of the last numbered operation
+    uint64_t operation_number() const {
+        return operation_number_;
+    }  // of the last numbered operation
     /// One line per entry: path, size, unsynced records, flags.
     std::string dump() const;
 
-    // Disk. -----------------------------------------------------------------------------------------------------------
+    // Disk.
+    // -----------------------------------------------------------------------------------------------------------
 
-    Result<std::unique_ptr<File>> open(Blocking& blocking, std::string_view path, OpenMode mode) override;
+    Result<std::unique_ptr<File>> open(Blocking& blocking, std::string_view path,
+                                       OpenMode mode) override;
     Result<void> rename(Blocking& blocking, std::string_view from, std::string_view to) override;
     Result<void> remove(Blocking& blocking, std::string_view path) override;
     Result<void> create_dir(Blocking& blocking, std::string_view path) override;

@@ -12,7 +12,8 @@ Bytes all(const Contents& contents) {
     return out;
 }
 
-TEST_CASE("contents: writes, cuts and their undoing agree with one plain string (random sequences)") {
+TEST_CASE(
+    "contents: writes, cuts and their undoing agree with one plain string (random sequences)") {
     const bool holds = rc::check([] {
         Contents contents;
         Bytes plain;
@@ -38,7 +39,8 @@ TEST_CASE("contents: writes, cuts and their undoing agree with one plain string 
                                   *rc::gen::element('\0', 'a', 'b', 'c'));
                 step.length = bytes.size();
                 step.image = contents.replace(step.offset, bytes);
-                if (plain.size() < step.offset + bytes.size()) plain.resize(step.offset + bytes.size(), '\0');
+                if (plain.size() < step.offset + bytes.size())
+                    plain.resize(step.offset + bytes.size(), '\0');
                 plain.replace(step.offset, bytes.size(), bytes);
                 step.after = plain.size();
             }

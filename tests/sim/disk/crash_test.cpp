@@ -56,7 +56,9 @@ TEST_CASE("crash: bytes whose sync takes 5 ms can be lost at 3 ms and never at 5
     }
 }
 
-TEST_CASE("crash: an operation whose instant lies after the crash never happened, not even for a killed process") {
+TEST_CASE(
+    "crash: an operation whose instant lies after the crash never happened, not even for a killed "
+    "process") {
     DiskFixture at;
     at.write_file("f", "old");
     Instant first_write{};
@@ -74,7 +76,8 @@ TEST_CASE("crash: an operation whose instant lies after the crash never happened
     CHECK(at.disk.unsynced_bytes() == 3);
 }
 
-TEST_CASE("crash: a sync covers earlier instants only (a write after it, a sync that had not ended)") {
+TEST_CASE(
+    "crash: a sync covers earlier instants only (a write after it, a sync that had not ended)") {
     std::set<Bytes> seen;
     for (uint64_t seed = 0; seed < kSeeds; ++seed) {
         DiskFixture at(seed);
@@ -111,7 +114,9 @@ TEST_CASE("crash: a kill keeps the page cache, and keeps it unsynced for the nex
     CHECK(lost < static_cast<int>(kSeeds));
 }
 
-TEST_CASE("crash: creations, renames and removals may be lost until their directory is synced, and never after") {
+TEST_CASE(
+    "crash: creations, renames and removals may be lost until their directory is synced, and never "
+    "after") {
     for (const bool synced : {false, true}) {
         std::map<std::string, int> fates;
         for (uint64_t seed = 0; seed < kSeeds; ++seed) {
@@ -120,13 +125,17 @@ TEST_CASE("crash: creations, renames and removals may be lost until their direct
             at.write_file("target", "t");
             at.write_file("removed", "r");
             at.done([&](Blocking& blocking) {
-                at.disk.open(blocking, "created", OpenMode::CreateNew).value()->sync(blocking).value();
+                at.disk.open(blocking, "created", OpenMode::CreateNew)
+                    .value()
+                    ->sync(blocking)
+                    .value();
                 at.disk.rename(blocking, "moved", "target").value();
                 at.disk.remove(blocking, "removed").value();
                 if (synced) at.disk.sync_dir(blocking, "").value();
             });
             at.crash_at(at.timeline.now());
-            const bool created = at.read_file("created").ok(), removed = !at.read_file("removed").ok();
+            const bool created = at.read_file("created").ok(),
+                       removed = !at.read_file("removed").ok();
             const bool moved = !at.read_file("moved").ok();
             // A rename is atomic: exactly one of the two, and the target is never missing.
             CHECK(at.read_file("target").value() == (moved ? "m" : "t"));
@@ -186,7 +195,9 @@ TEST_CASE("crash: a file renamed twice has exactly one name (both unsynced)") {
     CHECK(seen == std::set<std::string>{"f", "g", "h"});
 }
 
-TEST_CASE("crash: what a durable change of names builds on is durable with it (directory of the first half unsynced)") {
+TEST_CASE(
+    "crash: what a durable change of names builds on is durable with it (directory of the first "
+    "half unsynced)") {
     for (uint64_t seed = 0; seed < kSeeds; ++seed) {
         DiskFixture at(seed);
         at.done([&](Blocking& blocking) {
@@ -206,7 +217,9 @@ TEST_CASE("crash: what a durable change of names builds on is durable with it (d
     }
 }
 
-TEST_CASE("crash: a sync of a directory that had not ended covers nothing, in this crash or a later one") {
+TEST_CASE(
+    "crash: a sync of a directory that had not ended covers nothing, in this crash or a later "
+    "one") {
     int lost = 0;
     for (uint64_t seed = 0; seed < kSeeds; ++seed) {
         DiskFixture at(seed);
@@ -223,7 +236,9 @@ TEST_CASE("crash: a sync of a directory that had not ended covers nothing, in th
     CHECK(lost > 0);
 }
 
-TEST_CASE("crash: every single operation can be struck, just before and at its instant (operation n of a fixed body)") {
+TEST_CASE(
+    "crash: every single operation can be struck, just before and at its instant (operation n of a "
+    "fixed body)") {
     std::set<std::pair<std::string, Bytes>> states;
     for (uint64_t n = 1; n <= 6; ++n) {
         for (const int64_t before_ns : {1, 0}) {
@@ -246,8 +261,13 @@ TEST_CASE("crash: every single operation can be struck, just before and at its i
             states.emplace(names, at.disk.peek("f", View::Visible).value_or("-"));
         }
     }
-    CHECK(states == std::set<std::pair<std::string, Bytes>>{
-                        {"", "-"}, {"f", ""}, {"f", "one"}, {"f", "on"}, {"g", "-"}, {"d/g", "-"}, {"d/", "-"}});
+    CHECK(states == std::set<std::pair<std::string, Bytes>>{{"", "-"},
+                                                            {"f", ""},
+                                                            {"f", "one"},
+                                                            {"f", "on"},
+                                                            {"g", "-"},
+                                                            {"d/g", "-"},
+                                                            {"d/", "-"}});
 }
 
 TEST_CASE("crash: an unsynced change of size may be lost, and what was cut comes back then") {
@@ -257,8 +277,14 @@ TEST_CASE("crash: an unsynced change of size may be lost, and what was cut comes
         at.write_file("cut", Bytes(6000, 'c'));
         at.write_file("grown", Bytes(1000, 'g'));
         at.done([&](Blocking& blocking) {
-            at.disk.open(blocking, "cut", OpenMode::ReadWrite).value()->truncate(blocking, 100).value();
-            at.disk.open(blocking, "grown", OpenMode::ReadWrite).value()->pwrite(blocking, 1000, Bytes(5000, 'h')).value();
+            at.disk.open(blocking, "cut", OpenMode::ReadWrite)
+                .value()
+                ->truncate(blocking, 100)
+                .value();
+            at.disk.open(blocking, "grown", OpenMode::ReadWrite)
+                .value()
+                ->pwrite(blocking, 1000, Bytes(5000, 'h'))
+                .value();
         });
         at.crash_at(at.timeline.now());
         const Bytes one = at.read_file("cut").value(), two = at.read_file("grown").value();
@@ -274,10 +300,14 @@ TEST_CASE("crash: records of a segment that is rewritten and synced for ever are
     DiskFixture at;
     at.write_file("log", Bytes(65536, '\0'));
     std::unique_ptr<File> file;
-    at.done([&](Blocking& blocking) { file = at.disk.open(blocking, "log", OpenMode::ReadWrite).value(); });
+    at.done([&](Blocking& blocking) {
+        file = at.disk.open(blocking, "log", OpenMode::ReadWrite).value();
+    });
     for (int i = 0; i < 1000; ++i)
         at.done([&](Blocking& blocking) {
-            file->pwrite(blocking, static_cast<uint64_t>(i) % 16 * 4096, Bytes(4096, static_cast<char>(i))).value();
+            file->pwrite(blocking, static_cast<uint64_t>(i) % 16 * 4096,
+                         Bytes(4096, static_cast<char>(i)))
+                .value();
             file->sync(blocking).value();
         });
     CHECK_FALSE(at.disk.has_unsynced());
@@ -287,8 +317,10 @@ TEST_CASE("crash: records of a segment that is rewritten and synced for ever are
 TEST_CASE("crash: a file that nobody ever syncs keeps a bounded number of records") {
     DiskFixture at;
     std::unique_ptr<File> file;
-    at.done([&](Blocking& blocking) { file = at.disk.open(blocking, "f", OpenMode::Create).value(); });
-    for (uint64_t i = 0; i < 20'000; ++i) at.done([&](Blocking& blocking) { file->pwrite(blocking, i, "x").value(); });
+    at.done(
+        [&](Blocking& blocking) { file = at.disk.open(blocking, "f", OpenMode::Create).value(); });
+    for (uint64_t i = 0; i < 20'000; ++i)
+        at.done([&](Blocking& blocking) { file->pwrite(blocking, i, "x").value(); });
     CHECK(at.disk.unsynced_bytes() <= 8192);
     CHECK(at.disk.unsynced_bytes() >= 4096);
 }

@@ -47,7 +47,8 @@ TEST_CASE("disk faults: a stall holds all operations until its end") {
     at.write_file("f", "x");
     const Instant until = at.after(Duration::seconds(10));
     at.disk.stall_until(until);
-    CHECK(at.body([&](Blocking& blocking) { at.disk.stat(blocking, "f").value(); }) == until + Duration::micros(10));
+    CHECK(at.body([&](Blocking& blocking) { at.disk.stat(blocking, "f").value(); }) ==
+          until + Duration::micros(10));
 }
 
 TEST_CASE("disk faults: a broken sector cannot be read until it is rewritten whole") {
@@ -81,7 +82,9 @@ TEST_CASE("disk faults: the rate of read errors breaks pages that stay broken, i
     CHECK(at.disk.counters().read_errors == 2);
 }
 
-TEST_CASE("disk faults: bit rot flips one bit of durable bytes, at a chosen place, at a drawn one, and by rate") {
+TEST_CASE(
+    "disk faults: bit rot flips one bit of durable bytes, at a chosen place, at a drawn one, and "
+    "by rate") {
     DiskFixture at;
     at.write_file("f", Bytes(8192, 'a'));
     auto differences = [&] {
@@ -110,7 +113,9 @@ TEST_CASE("disk faults: bit rot flips one bit of durable bytes, at a chosen plac
     CHECK(at.disk.flip_drawn_bit("f") == std::nullopt);
 }
 
-TEST_CASE("disk faults: a failed sync drops the dirty pages: seen, called synced later, and lost by a power loss") {
+TEST_CASE(
+    "disk faults: a failed sync drops the dirty pages: seen, called synced later, and lost by a "
+    "power loss") {
     DiskFixture at;
     at.write_file("f", Bytes(4096, 'o'));
     at.disk.arm_sync_failure("f", 2);
@@ -153,7 +158,9 @@ TEST_CASE("disk faults: a failed sync that a crash undoes has dropped nothing") 
         CHECK(file->sync(blocking).failed_with(Code::Io));
     });
     at.crash_at(end - Duration::nanos(1), CrashKind::Kill);
-    at.done([&](Blocking& blocking) { at.disk.open(blocking, "f", OpenMode::Read).value()->sync(blocking).value(); });
+    at.done([&](Blocking& blocking) {
+        at.disk.open(blocking, "f", OpenMode::Read).value()->sync(blocking).value();
+    });
     CHECK(at.disk.peek("f", View::Durable) == Bytes(4096, 'n'));
 }
 
@@ -197,7 +204,9 @@ TEST_CASE("disk faults: a lying sync says ok and a power loss takes the bytes (a
     CHECK(names > 0);
 }
 
-TEST_CASE("disk faults: a full disk refuses creations and writes, counts zeros written in advance, and can be freed") {
+TEST_CASE(
+    "disk faults: a full disk refuses creations and writes, counts zeros written in advance, and "
+    "can be freed") {
     DiskFixture at;
     at.write_file("f", Bytes(64 << 10, '\0'));
     const uint64_t allocated = at.disk.allocated_bytes();
@@ -238,7 +247,9 @@ TEST_CASE("disk faults: a misdirected write lands at another place of its size i
     }
 }
 
-TEST_CASE("disk faults: a wiped disk is empty, a restored image brings back exactly what was durable then") {
+TEST_CASE(
+    "disk faults: a wiped disk is empty, a restored image brings back exactly what was durable "
+    "then") {
     DiskFixture at;
     at.done([&](Blocking& blocking) {
         at.disk.create_dir(blocking, "d").value();

@@ -12,12 +12,14 @@
 namespace orrery::sim {
 
 struct DiskFixture {
-    explicit DiskFixture(uint64_t seed = 1, DiskOptions options = fixed_options(), uint64_t entity = 7)
+    explicit DiskFixture(uint64_t seed = 1, DiskOptions options = fixed_options(),
+                         uint64_t entity = 7)
         : timeline(seed), disk(timeline, entity, std::move(options)) {}
 
     static DiskOptions fixed_options() {
         DiskOptions options;
-        options.latency = DiskLatency::fixed(Duration::micros(10), Duration::micros(10), Duration::millis(5));
+        options.latency =
+            DiskLatency::fixed(Duration::micros(10), Duration::micros(10), Duration::millis(5));
         return options;
     }
 
@@ -40,7 +42,8 @@ struct DiskFixture {
             if (!sync) return;
             file->sync(blocking).value();
             const size_t slash = path.rfind('/');
-            disk.sync_dir(blocking, slash == std::string::npos ? "" : path.substr(0, slash)).value();
+            disk.sync_dir(blocking, slash == std::string::npos ? "" : path.substr(0, slash))
+                .value();
         });
     }
     Result<Bytes> read_file(const std::string& path) {

@@ -1,5 +1,6 @@
-// Random operations in overlapping bodies and random crashes against a model that only knows the contract: the list of
-// all operations with their instants. After a crash, every sector must be a version that the contract allows.
+// Random operations in overlapping bodies and random crashes against a model that only knows the
+// contract: the list of all operations with their instants. After a crash, every sector must be a
+// version that the contract allows.
 #include <rapidcheck.h>
 
 #include <algorithm>
@@ -30,8 +31,10 @@ struct Model {
             if (sync <= crash) covered = std::max(covered, sync);
         std::set<char> out{base};
         for (const Written& write : writes) {
-            if (write.at > crash || sector < write.first || sector >= write.first + write.count) continue;
-            if (write.at < covered || kind == CrashKind::Kill) out.clear();  // nothing older can come back
+            if (write.at > crash || sector < write.first || sector >= write.first + write.count)
+                continue;
+            if (write.at < covered || kind == CrashKind::Kill)
+                out.clear();  // nothing older can come back
             out.insert(write.fill);
         }
         return out;
@@ -53,7 +56,9 @@ TEST_CASE("disk model: after any crash every sector holds a version that the con
         for (int life = 0; life < lives; ++life) {
             Model model;
             std::unique_ptr<File> file;
-            at.done([&](Blocking& blocking) { file = at.disk.open(blocking, "f", OpenMode::ReadWrite).value(); });
+            at.done([&](Blocking& blocking) {
+                file = at.disk.open(blocking, "f", OpenMode::ReadWrite).value();
+            });
             Instant last = at.timeline.now();
             Bytes visible = base;
             const int bodies = *rc::gen::inRange(1, 8);
@@ -67,11 +72,14 @@ TEST_CASE("disk model: after any crash every sector holds a version that the con
                             model.syncs.push_back(static_cast<SimBlocking&>(blocking).cursor());
                             continue;
                         }
-                        const auto first = static_cast<uint64_t>(*rc::gen::inRange<int>(0, kSectors));
-                        const auto count = static_cast<uint64_t>(*rc::gen::inRange<int>(1, static_cast<int>(kSectors - first) + 1));
+                        const auto first =
+                            static_cast<uint64_t>(*rc::gen::inRange<int>(0, kSectors));
+                        const auto count = static_cast<uint64_t>(
+                            *rc::gen::inRange<int>(1, static_cast<int>(kSectors - first) + 1));
                         fill = fill == 'z' ? '0' : static_cast<char>(fill + 1);
                         file->pwrite(blocking, first * 512, Bytes(count * 512, fill)).value();
-                        model.writes.push_back({static_cast<SimBlocking&>(blocking).cursor(), first, count, fill});
+                        model.writes.push_back(
+                            {static_cast<SimBlocking&>(blocking).cursor(), first, count, fill});
                         std::fill_n(visible.begin() + static_cast<ptrdiff_t>(first), count, fill);
                     }
                 });
@@ -82,8 +90,11 @@ TEST_CASE("disk model: after any crash every sector holds a version that the con
             for (uint64_t sector = 0; sector < kSectors; ++sector)
                 RC_ASSERT(seen.substr(sector * 512, 512) == Bytes(512, visible[sector]));
 
-            const auto kind = *rc::gen::element(CrashKind::Power, CrashKind::Power, CrashKind::Kill);
-            if (*rc::gen::inRange(0, 2)) at.timeline.advance_to(std::max(at.timeline.now(), last - Duration::micros(*rc::gen::inRange(0, 300))));
+            const auto kind =
+                *rc::gen::element(CrashKind::Power, CrashKind::Power, CrashKind::Kill);
+            if (*rc::gen::inRange(0, 2))
+                at.timeline.advance_to(std::max(
+                    at.timeline.now(), last - Duration::micros(*rc::gen::inRange(0, 300))));
             const Bytes promised = at.disk.peek("f", SimDisk::View::Durable).value();
             const Instant crash = at.timeline.now();
             at.crash_at(crash, kind);
@@ -95,14 +106,16 @@ TEST_CASE("disk model: after any crash every sector holds a version that the con
                 const std::set<char> allowed = model.allowed(sector, crash, kind, base[sector]);
                 RC_ASSERT(allowed.contains(bytes[0]));
                 // The promise is what the model has when every unsynced change is lost.
-                const std::set<char> power = model.allowed(sector, crash, CrashKind::Power, base[sector]);
+                const std::set<char> power =
+                    model.allowed(sector, crash, CrashKind::Power, base[sector]);
                 RC_ASSERT(power.contains(promised[sector * 512]));
                 base[sector] = bytes[0];
             }
             if (kind == CrashKind::Power) {
                 RC_ASSERT(!at.disk.has_unsynced());
             } else {
-                // Settle what the kill left in the page cache, so that the next life starts from durable bytes.
+                // Settle what the kill left in the page cache, so that the next life starts from
+                // durable bytes.
                 at.done([&](Blocking& blocking) {
                     at.disk.open(blocking, "f", OpenMode::Read).value()->sync(blocking).value();
                 });
@@ -113,7 +126,8 @@ TEST_CASE("disk model: after any crash every sector holds a version that the con
 }
 
 TEST_CASE("disk model: after any crash the names are those of some legal history") {
-    // Each file holds its own birth number, synced at once; so its contents tell which creation a name leads to.
+    // Each file holds its own birth number, synced at once; so its contents tell which creation a
+    // name leads to.
     const bool holds = rc::check([] {
         DiskFixture at(*rc::gen::arbitrary<uint64_t>());
         at.done([&](Blocking& blocking) {
@@ -124,9 +138,10 @@ TEST_CASE("disk model: after any crash the names are those of some legal history
         using Names = std::map<std::string, std::string>;
         Names durable;
         Names visible;
-        std::set<std::pair<std::string, std::string>> linked;  // name and birth, at any time since the last sync
-        std::set<std::string> ended;                           // births removed or replaced since
-        std::set<std::string> touched;                         // names changed since
+        std::set<std::pair<std::string, std::string>>
+            linked;                     // name and birth, at any time since the last sync
+        std::set<std::string> ended;    // births removed or replaced since
+        std::set<std::string> touched;  // names changed since
         int births = 0;
         const auto linked_now = [&](const std::string& name) {
             linked.emplace(name, visible.at(name));

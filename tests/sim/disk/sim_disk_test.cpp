@@ -28,7 +28,10 @@ TEST_CASE("sim disk: open modes, directories and lists keep their contract") {
         char into[10];
         CHECK(file->pread(blocking, 2, into).value() == 4);
         CHECK(ByteView(into, 4) == ByteView("\0abc", 4));
-        CHECK(disk.open(blocking, "d/b", OpenMode::Read).value()->pwrite(blocking, 0, "x").failed_with(Code::Invalid));
+        CHECK(disk.open(blocking, "d/b", OpenMode::Read)
+                  .value()
+                  ->pwrite(blocking, 0, "x")
+                  .failed_with(Code::Invalid));
         disk.open(blocking, "d/a", OpenMode::Create).value();
         disk.create_dir(blocking, "d/c").value();
         const auto entries = disk.list(blocking, "d").value();
@@ -57,7 +60,9 @@ TEST_CASE("sim disk: open modes, directories and lists keep their contract") {
     });
 }
 
-TEST_CASE("sim disk: changing calls of one directory are laid end to end, reads and other directories overlap") {
+TEST_CASE(
+    "sim disk: changing calls of one directory are laid end to end, reads and other directories "
+    "overlap") {
     DiskFixture at;
     SimDisk& disk = at.disk;
     std::unique_ptr<File> a, b, c;
@@ -74,11 +79,15 @@ TEST_CASE("sim disk: changing calls of one directory are laid end to end, reads 
         a->pwrite(blocking, 0, "x").value();
         a->sync(blocking).value();
     }) == start + write + sync);
-    CHECK(at.body([&](Blocking& blocking) { b->pwrite(blocking, 0, "x").value(); }) == start + write + sync + write);
-    CHECK(at.body([&](Blocking& blocking) { c->pwrite(blocking, 0, "x").value(); }) == start + write);
+    CHECK(at.body([&](Blocking& blocking) { b->pwrite(blocking, 0, "x").value(); }) ==
+          start + write + sync + write);
+    CHECK(at.body([&](Blocking& blocking) { c->pwrite(blocking, 0, "x").value(); }) ==
+          start + write);
     char byte;
     // A read comes after the change that it sees, not after the sync.
-    CHECK(at.body([&](Blocking& blocking) { a->pread(blocking, 0, {&byte, 1}).value(); }) == start + write + write);
+    CHECK(at.body([&](Blocking& blocking) {
+        a->pread(blocking, 0, {&byte, 1}).value();
+    }) == start + write + write);
 }
 
 TEST_CASE("sim disk: each file is a domain of its own below the directory set for that") {
@@ -93,10 +102,13 @@ TEST_CASE("sim disk: each file is a domain of its own below the directory set fo
     });
     const Instant start = at.timeline.now();
     at.body([&](Blocking& blocking) { a->sync(blocking).value(); });
-    CHECK(at.body([&](Blocking& blocking) { b->pwrite(blocking, 0, "x").value(); }) == start + Duration::micros(10));
+    CHECK(at.body([&](Blocking& blocking) { b->pwrite(blocking, 0, "x").value(); }) ==
+          start + Duration::micros(10));
 }
 
-TEST_CASE("sim disk: a frozen disk refuses everything, and Files and locks of an earlier life stay dead") {
+TEST_CASE(
+    "sim disk: a frozen disk refuses everything, and Files and locks of an earlier life stay "
+    "dead") {
     DiskFixture at;
     SimDisk& disk = at.disk;
     at.write_file("a", "abc");
@@ -133,13 +145,16 @@ TEST_CASE("sim disk: a frozen disk refuses everything, and Files and locks of an
     CHECK(at.read_file("a").value() == "abc");
 }
 
-TEST_CASE("sim disk: numbered operations are announced before they take effect, one can be picked for a crash") {
+TEST_CASE(
+    "sim disk: numbered operations are announced before they take effect, one can be picked for a "
+    "crash") {
     DiskFixture at;
     std::vector<std::string> seen;
     at.disk.set_operation_hook([&](const DiskOperation& operation) {
         CHECK(operation.at > at.timeline.now());
-        seen.push_back(std::string(disk_op_name(operation.kind)) + " " + std::string(operation.path) + " " +
-                       std::to_string(operation.number) + (at.disk.peek("a", View::Visible).value_or("-")));
+        seen.push_back(std::string(disk_op_name(operation.kind)) + " " +
+                       std::string(operation.path) + " " + std::to_string(operation.number) +
+                       (at.disk.peek("a", View::Visible).value_or("-")));
     });
     Instant third{};
     at.disk.crash_at_operation(3, [&](const DiskOperation& operation) { third = operation.at; });
@@ -153,7 +168,9 @@ TEST_CASE("sim disk: numbered operations are announced before they take effect, 
     CHECK(third == end);
 }
 
-TEST_CASE("sim disk: equal seeds give equal hashes, and an operation elsewhere moves no draw of this disk") {
+TEST_CASE(
+    "sim disk: equal seeds give equal hashes, and an operation elsewhere moves no draw of this "
+    "disk") {
     struct Run {
         uint64_t hash;
         std::vector<Instant> ends;
@@ -183,7 +200,8 @@ TEST_CASE("sim disk: equal seeds give equal hashes, and an operation elsewhere m
         out.hash = timeline.hash().value();
         return out;
     };
-    const Run one = run(1, true), same = run(1, true), alone = run(1, false), another = run(2, true);
+    const Run one = run(1, true), same = run(1, true), alone = run(1, false),
+              another = run(2, true);
     CHECK(one.hash == same.hash);
     CHECK(one.hash != another.hash);
     CHECK(one.hash != alone.hash);
@@ -195,7 +213,10 @@ TEST_CASE("sim disk: the hash tells one changed byte, one changed offset, one ch
     auto hash = [](const char* path, uint64_t offset, const char* bytes) {
         DiskFixture at;
         at.done([&](Blocking& blocking) {
-            at.disk.open(blocking, path, OpenMode::Create).value()->pwrite(blocking, offset, bytes).value();
+            at.disk.open(blocking, path, OpenMode::Create)
+                .value()
+                ->pwrite(blocking, offset, bytes)
+                .value();
         });
         return at.timeline.hash().value();
     };
@@ -212,7 +233,8 @@ TEST_CASE("sim disk: cost of write and sync of 4 KiB in a segment that is rewrit
     at.done([&](Blocking& blocking) {
         file = at.disk.open(blocking, "log", OpenMode::Create).value();
         const Bytes zeros(1 << 20, '\0');
-        for (uint64_t offset = 0; offset < segment; offset += zeros.size()) file->pwrite(blocking, offset, zeros).value();
+        for (uint64_t offset = 0; offset < segment; offset += zeros.size())
+            file->pwrite(blocking, offset, zeros).value();
         file->sync(blocking).value();
     });
     Bytes block(4096, 'x');
