@@ -54,6 +54,8 @@ Result<void> Opener::prepare_directory(Blocking& blocking) {
         return made;
     size_t slash = directory.rfind('/');
     TRY(disk.sync_dir(blocking, slash == std::string::npos ? std::string() : directory.substr(0, slash)));
+    // A start that was killed between a rename and its sync may have left names that only the page cache holds.
+    TRY(disk.sync_dir(blocking, directory));
     Result<Identity> identity = read_identity(blocking, disk, directory);
     if (identity.ok()) {
         identity_ = *identity;
