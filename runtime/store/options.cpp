@@ -72,6 +72,8 @@ rocksdb::Options rocksdb_options(const Options& options) {
     cache.metadata_charge_policy = rocksdb::kDontChargeCacheMetadata;
     table.block_cache = rocksdb::NewLRUCache(cache);
     table.cache_index_and_filter_blocks = false;
+    // What was just flushed is what is read next, and the loop thread must find it without a read.
+    table.prepopulate_block_cache = rocksdb::BlockBasedTableOptions::PrepopulateBlockCache::kFlushOnly;
     table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
     table.format_version = 5;
     out.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));

@@ -209,6 +209,33 @@ TEST_CASE("store: a miss of the cache is unknown to get_cached and found by get"
     });
 }
 
+TEST_CASE("store: what was flushed, or read once, is known to get_cached") {
+    MemoryDisk disk;
+    run_on(disk, 35, [](Fiber& fiber, SmallWorld& world) -> Result<void> {
+        Options options = tiny();
+        options.cache_bytes = 1 << 20;
+        for (int life = 0; life < 2; ++life) {
+            TRY(auto store, Store::open(fiber, world.env(), options));
+            if (life == 0) {
+                Batch batch;
+                for (int i = 0; i < 100; ++i) batch.put("key" + std::to_string(i), std::string(100, 'x'));
+                TRY(store->write(batch));
+                TRY(store->flush(fiber));
+            } else {
+                TRY(auto cold, store->get_cached("key7"));
+                CHECK(!cold.known);
+                TRY(auto read, store->get(fiber, "key7"));
+                CHECK(read.has_value());
+            }
+            TRY(auto warm, store->get_cached("key7"));
+            CHECK(warm.known);
+            CHECK(warm.value.has_value());
+            TRY(store->close(fiber));
+        }
+        return {};
+    });
+}
+
 TEST_CASE("store: drop_range gives the space of an old generation back and leaves its neighbours") {
     MemoryDisk disk;
     run_on(disk, 32, [](Fiber& fiber, SmallWorld& world) -> Result<void> {
