@@ -70,8 +70,10 @@ std::optional<DamagedPlace> find_torn_tail(const Found& found, const Voids& void
     for (const FoundBatch& batch : found.batches)
         if (!batch.whole && batch.header.number > last && !voids.contains(batch.header))
             return place_of(batch, segments, 0, "the newest batch is not whole");
+    // The next place is behind the newest batch or, when that segment was full, at the beginning of another.
     for (const auto& [slot, offset] : found.bad_headers)
-        if (newest != nullptr && slot == newest->segment && offset == newest->offset + newest->header.batch_bytes)
+        if (offset == 0 || (newest != nullptr && slot == newest->segment &&
+                            offset == newest->offset + newest->header.batch_bytes))
             return DamagedPlace{segments[slot].path, offset, 0, "the newest batch has a bad header"};
     return std::nullopt;
 }
