@@ -75,7 +75,7 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
         if (entry.slot.present()) {
             if (std::optional<Reply> repeat = replies_.answer_of(entry.slot); repeat) {
                 env_.tracer.probe("kv.repeated_write");
-                if (item.reply_wanted) put_reply(item.reply, *repeat);
+                if (item.reply_wanted) resp::put_reply(item.reply, *repeat);
                 continue;
             }
         }
@@ -113,7 +113,7 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
                 }
             }
         }
-        if (item.reply_wanted) put_reply(item.reply, reply);
+        if (item.reply_wanted) resp::put_reply(item.reply, reply);
     }
     batch.put(metadata_key(space()), encode_metadata(next_));
     return {};

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "kv/kv_service.h"
+#include "kv/local_commands.h"
 #include "node/rpc/server.h"
 #include "runtime/env/process.h"
 
@@ -58,6 +59,7 @@ class KvNode : public Process {
     friend class ClientSession;
     Result<void> serve(Fiber& fiber);
     void accept_clients(Fiber& fiber);
+    void hand_over(Fiber& fiber);
 
     Env& env_;
     KvNodeOptions options_;
@@ -69,6 +71,7 @@ class KvNode : public Process {
     std::unique_ptr<KvService> service_;
     std::unique_ptr<Listener> client_listener_;
     Event stopping_;
+    Event founded_or_stopping_;
     Gate clients_gate_;
     std::map<uint64_t, ClientSession*> clients_;
     uint64_t next_client_ = 1;

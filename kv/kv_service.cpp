@@ -96,7 +96,7 @@ Result<Outcome> KvService::write_here(Fiber& fiber, ArgvView argv, ClientSlot sl
     const Argv& words = std::get<Argv>(stamped);
     TRY(raft::Committed done, group_.propose(fiber, encode_entry(EntryKind::Command, stamp, slot, resp::views_of(words)), nullptr, deadline));
     ByteReader reader(done.reply);
-    TRY(Reply reply, take_reply(reader));
+    TRY(Reply reply, resp::take_reply(reader));
     ++counters_.writes;
     newest_write_ = std::max(newest_write_, done.index);
     return Outcome{std::move(reply), done.index};
@@ -139,7 +139,7 @@ Result<Outcome> KvService::forward(Fiber& fiber, NodeId to, ArgvView argv, Clien
     TRY(Bytes answer, host_.peers().call(fiber, to, target, wire::encode_forwarded_command(command)));
     TRY(wire::ForwardedReply reply, wire::decode_forwarded_reply(answer));
     ByteReader reader(reply.reply);
-    TRY(Reply value, take_reply(reader));
+    TRY(Reply value, resp::take_reply(reader));
     return Outcome{std::move(value), reply.index};
 }
 
@@ -209,7 +209,7 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
                 continue;
             }
             ByteReader reader(done->reply);
-            Result<Reply> reply = take_reply(reader);
+            Result<Reply> reply = resp::take_reply(reader);
             ++counters_.writes;
             newest_write_ = std::max(newest_write_, done->index);
             TRY(finish_one(reply.ok() ? Result<Outcome>(Outcome{std::move(*reply), done->index}) : Result<Outcome>(reply.error())));
@@ -341,7 +341,7 @@ Result<WaitOutcome> KvService::forward_wait(Fiber& fiber, NodeId to, const WaitR
     TRY(Bytes answer, exchange.finish(fiber));
     TRY(wire::ForwardedReply reply, wire::decode_forwarded_reply(answer));
     ByteReader reader(reply.reply);
-    TRY(Reply value, take_reply(reader));
+    TRY(Reply value, resp::take_reply(reader));
     TRY(WaitOutcome outcome, wait_outcome_of(value));
     outcome.kind = request.kind;
     return outcome;
@@ -435,7 +435,7 @@ void KvService::handle_forward(Fiber& fiber, rpc::Request& request, rpc::Respond
     const Instant deadline = std::min(request.deadline().at, env_.now() + options_.request_timeout);
     auto answer = [&](const Reply& reply, LogIndex index) {
         Bytes bytes;
-        put_reply(bytes, reply);
+        resp::put_reply(bytes, reply);
         responder.reply(wire::encode_forwarded_reply({group_.core().term(), index, bytes}));
     };
     // A command is forwarded once: from here the asker is told, not another node asked.

@@ -328,7 +328,9 @@ void GroupHost::refused(GroupId id, const Refusal& refusal) {
     if (refusals_told_.size() > 1024) refusals_told_.clear();
     const uint64_t times = ++refusals_told_[{id, refusal.from}];
     if ((times & (times - 1)) != 0) return;
-    env_.tracer.warning("raft.refused", {{"group", id}, {"kind", message_kind_name(refusal.kind)}, {"text", text}});
+    // A leader that contradicts what is committed, or a second one of a term: somebody forgot what it had promised.
+    const bool promise_broken = refusal.reason == RefusalReason::BelowCommit || refusal.reason == RefusalReason::SecondLeader;
+    env_.tracer.event(promise_broken ? Severity::Error : Severity::Warning, "raft.refused", {{"group", id}, {"kind", message_kind_name(refusal.kind)}, {"text", text}});
     if (refusal.reason != RefusalReason::WrongReceiver && refusal.reason != RefusalReason::WrongSender) return;
     wire::RaftMessage answer;
     answer.kind = wire::RaftKind::Refused;

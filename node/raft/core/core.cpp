@@ -364,12 +364,14 @@ Status Core::status(Instant now) const {
             line.match = line.claim = durable_;
             line.next = status.last.index.next();
             line.applied = applied_;
+            line.received = status.last.index;
             line.active = true;
         } else if (const Progress* p = progress_.get(member.node); p && role_ == Role::Leader) {
             line.state = p->state;
             line.match = p->match;
             line.next = p->next;
             line.applied = p->applied;
+            line.received = p->received;
             line.claim = p->claim_lost ? LogIndex() : p->claim();
             line.active = p->heard && now - p->last_contact < options_.election_timeout_min;
             line.window_bytes = p->window_bytes;

@@ -122,6 +122,7 @@ struct MemberStatus {
     LogIndex match;  // durable there
     LogIndex next;
     LogIndex applied;
+    LogIndex received;  // there, perhaps not durable
     LogIndex claim;
     bool active = false;  // heard from within an election timeout
     uint64_t window_bytes = 0;

@@ -112,7 +112,8 @@ bool Core::note_follower(Instant now, const Message& message, const FollowerStat
     }
     progress->last_contact = now;
     progress->heard = true;
-    progress->applied = std::max(progress->applied, state.applied);
+    progress->applied = state.applied;  // falls when the member restarted: what counts is what it has applied now
+    progress->received = state.received;
     progress->round = std::max(progress->round, round);
     progress->freed(state.received);
     if (state.match > progress->match) {

@@ -27,6 +27,7 @@ struct Progress {
     LogIndex match;    // durable there and equal to our log
     LogIndex next;     // first index to send; > match
     LogIndex applied;  // as last reported
+    LogIndex received;  // as last reported: equal to our log, perhaps not durable
     uint64_t round = 0;        // highest round it answered
     Instant last_contact;      // when we last heard from it; check-quorum
     bool heard = false;        // it answered since we lead

@@ -1,0 +1,170 @@
+#include "kv/kv_node.h"
+
+#include <algorithm>
+
+#include "kv/client_session.h"
+#include "runtime/base/check.h"
+
+namespace orrery::kv {
+
+KvNode::KvNode(Env& env, KvNodeOptions options) : env_(env), options_(std::move(options)) {
+    if (options_.peer_advertise.empty()) options_.peer_advertise = options_.peer_listen.text();
+    if (options_.client_advertise.empty()) options_.client_advertise = options_.client_listen.text();
+    RandomStream draws = env_.random.stream("kv.run_id");
+    static constexpr char kDigits[] = "0123456789abcdef";
+    for (int i = 0; i < 40; ++i) run_id_ += kDigits[draws.below(16)];
+    options_.service.first_client = env_.random.stream("kv.client_ids").next() >> 1;
+}
+
+KvNode::~KvNode() {
+    CHECK(clients_.empty(), clients_.size());
+}
+
+void KvNode::request_stop() { stopping_.set(); }
+
+Address KvNode::client_address() const { return client_listener_ ? client_listener_->local() : options_.client_listen; }
+Address KvNode::peer_address() const { return peer_server_ ? peer_server_->local() : options_.peer_listen; }
+
+Result<void> KvNode::run(Fiber& fiber) {
+    started_at_ = env_.now();
+    TRY(directory_, raft::NodeDirectory::open(fiber, env_, {options_.node, options_.peer_advertise, options_.client_advertise}));
+    raft::GroupHost::handle_peers(peer_service_, *directory_, host_);
+    KvService::handle_forwards(peer_service_, service_);
+
+    if (!directory_->founding()) {
+        // Not founded: only identity and init are answered, and nothing of a log is there yet.
+        peer_server_ = std::make_unique<rpc::Server>(env_, directory_->identity(), peer_service_, rpc::ServerOptions{.name = "peer"});
+        TRY(peer_server_->start(options_.peer_listen));
+        env_.tracer.info("node.waits_for_founding", {{"peer", options_.peer_listen.text()}});
+        env_.spawn("kv.founding_watch", [this](Fiber& own) {
+            if (directory_->wait_founded(own).ok()) founded_or_stopping_.set();
+        });
+        env_.spawn("kv.stop_watch", [this](Fiber& own) {
+            if (stopping_.wait(own).ok()) founded_or_stopping_.set();
+        });
+        TRY(founded_or_stopping_.wait(fiber));
+        if (stopping_.is_set()) return peer_server_->stop(fiber, env_.now() + Duration::seconds(1));
+    }
+    Result<void> served = serve(fiber);
+    if (served.failed_with(Code::Cancelled)) return served;
+
+    // Drain: no new client, let the present ones finish, hand leadership over, then close what is below.
+    env_.tracer.info("node.draining", {});
+    const Instant deadline = env_.now() + options_.drain_timeout;
+    if (client_listener_) client_listener_->close();
+    for (auto& [id, session] : clients_) session->stop();
+    if (Result<void> gone = clients_gate_.close(fiber, deadline); gone.failed_with(Code::Cancelled)) return gone;
+    if (group_ != nullptr && group_->leads()) hand_over(fiber);
+    if (peer_server_) TRY(peer_server_->stop(fiber, env_.now()));
+    if (host_) {
+        Result<void> stopped = host_->stop(fiber, deadline);
+        if (served.ok()) served = stopped;
+    }
+    env_.tracer.info("node.stopped", {});
+    return served;
+}
+
+void KvNode::hand_over(Fiber& fiber) {
+    const raft::Status status = group_->status();
+    const raft::MemberStatus* best = nullptr;
+    for (const raft::MemberStatus& member : status.members) {
+        if (member.member == status.self || !member.voter || !member.active) continue;
+        if (best == nullptr || member.match > best->match) best = &member;
+    }
+    if (best == nullptr || !group_->transfer(best->member.node).ok()) return;
+    const Instant deadline = env_.now() + options_.group.core.election_timeout_max;
+    while (group_->leads() && env_.now() < deadline)
+        if (!env_.sleep(fiber, Duration::millis(10)).ok()) return;
+}
+
+Result<void> KvNode::serve(Fiber& fiber) {
+    TRY(host_, raft::GroupHost::open(fiber, env_, *directory_, options_.host));
+    if (!peer_server_) {
+        peer_server_ = std::make_unique<rpc::Server>(env_, directory_->identity(), peer_service_, rpc::ServerOptions{.name = "peer"});
+        TRY(peer_server_->start(options_.peer_listen));
+    }
+    TRY(group_, host_->add_group(fiber, kKvGroup, [this](store::Store& store) { return std::make_unique<KvMachine>(env_, store); },
+                                 options_.group));
+    service_ = std::make_unique<KvService>(env_, *host_, *group_, options_.service);
+    TRY(client_listener_, env_.net.listen(options_.client_listen));
+    env_.tracer.info("node.serving", {{"clients", client_listener_->local().text()}, {"peers", peer_server_->local().text()}});
+    env_.spawn("kv.accept", [this](Fiber& own) { accept_clients(own); });
+    return stopping_.wait(fiber);
+}
+
+void KvNode::accept_clients(Fiber& fiber) {
+    for (;;) {
+        Result<std::unique_ptr<Conn>> conn = client_listener_->accept(fiber);
+        if (!conn.ok()) return;
+        ++connections_received_;
+        if (clients_.size() >= options_.max_clients) {
+            env_.spawn("kv.refuse_client", [conn = std::move(*conn), this](Fiber& own) {
+                (void)conn->write_all(own, "-ERR max number of clients reached\r\n", env_.now() + Duration::seconds(1));
+            });
+            continue;
+        }
+        auto pass = clients_gate_.enter();
+        if (!pass) return;
+        const uint64_t id = next_client_++;
+        auto session = std::make_shared<ClientSession>(env_, *this, id, std::move(*conn));
+        clients_.emplace(id, session.get());
+        env_.spawn("kv.client", [this, id, session = std::move(session), pass = std::move(*pass)](Fiber& own) mutable {
+            session->run(own);
+            clients_.erase(id);
+            session.reset();
+        });
+    }
+}
+
+ServerFacts KvNode::facts() const {
+    ServerFacts facts;
+    facts.orrery_version = options_.version;
+    facts.run_id = run_id_;
+    facts.process_id = options_.process_id;
+    facts.port = client_address().port;
+    facts.uptime = env_.now() - started_at_;
+    facts.wall = env_.clock.wall();
+    facts.connected_clients = clients_.size();
+    for (const auto& [id, session] : clients_) facts.blocked_clients += session->waiting();
+    facts.clients_max = options_.max_clients;
+    facts.connections_received = connections_received_;
+    facts.commands_processed = commands_processed_;
+    facts.node = options_.node;
+    facts.loading = group_ == nullptr;
+    facts.configuration = fixed_configuration();
+    if (group_ == nullptr || service_ == nullptr) return facts;
+    const KvMachine& machine = service_->machine();
+    const store::Stats stats = host_->store().stats();
+    facts.used_memory_bytes = stats.memtable_bytes + stats.cache_used_bytes;
+    facts.hits = machine.hits();
+    facts.misses = machine.misses();
+    const raft::Status status = group_->status();
+    facts.leader = status.role == raft::Role::Leader;
+    facts.leader_node = status.leader.node;
+    facts.term = status.hard_state.term;
+    facts.commit_index = status.commit;
+    facts.applied_index = group_->applied();
+    if (facts.leader) {
+        for (const raft::MemberStatus& member : status.members) {
+            if (member.member == status.self) continue;
+            ServerFacts::Replica replica;
+            replica.node = member.member.node;
+            for (const wire::NodeIdentity& named : directory_->founding()->members) {
+                if (named.node != member.member.node) continue;
+                if (Result<Address> address = Address::parse(named.service_address); address.ok()) {
+                    replica.host = address->host;
+                    replica.port = address->port;
+                }
+            }
+            replica.connected = member.active;
+            replica.durable = member.match;
+            replica.applied = member.applied;
+            facts.replicas.push_back(std::move(replica));
+        }
+    }
+    facts.keys = machine.metadata().keys;
+    facts.volatile_keys = machine.metadata().volatile_keys;
+    return facts;
+}
+
+}  // namespace orrery::kv
