@@ -193,7 +193,13 @@ TEST_CASE("rpc: a timed-out id keeps its place until its end, and the late answe
         CHECK(three.finish(fiber).ok());
         CHECK(four.finish(fiber).ok());
         CHECK(session->wait_idle(fiber).ok());
-        CHECK(session->call(fiber, pair.target(kEcho, 7), "again").value() == "again");
+        // Places and shares are free again, all of them.
+        for (int i = 0; i < 3; ++i) {
+            Exchange first = session->open(pair.target(kEcho, 7), "a").value();
+            Exchange second = session->open(pair.target(kEcho, 7), "b").value();
+            CHECK(first.finish(fiber).value() == "a");
+            CHECK(second.finish(fiber).value() == "b");
+        }
     });
     CHECK(session->counters().late_frames == 2);
     CHECK(session->counters().cancelled == 2);
@@ -361,6 +367,95 @@ TEST_CASE("rpc: frames of another session's life, of the wrong kind or for unkno
     REQUIRE(pair.b.tracer.errors("rpc.doubt") == 1);
     CHECK(pair.b.tracer.error_events[0].find(why) != std::string::npos);
     CHECK(pair.call(pair.target(kEcho), "x").ok());
+}
+
+TEST_CASE("rpc: an answer that is not the request's own is doubt, and nobody consumes it") {
+    // What the false peer answers to the request it gets, made from the right echo.
+    std::function<void(std::vector<std::pair<wire::FrameHeader, Bytes>>&, wire::FrameHeader)> lie;
+    const char* why = nullptr;
+    const auto one = [](std::vector<std::pair<wire::FrameHeader, Bytes>>& out, wire::FrameHeader header, Bytes payload = "stolen") {
+        out.emplace_back(header, std::move(payload));
+    };
+    SUBCASE("operation") { why = "echo differs"; lie = [&](auto& out, auto h) { h.operation = kStream; one(out, h); }; }
+    SUBCASE("group") { why = "echo differs"; lie = [&](auto& out, auto h) { h.group = GroupId(5); one(out, h); }; }
+    SUBCASE("entity") { why = "echo differs"; lie = [&](auto& out, auto h) { ++h.entity; one(out, h); }; }
+    SUBCASE("class") { why = "echo differs"; lie = [&](auto& out, auto h) { h.traffic = TrafficClass::Bulk; one(out, h); }; }
+    SUBCASE("id never issued") { why = "never issued"; lie = [&](auto& out, auto h) { h.id = RequestId(99); one(out, h); }; }
+    SUBCASE("credit never issued") { why = "never issued"; lie = [&](auto& out, auto h) { h.kind = FrameKind::Credit; h.id = RequestId(99); one(out, h, ""); }; }
+    SUBCASE("sequence") { why = "out of sequence"; lie = [&](auto& out, auto h) { h.kind = FrameKind::StreamData; h.argument = 1; one(out, h); }; }
+    SUBCASE("beyond credit") {
+        why = "beyond its credit";
+        lie = [&](auto& out, auto h) {
+            h.kind = FrameKind::StreamData;
+            for (h.argument = 0; h.argument < 40; ++h.argument) one(out, h, Bytes(2000, 'x'));
+        };
+    }
+    SUBCASE("bad status") { why = "status"; lie = [&](auto& out, auto h) { h.kind = FrameKind::End; one(out, h, "nonsense"); }; }
+    SUBCASE("two ends") {
+        why = "ended id";
+        lie = [&](auto& out, auto h) {
+            h.kind = FrameKind::StreamData;
+            one(out, h, "");
+            h.kind = FrameKind::End;
+            one(out, h, "");
+            one(out, h, "");
+        };
+    }
+    SessionOptions options;
+    options.stream_credit_bytes = 50'000;
+    Pair pair({}, options);
+    auto listener = pair.b.net.listen({"", 1});
+    REQUIRE(listener.ok());
+    pair.b.env.spawn("liar", [&](Fiber& fiber) {
+        auto conn = (*listener)->accept(fiber);
+        REQUIRE(conn.ok());
+        wire::FrameReader reader(100'000);
+        const auto next = [&]() -> std::optional<wire::FrameHeader> {
+            for (;;) {
+                auto frame = reader.next();
+                if (frame.ok() && frame->has_value()) return (*frame)->header;
+                Result<size_t> count = (*conn)->read(fiber, reader.space());
+                if (!count.ok() || *count == 0) return std::nullopt;
+                reader.filled(*count);
+            }
+        };
+        REQUIRE(next().has_value());
+        Bytes bytes;
+        wire::append_frame(bytes, {.kind = FrameKind::Hello},
+                           wire::encode_hello({.cluster = ClusterId(77), .node = NodeId(2), .incarnation = Incarnation(200),
+                                               .window_requests = 10, .stream_credit_bytes = 100'000, .max_payload_bytes = 100'000}));
+        REQUIRE((*conn)->write_all(fiber, bytes).ok());
+        std::optional<wire::FrameHeader> request = next();
+        REQUIRE(request.has_value());
+        request->kind = FrameKind::Reply;
+        request->argument = request->credit = 0;
+        std::vector<std::pair<wire::FrameHeader, Bytes>> answers;
+        lie(answers, *request);
+        bytes.clear();
+        for (const auto& [header, payload] : answers) wire::append_frame(bytes, header, payload);
+        (void)(*conn)->write_all(fiber, bytes).ok();
+        while (next().has_value()) {
+        }
+    });
+    pair.world.run(pair.a, [&](Fiber& fiber) {
+        auto conn = pair.a.net.connect(fiber, {"b", 1}, Instant::never());
+        REQUIRE(conn.ok());
+        auto session = Session::connect(fiber, pair.a.env, std::move(*conn), pair.a.identity, options, {.nonce = 3});
+        REQUIRE(session.ok());
+        Exchange exchange = (*session)->open(pair.target(kEcho), "x").value();
+        if (std::string_view(why) == "ended id") {
+            CHECK(exchange.finish(fiber).ok());  // the first end was good
+        } else {
+            while (!exchange.ended()) REQUIRE(fiber.yield().ok());
+            CHECK(exchange.finish(fiber).failed_with(Code::Unknown));
+        }
+        REQUIRE((*session)->wait_closed(fiber, pair.world.now + Duration::seconds(1)).ok());
+        CHECK((*session)->close_reason().code == Code::Corrupt);
+    });
+    REQUIRE(pair.a.tracer.errors("rpc.doubt") == 1);
+    CHECK(pair.a.tracer.error_events[0].find(why) != std::string::npos);
+    CHECK(pair.a.tracer.mispaired == 0);
+    (*listener)->close();
 }
 
 TEST_CASE("rpc: a silent peer ends the session, a slow handler does not") {
