@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kv/client_session.h"
+#include "node/admin/json_writer.h"
 #include "runtime/base/check.h"
 
 namespace orrery::kv {
@@ -31,6 +32,7 @@ Result<void> KvNode::run(Fiber& fiber) {
     raft::GroupHost::handle_peers(peer_service_, *directory_, host_);
     KvService::handle_forwards(peer_service_, service_);
 
+    TRY(start_admin());
     if (!directory_->founding()) {
         // Not founded: only identity and init are answered, and nothing of a log is there yet.
         peer_server_ = std::make_unique<rpc::Server>(env_, directory_->identity(), peer_service_, rpc::ServerOptions{.name = "peer"});
@@ -43,11 +45,13 @@ Result<void> KvNode::run(Fiber& fiber) {
             if (stopping_.wait(own).ok()) founded_or_stopping_.set();
         });
         TRY(founded_or_stopping_.wait(fiber));
-        if (stopping_.is_set()) return peer_server_->stop(fiber, env_.now() + Duration::seconds(1));
     }
-    Result<void> served = serve(fiber);
+    Result<void> served = stopping_.is_set() ? Result<void>() : serve(fiber);
     if (served.failed_with(Code::Cancelled)) return served;
+    return drain(fiber, std::move(served));
+}
 
+Result<void> KvNode::drain(Fiber& fiber, Result<void> served) {
     // Drain: no new client, let the present ones finish, hand leadership over, then close what is below.
     env_.tracer.info("node.draining", {});
     const Instant deadline = env_.now() + options_.drain_timeout;
@@ -55,6 +59,7 @@ Result<void> KvNode::run(Fiber& fiber) {
     for (auto& [id, session] : clients_) session->stop();
     if (Result<void> gone = clients_gate_.close(fiber, deadline); gone.failed_with(Code::Cancelled)) return gone;
     if (group_ != nullptr && group_->leads()) hand_over(fiber);
+    if (admin_) TRY(admin_->stop(fiber));
     if (peer_server_) TRY(peer_server_->stop(fiber, env_.now()));
     if (host_) {
         Result<void> stopped = host_->stop(fiber, deadline);
@@ -114,6 +119,73 @@ void KvNode::accept_clients(Fiber& fiber) {
             session.reset();
         });
     }
+}
+
+// ---- what operators see -----------------------------------------------------------------------------------------
+
+std::optional<Address> KvNode::admin_address() const {
+    if (!admin_) return std::nullopt;
+    return admin_->local();
+}
+
+Result<void> KvNode::start_admin() {
+    if (!options_.admin_listen) return {};
+    admin_ = std::make_unique<admin::AdminServer>(env_, admin::AdminOptions{.name = "orrery-kv"});
+    // Ready means all of it at once; each line says what is missing.
+    auto check = [this](std::string name, bool (*holds)(const KvNode&), const char* otherwise) {
+        admin_->add_check(std::move(name), [this, holds, otherwise]() -> Result<void> {
+            if (holds(*this)) return {};
+            return Error(Code::NotReady, otherwise);
+        });
+    };
+    check("founded", [](const KvNode& n) { return n.directory_ && n.directory_->founding().has_value(); },
+          "no founding record yet: run `orreryctl kv init`");
+    check("group_running", [](const KvNode& n) { return n.group_ != nullptr && !n.group_->stopped(); },
+          "the group is loading, or has stopped on this node: see /status");
+    check("leader_known", [](const KvNode& n) { return n.group_ != nullptr && static_cast<bool>(n.group_->leader()); },
+          "no leader is known: a majority may be out of reach");
+    check("disk_writable", [](const KvNode& n) { return n.host_ && !n.host_->short_of_space() && n.host_->store().health() == store::Health::Writable; },
+          "the disk is full or failed: see /status");
+    check("listener_open", [](const KvNode& n) { return n.serving(); }, "clients are not accepted");
+    admin_->set_status([this] { return status_json(); });
+    return admin_->start(*options_.admin_listen);
+}
+
+std::string KvNode::status_json() const {
+    admin::JsonWriter json;
+    json.begin_object().field("node", options_.node.value).field("version", options_.version).field("uptime_ms", (env_.now() - started_at_).as_millis());
+    if (directory_) {
+        json.field("incarnation", directory_->identity().incarnation.value).field("cluster", directory_->identity().cluster.value);
+        json.field("founded", directory_->founding().has_value());
+    }
+    json.field("serving", serving());
+    if (group_ != nullptr) {
+        const raft::Status status = group_->status();
+        json.key("group").begin_object();
+        json.field("role", raft::role_name(status.role)).field("term", status.hard_state.term.value).field("leader", status.leader.node.value);
+        json.field("commit", status.commit.value).field("applied", group_->applied().value).field("durable", status.durable.value);
+        json.field("last", status.last.index.value).field("floor", status.floor.index.value);
+        if (group_->stopped()) json.field("stopped", group_->stopped()->text());
+        json.key("members").begin_array();
+        for (const raft::MemberStatus& member : status.members) {
+            json.begin_object().field("node", member.member.node.value).field("replica", member.member.replica.value).field("voter", member.voter);
+            if (status.role == raft::Role::Leader)
+                json.field("durable", member.match.value).field("applied", member.applied.value).field("active", member.active);
+            json.end_object();
+        }
+        json.end_array().end_object();
+        const log::Status log = host_->log().status();
+        json.key("log").begin_object().field("segments", log.segments).field("free_segments", log.free_segments).field("live_bytes", log.live_bytes);
+        json.field("batches", log.counters.batches).field("appends", log.counters.appends).field("short_of_space", log.short_of_space).end_object();
+        const store::Stats stats = host_->store().stats();
+        json.key("store").begin_object().field("health", host_->store().health_text().empty() ? "writable" : host_->store().health_text());
+        json.field("unflushed_bytes", stats.unflushed_bytes).field("table_files_bytes", stats.table_files_bytes).field("flushes", stats.flushes_completed).end_object();
+        json.key("kv").begin_object().field("keys", service_ ? service_->machine().metadata().keys : 0).field("clients", static_cast<uint64_t>(clients_.size()));
+        if (service_) json.field("writes", service_->counters().writes).field("reads", service_->counters().reads).field("forwarded", service_->counters().forwarded);
+        json.end_object();
+    }
+    json.end_object();
+    return json.text();
 }
 
 ServerFacts KvNode::facts() const {

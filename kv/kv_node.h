@@ -10,6 +10,7 @@
 
 #include "kv/kv_service.h"
 #include "kv/local_commands.h"
+#include "node/admin/admin_server.h"
 #include "node/rpc/server.h"
 #include "runtime/env/process.h"
 
@@ -19,6 +20,7 @@ struct KvNodeOptions {
     NodeId node;
     Address peer_listen;
     Address client_listen;
+    std::optional<Address> admin_listen;  // HTTP: /livez /readyz /status; nullopt: none
     std::string peer_advertise;    // HOST:PORT; empty: peer_listen
     std::string client_advertise;  // HOST:PORT; empty: client_listen
     raft::GroupHostOptions host;
@@ -52,6 +54,7 @@ class KvNode : public Process {
     /// Valid once serving; port 0 in the options has become a real one.
     Address client_address() const;
     Address peer_address() const;
+    std::optional<Address> admin_address() const;
     /// What INFO and /status report.
     ServerFacts facts() const;
 
@@ -60,6 +63,9 @@ class KvNode : public Process {
     Result<void> serve(Fiber& fiber);
     void accept_clients(Fiber& fiber);
     void hand_over(Fiber& fiber);
+    Result<void> start_admin();
+    Result<void> drain(Fiber& fiber, Result<void> served);
+    std::string status_json() const;
 
     Env& env_;
     KvNodeOptions options_;
@@ -70,6 +76,7 @@ class KvNode : public Process {
     raft::Group* group_ = nullptr;
     std::unique_ptr<KvService> service_;
     std::unique_ptr<Listener> client_listener_;
+    std::unique_ptr<admin::AdminServer> admin_;
     Event stopping_;
     Event founded_or_stopping_;
     Gate clients_gate_;

@@ -51,14 +51,12 @@ Result<std::unique_ptr<NodeDirectory>> NodeDirectory::open(Fiber& fiber, Env& en
     if (!node) return Error(Code::Invalid, "the node id must not be 0");
     const Incarnation fresh(std::max<uint64_t>(1, env.random.stream("node.incarnation").next()));
     struct OnDisk {
-        std::unique_ptr<DirLock> lock;
         NodeId node;
         Incarnation incarnation;
         std::optional<Bytes> founding;
     };
     TRY(OnDisk found, env.blocking(fiber, [&](Blocking& blocking) -> Result<OnDisk> {
         OnDisk out;
-        TRY(out.lock, env.disk.lock(blocking, ""));
         TRY(std::optional<Bytes> identity, read_small_file(blocking, env.disk, "identity"));
         if (!identity) {
             Bytes payload;
@@ -76,7 +74,6 @@ Result<std::unique_ptr<NodeDirectory>> NodeDirectory::open(Fiber& fiber, Env& en
     if (found.node != node)
         return Error(Code::Invalid, "the data directory belongs to node " + std::to_string(found.node.value) + ", configured is node " +
                                         std::to_string(node.value) + "; give each node a directory of its own");
-    directory->lock_ = std::move(found.lock);
     directory->identity_.node = node;
     directory->identity_.incarnation = found.incarnation;
     if (found.founding) {

@@ -23,7 +23,8 @@ class NodeDirectory {
         std::string service_address;
     };
     /// Reads the directory, or makes the identity and syncs it. Yields. Errors: Invalid (the directory belongs to another
-    /// node id), Corrupt (file, what to do), Exists (another process has it), Io, NoSpace, Cancelled.
+    /// node id), Corrupt (file, what to do), Io, NoSpace, Cancelled. Requires: no other process has the directory (the
+    /// Env's owner holds its lock).
     static Result<std::unique_ptr<NodeDirectory>> open(Fiber& fiber, Env& env, Options options);
 
     const rpc::Identity& identity() const { return identity_; }
@@ -39,7 +40,6 @@ class NodeDirectory {
     NodeDirectory(Env& env, Options options) : env_(env), options_(std::move(options)) {}
     Env& env_;
     Options options_;
-    std::unique_ptr<DirLock> lock_;
     rpc::Identity identity_;
     std::optional<wire::FoundingRecord> founding_;
     Event founded_;
