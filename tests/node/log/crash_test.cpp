@@ -34,7 +34,8 @@ std::string judge(const Life& before, const Life& found) {
 std::string crash_and_judge(uint64_t seed, int64_t at, const LifeOptions& base) {
     FakeDisk disk;
     RandomStream draws(seed, "loss", static_cast<uint64_t>(at));
-    auto restart = [&] { disk.restart(draws.chance(0.75) ? FakeDisk::Loss::Power : FakeDisk::Loss::KillOnly, draws); };
+    const double power = draws.chance(0.5) ? 0.8 : 0.4;  // kills make batches that only the page cache holds
+    auto restart = [&] { disk.restart(draws.chance(power) ? FakeDisk::Loss::Power : FakeDisk::Loss::KillOnly, draws); };
     // A first, longer life makes recycled remains.
     LifeOptions first = base;
     first.seed = seed;
