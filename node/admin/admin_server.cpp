@@ -16,16 +16,26 @@ constexpr std::string_view kJson = "application/json";
 
 std::string_view reason_of(int status) {
     switch (status) {
-        case 200: return "OK";
-        case 400: return "Bad Request";
-        case 404: return "Not Found";
-        case 405: return "Method Not Allowed";
-        case 408: return "Request Timeout";
-        case 413: return "Content Too Large";
-        case 417: return "Expectation Failed";
-        case 431: return "Request Header Fields Too Large";
-        case 503: return "Service Unavailable";
-        case 505: return "HTTP Version Not Supported";
+        case 200:
+            return "OK";
+        case 400:
+            return "Bad Request";
+        case 404:
+            return "Not Found";
+        case 405:
+            return "Method Not Allowed";
+        case 408:
+            return "Request Timeout";
+        case 413:
+            return "Content Too Large";
+        case 417:
+            return "Expectation Failed";
+        case 431:
+            return "Request Header Fields Too Large";
+        case 503:
+            return "Service Unavailable";
+        case 505:
+            return "HTTP Version Not Supported";
     }
     UNREACHABLE();
 }
@@ -95,20 +105,26 @@ AdminServer::~AdminServer() = default;
 
 void AdminServer::add_check(std::string name, AdminCheck check) {
     CHECK(listener_ == nullptr, "add_check after start", name);
-    CHECK(!name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.-") == std::string::npos, name);
+    CHECK(!name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.-") ==
+                               std::string::npos,
+          name);
     for (const Check& present : checks_) CHECK(present.name != name, name);
     checks_.push_back({std::move(name), std::move(check)});
 }
 
-void AdminServer::set_status(AdminStatus status) { status_ = std::move(status); }
+void AdminServer::set_status(AdminStatus status) {
+    status_ = std::move(status);
+}
 
 Result<void> AdminServer::start(const Address& at) {
     CHECK(listener_ == nullptr, "started twice");
     TRY(listener_, env_.net.listen(at));
     std::optional<Gate::Pass> pass = gate_.enter();
     CHECK(pass.has_value());
-    env_.spawn("admin.accept", [this, held = std::move(*pass)](Fiber& fiber) { accept_loop(fiber); });
-    env_.tracer.info("admin.listening", {{"daemon", options_.name}, {"at", listener_->local().text()}});
+    env_.spawn("admin.accept",
+               [this, held = std::move(*pass)](Fiber& fiber) { accept_loop(fiber); });
+    env_.tracer.info("admin.listening",
+                     {{"daemon", options_.name}, {"at", listener_->local().text()}});
     return {};
 }
 
@@ -119,10 +135,13 @@ Address AdminServer::local() const {
 
 bool AdminServer::make_room() {
     if (connections_.size() < options_.limits.connections) return true;
-    // Probes come from a few places and often: whoever holds an idle connection longest needs it least.
+    // Probes come from a few places and often: whoever holds an idle connection longest needs it
+    // least.
     auto victim = connections_.end();
     for (auto at = connections_.begin(); at != connections_.end(); ++at)
-        if (at->second.idle && (victim == connections_.end() || at->second.idle_since < victim->second.idle_since)) victim = at;
+        if (at->second.idle &&
+            (victim == connections_.end() || at->second.idle_since < victim->second.idle_since))
+            victim = at;
     if (victim == connections_.end()) return false;
     env_.scheduler.cancel(victim->second.fiber);
     connections_.erase(victim);
@@ -135,7 +154,8 @@ void AdminServer::accept_loop(Fiber& fiber) {
         Result<std::unique_ptr<Conn>> accepted = listener_->accept(fiber);
         if (!accepted.ok()) {
             if (!stopping_ && !accepted.failed_with(Code::Cancelled))
-                env_.tracer.error("admin.accept_failed", {{"daemon", options_.name}, {"why", accepted.error().text()}});
+                env_.tracer.error("admin.accept_failed",
+                                  {{"daemon", options_.name}, {"why", accepted.error().text()}});
             return;
         }
         if (stopping_) return;
@@ -149,11 +169,11 @@ void AdminServer::accept_loop(Fiber& fiber) {
         if (!pass.has_value()) return;
         ++counters_.accepted;
         const uint64_t id = next_connection_++;
-        const FiberId serving = env_.spawn(
-            "admin.serve", [this, id, conn = std::move(*accepted), held = std::move(*pass)](Fiber& one) {
-                serve(one, id, *conn);
-                connections_.erase(id);
-            });
+        const FiberId serving = env_.spawn("admin.serve", [this, id, conn = std::move(*accepted),
+                                                           held = std::move(*pass)](Fiber& one) {
+            serve(one, id, *conn);
+            connections_.erase(id);
+        });
         connections_.emplace(id, Connection{serving, true, env_.now()});
     }
 }
@@ -185,7 +205,8 @@ void AdminServer::serve(Fiber& fiber, uint64_t id, Conn& conn) {
         Reply reply{status};
         append_line(reply.body, why);
         reply.append_to(out, false, true);
-        // Not drained: the answer may be lost behind a reset when the peer is still sending, and that is its own doing.
+        // Not drained: the answer may be lost behind a reset when the peer is still sending, and
+        // that is its own doing.
         if (flush().ok()) conn.shutdown_write();
     };
 
@@ -194,11 +215,13 @@ void AdminServer::serve(Fiber& fiber, uint64_t id, Conn& conn) {
         bool keep_alive = true;
         for (bool more = true; more && keep_alive;) {
             std::variant<RequestReader::NeedMore, HttpRequest, HttpFailure> next = reader.next();
-            if (auto* failure = std::get_if<HttpFailure>(&next)) return refuse(failure->status, failure->why);
+            if (auto* failure = std::get_if<HttpFailure>(&next))
+                return refuse(failure->status, failure->why);
             if (auto* request = std::get_if<HttpRequest>(&next)) {
                 ++counters_.requests;
                 keep_alive = request->keep_alive && !stopping_;
-                answer(request->method, request->target).append_to(out, keep_alive, request->method != "HEAD");
+                answer(request->method, request->target)
+                    .append_to(out, keep_alive, request->method != "HEAD");
                 request_until = Instant::never();
                 if (out.size() >= kWriteBatchBytes && !flush().ok()) return;
             } else {
@@ -210,11 +233,14 @@ void AdminServer::serve(Fiber& fiber, uint64_t id, Conn& conn) {
         const bool idle = reader.between_requests();
         if (idle && stopping_) return;
         note_idle(idle);
-        if (!idle && request_until == Instant::never()) request_until = env_.now() + limits.request_timeout;
+        if (!idle && request_until == Instant::never())
+            request_until = env_.now() + limits.request_timeout;
         const Instant until = idle ? env_.now() + limits.idle_timeout : request_until;
         Result<size_t> got = conn.read(fiber, into, until);
-        if (got.failed_with(Code::Timeout) && !idle) return refuse(408, "the request did not end in time");
-        if (!got.ok() || *got == 0) return;  // a peer that left in the middle of a request is nobody to answer
+        if (got.failed_with(Code::Timeout) && !idle)
+            return refuse(408, "the request did not end in time");
+        if (!got.ok() || *got == 0)
+            return;  // a peer that left in the middle of a request is nobody to answer
         note_idle(false);
         reader.feed(ByteView(into.data(), *got));
     }
@@ -222,12 +248,14 @@ void AdminServer::serve(Fiber& fiber, uint64_t id, Conn& conn) {
 
 AdminServer::Reply AdminServer::answer(std::string_view method, std::string_view raw_target) const {
     const Target target = parse_target(raw_target);
-    const bool known = target.path == "/livez" || target.path == "/readyz" || (target.path == "/status" && status_);
+    const bool known = target.path == "/livez" || target.path == "/readyz" ||
+                       (target.path == "/status" && status_);
     if (!known) return {404, kPlain, "there is /livez, /readyz, /readyz?verbose and /status\n"};
     if (method != "GET" && method != "HEAD") return {405, kPlain, "only GET and HEAD\n"};
     if (target.path == "/readyz") return readyz(asks_for(target.query, "verbose"));
     if (target.path == "/status") return {200, kJson, status_() + "\n"};
-    return {200, kPlain, "live\n"};  // the loop turns and fibers run: this is the answer's own evidence
+    return {200, kPlain,
+            "live\n"};  // the loop turns and fibers run: this is the answer's own evidence
 }
 
 AdminServer::Reply AdminServer::readyz(bool verbose) const {
@@ -237,7 +265,8 @@ AdminServer::Reply AdminServer::readyz(bool verbose) const {
         const Result<void> holds = check.ask();
         if (!holds.ok()) reply.status = 503;
         if (!verbose && holds.ok()) continue;
-        append_line(lines, holds.ok() ? check.name + ": ok" : check.name + ": " + holds.error().text());
+        append_line(lines,
+                    holds.ok() ? check.name + ": ok" : check.name + ": " + holds.error().text());
     }
     reply.body = (reply.status == 200 ? "ready\n" : "not ready\n") + lines;
     return reply;
@@ -248,8 +277,8 @@ Result<void> AdminServer::stop(Fiber& fiber) {
     if (listener_ != nullptr) listener_->close();
     for (const auto& [id, connection] : connections_)
         if (connection.idle) env_.scheduler.cancel(connection.fiber);
-    // Those within a request have the rest of request_timeout to send it and write_timeout to take the answer; a daemon
-    // that stops grants the shorter of the two, once.
+    // Those within a request have the rest of request_timeout to send it and write_timeout to take
+    // the answer; a daemon that stops grants the shorter of the two, once.
     const Duration grace = std::min(options_.limits.request_timeout, options_.limits.write_timeout);
     Result<void> closed = gate_.close(fiber, env_.now() + grace);
     if (!closed.failed_with(Code::Timeout)) return closed;

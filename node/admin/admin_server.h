@@ -1,8 +1,10 @@
-// AdminServer: what an operator, a probe and a supervisor ask one daemon over HTTP/1.1: /livez, /readyz, /status.
+// AdminServer: what an operator, a probe and a supervisor ask one daemon over HTTP/1.1: /livez,
+// /readyz, /status.
 //
-// It speaks over the node's own Listener and Conn, so that a scenario can ask a simulated node the same questions. It never
-// waits for the node: checks and the status document are plain calls, so a node that is stuck in a fiber still answers.
-// Whoever connects is untrusted: every buffer, wait and count here has a bound. Read-only; there is no way to change the node.
+// It speaks over the node's own Listener and Conn, so that a scenario can ask a simulated node the
+// same questions. It never waits for the node: checks and the status document are plain calls, so a
+// node that is stuck in a fiber still answers. Whoever connects is untrusted: every buffer, wait
+// and count here has a bound. Read-only; there is no way to change the node.
 #pragma once
 
 #include <functional>
@@ -17,12 +19,15 @@
 namespace orrery::admin {
 
 struct AdminLimits {
-    uint32_t header_bytes = 8 * 1024;   // request line and fields of one request; beyond it 431
-    uint64_t body_bytes = 64 * 1024;    // bodies are read and thrown away; beyond it 413
-    uint32_t connections = 64;          // at once; beyond it the longest idle one is closed, else the new one
-    Duration idle_timeout = Duration::seconds(60);     // without a first byte of the next request: closed
+    uint32_t header_bytes = 8 * 1024;  // request line and fields of one request; beyond it 431
+    uint64_t body_bytes = 64 * 1024;   // bodies are read and thrown away; beyond it 413
+    uint32_t connections =
+        64;  // at once; beyond it the longest idle one is closed, else the new one
+    Duration idle_timeout =
+        Duration::seconds(60);  // without a first byte of the next request: closed
     Duration request_timeout = Duration::seconds(10);  // from its first byte to its last: 408
-    Duration write_timeout = Duration::seconds(10);    // a reader that takes none of an answer: closed
+    Duration write_timeout =
+        Duration::seconds(10);  // a reader that takes none of an answer: closed
 };
 
 struct AdminOptions {
@@ -30,7 +35,8 @@ struct AdminOptions {
     AdminLimits limits{};
 };
 
-/// One named condition of /readyz. Atomic (no Fiber): it reports what the node knows. ok(), or why not, for people.
+/// One named condition of /readyz. Atomic (no Fiber): it reports what the node knows. ok(), or why
+/// not, for people.
 using AdminCheck = std::function<Result<void>()>;
 /// The document of /status: one complete JSON value. Atomic.
 using AdminStatus = std::function<std::string()>;
@@ -46,12 +52,14 @@ struct AdminCounters {
 class AdminServer {
  public:
     AdminServer(Env& env, AdminOptions options);
-    /// Requires: stop() has returned without error, all fibers of the node have ended, or start() was never called.
+    /// Requires: stop() has returned without error, all fibers of the node have ended, or start()
+    /// was never called.
     ~AdminServer();
     AdminServer(const AdminServer&) = delete;
     AdminServer& operator=(const AdminServer&) = delete;
 
-    /// Checks are asked and listed in order of their addition. Requires: before start(); the name is new, of [a-z0-9_.-].
+    /// Checks are asked and listed in order of their addition. Requires: before start(); the name
+    /// is new, of [a-z0-9_.-].
     void add_check(std::string name, AdminCheck check);
     /// Without it, /status is 404.
     void set_status(AdminStatus status);
@@ -61,7 +69,8 @@ class AdminServer {
     /// Requires: started.
     Address local() const;
     /// No new connection and no new request; answers under way are finished.
-    /// Yields: until all fibers of the server have ended, at most about write_timeout. Errors: Cancelled.
+    /// Yields: until all fibers of the server have ended, at most about write_timeout. Errors:
+    /// Cancelled.
     Result<void> stop(Fiber& fiber);
 
     size_t connections() const { return connections_.size(); }

@@ -13,13 +13,16 @@ size_t sequence_length(std::string_view text) {
     const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned char lead = byte(0);
     if (lead < 0x80) return 1;
-    const size_t length = lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+    const size_t length = lead >= 0xc2 && lead < 0xe0   ? 2
+                          : lead >= 0xe0 && lead < 0xf0 ? 3
+                          : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                        : 0;
     if (length == 0 || text.size() < length) return 0;
     for (size_t i = 1; i < length; ++i)
         if ((byte(i) & 0xc0) != 0x80) return 0;
     // Overlong forms, surrogates, beyond U+10FFFF.
-    if ((lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xed && byte(1) >= 0xa0) || (lead == 0xf0 && byte(1) < 0x90) ||
-        (lead == 0xf4 && byte(1) >= 0x90))
+    if ((lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xed && byte(1) >= 0xa0) ||
+        (lead == 0xf0 && byte(1) < 0x90) || (lead == 0xf4 && byte(1) >= 0x90))
         return 0;
     return length;
 }
@@ -80,10 +83,18 @@ void JsonWriter::close(char bracket) {
     first_ = false;
 }
 
-JsonWriter& JsonWriter::begin_object() { return open('{'), *this; }
-JsonWriter& JsonWriter::end_object() { return close('{'), *this; }
-JsonWriter& JsonWriter::begin_array() { return open('['), *this; }
-JsonWriter& JsonWriter::end_array() { return close('['), *this; }
+JsonWriter& JsonWriter::begin_object() {
+    return open('{'), *this;
+}
+JsonWriter& JsonWriter::end_object() {
+    return close('{'), *this;
+}
+JsonWriter& JsonWriter::begin_array() {
+    return open('['), *this;
+}
+JsonWriter& JsonWriter::end_array() {
+    return close('['), *this;
+}
 
 JsonWriter& JsonWriter::key(std::string_view name) {
     CHECK(!open_.empty() && open_.back() == '{' && !after_key_, out_);

@@ -1,4 +1,5 @@
-// JsonWriter: builds the document of /status in one pass. Output only; texts that are not UTF-8 keep their valid parts.
+// JsonWriter: builds the document of /status in one pass. Output only; texts that are not UTF-8
+// keep their valid parts.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +40,8 @@ class JsonWriter {
     void close(char bracket);
 
     std::string out_;
-    std::string open_;        // the brackets that wait for their end
-    bool first_ = true;       // no value yet in the innermost one
+    std::string open_;   // the brackets that wait for their end
+    bool first_ = true;  // no value yet in the innermost one
     bool after_key_ = false;
 };
 

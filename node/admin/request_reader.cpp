@@ -34,7 +34,7 @@ class RequestReader::Parser final : public http::basic_parser<true> {
     }
 
     HttpRequest request;
-    bool hosts_wrong = false;   // HTTP/1.1 demands exactly one Host
+    bool hosts_wrong = false;  // HTTP/1.1 demands exactly one Host
     bool expects = false;
     bool framing_twice = false;  // both a length and chunks: a smuggler's request
 
@@ -91,7 +91,8 @@ std::variant<RequestReader::NeedMore, HttpRequest, HttpFailure> RequestReader::n
     if (failure_.has_value()) return *failure_;
     if (parser_ == nullptr) {
         // Empty lines before a request are tolerated: some clients end a body with one too many.
-        while (parsed_ < buffer_.size() && (buffer_[parsed_] == '\r' || buffer_[parsed_] == '\n')) ++parsed_;
+        while (parsed_ < buffer_.size() && (buffer_[parsed_] == '\r' || buffer_[parsed_] == '\n'))
+            ++parsed_;
         if (parsed_ == buffer_.size()) return NeedMore{};
         parser_ = std::make_unique<Parser>(header_bytes_max_, body_bytes_max_);
     }
@@ -107,7 +108,8 @@ std::variant<RequestReader::NeedMore, HttpRequest, HttpFailure> RequestReader::n
             if (parser.expects) return fail(417, "Expect is not supported");
         }
         if (error == http::error::need_more) {
-            // What is kept for later is one unfinished header or chunk line: the parser bounds the first, this both.
+            // What is kept for later is one unfinished header or chunk line: the parser bounds the
+            // first, this both.
             if (buffer_.size() - parsed_ > header_bytes_max_)
                 return parser.is_header_done() ? fail(400, "a chunk's header is too long")
                                                : fail(431, "the request's header is too long");

@@ -1,7 +1,9 @@
-// RequestReader: bytes of one HTTP/1.1 connection in any split, requests out. Pure: no I/O, no clock.
+// RequestReader: bytes of one HTTP/1.1 connection in any split, requests out. Pure: no I/O, no
+// clock.
 //
-// The parser proper is Boost.Beast's, hidden in request_reader.cpp. Bodies are checked and thrown away: nothing that this
-// server answers depends on one. After a failure the connection has no request boundary any more; it ends with one answer.
+// The parser proper is Boost.Beast's, hidden in request_reader.cpp. Bodies are checked and thrown
+// away: nothing that this server answers depends on one. After a failure the connection has no
+// request boundary any more; it ends with one answer.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +35,8 @@ class RequestReader {
     RequestReader(const RequestReader&) = delete;
     RequestReader& operator=(const RequestReader&) = delete;
 
-    /// Requires: next() has answered NeedMore since the last call, and none has failed. At most kFeedMax bytes.
+    /// Requires: next() has answered NeedMore since the last call, and none has failed. At most
+    /// kFeedMax bytes.
     void feed(ByteView bytes);
     struct NeedMore {};
     /// The next request of what was fed. Call until it wants more. A failure repeats for ever.

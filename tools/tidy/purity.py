@@ -64,6 +64,8 @@ ALLOW_STATE = [
     ("sim/core", r"orrery::\(anonymous namespace\)::bits", "the testbed's writable set of defects, set before its world starts"),
     ("sim/core", r"orrery::sim::\(anonymous namespace\)::the_world", "check_failed() has no argument to find its world by"),
     ("sim/rocksdb", r".*", "RocksDB's own process state is counted and reset here, at the start of each world"),
+    ("node/admin", r"boost::(system::detail::\w+_cat_holder<void>::instance|beast::http::.*::(cat|is_token|tab))",
+     "Boost's error categories and constant tables: the same whenever they are filled"),
 ]
 # Writable sections: .data.rel.ro is written by the loader only.
 STATE = re.compile(r"^[0-9a-f]+ (?:.{6}O (\.bss|\.data(?!\.rel\.ro))|.{7} (\.t(?:bss|data)))([^\t]*)\t[0-9a-f]+\s+(?:\.hidden )?([^.].*)$")
