@@ -34,7 +34,7 @@ class Conn {
     /// Errors: Unreachable (reset, timed out by the kernel), Timeout, Cancelled.
     virtual Result<size_t> read(Fiber& fiber, std::span<char> into, Instant deadline = Instant::never()) = 0;
     /// Yields: until at least one byte was taken over. Returns how many were, often fewer than given; says nothing of
-    /// their arrival. Errors: as read().
+    /// their arrival. Errors: as read(); Invalid after shutdown_write().
     virtual Result<size_t> write(Fiber& fiber, ByteView bytes, Instant deadline = Instant::never()) = 0;
     /// Half-close: the peer reads end of stream after what was written; reading goes on. Idempotent.
     virtual void shutdown_write() = 0;

@@ -122,33 +122,33 @@ bool Loop::run_until(Instant until, FunctionRef<bool()> done) {
     clock_.attach_to_thread();
     bool finished = false;
     for (;;) {
+        work();
         finished = done();
         if (finished || clock_.now() >= until) break;
-        turn(until);
+        wait(until);
+        clock_.begin_turn();
     }
     clock_.detach_from_thread();
     running_loop = nullptr;
     return finished;
 }
 
-void Loop::turn(Instant until) {
+void Loop::work() {
     ++turns_;
     run_handed_over();
     scheduler_.fire_timers(clock_.now());
     for (uint32_t slice = 0; slice < options_.slices_per_turn && scheduler_.has_ready(); ++slice) scheduler_.run_one();
+}
+
+void Loop::wait(Instant until) {
     bool idle = !scheduler_.has_ready();
     if (idle) {
         std::lock_guard lock(mutex_);
         idle = handed_over_.empty();
     }
-    wait_for_events(idle, until);
-    clock_.begin_turn();
-}
-
-void Loop::wait_for_events(bool may_block, Instant until) {
-    if (may_block) arm_timer(std::min(until, scheduler_.next_timer()));
+    if (idle) arm_timer(std::min(until, scheduler_.next_timer()));
     epoll_event events[kEventsPerWait];
-    const int count = epoll_wait(epoll_, events, kEventsPerWait, may_block ? -1 : 0);
+    const int count = epoll_wait(epoll_, events, kEventsPerWait, idle ? -1 : 0);
     CHECK(count >= 0 || errno == EINTR, errno);
     for (int i = 0; i < count; ++i) static_cast<EventSource*>(events[i].data.ptr)->on_events(events[i].events);
 }

@@ -58,7 +58,7 @@ class Loop final : private SchedulerHooks {
     StackPool& stacks() { return stacks_; }
     SystemClock& clock() { return clock_; }
 
-    /// Turns until `done()`, which is asked once a turn, before it would wait. May be called again later, by any one
+    /// Turns until `done()`, which is asked once a turn, after the fibers and before the wait. May be called again later, by any one
     /// thread at a time.
     void run(FunctionRef<bool()> done);
     /// As run(), at most until `until`. False when that came first.
@@ -90,10 +90,10 @@ class Loop final : private SchedulerHooks {
     };
 
     bool extra_yield() override;
-    void turn(Instant until);
+    void work();
+    void wait(Instant until);
     void run_handed_over();
     void hand_over(Handover item);
-    void wait_for_events(bool may_block, Instant until);
     void arm_timer(Instant at);
 
     Options options_;

@@ -82,7 +82,7 @@ Result<size_t> TcpConn::write(Fiber& fiber, ByteView bytes, Instant deadline) {
     if (bytes.empty()) return 0;
     for (;;) {
         if (!socket_.valid()) return Error(Code::Unreachable, "stream to " + peer_.text() + " is closed");
-        if (write_shut_) return Error(Code::Unreachable, "stream to " + peer_.text() + " was shut for writing");
+        if (write_shut_) return Error(Code::Invalid, "write after shutdown_write");
         if (may_write_) {
             const ssize_t taken = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
             if (taken >= 0) {
