@@ -90,8 +90,11 @@ void JobQueue::run_numbered(uint64_t number) {
 }
 
 void JobQueue::run(const Job& job) {
-    RocksScope scope(*call_);
-    job.run(job.argument);
+    {
+        RocksScope scope(*call_);
+        job.run(job.argument);
+    }
+    if (after_job_) after_job_();
 }
 
 uint64_t JobQueue::queued() const {

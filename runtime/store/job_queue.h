@@ -30,6 +30,8 @@ class JobQueue : public std::enable_shared_from_this<JobQueue> {
     /// `executor` outlives every call of schedule(). Jobs run in the scope of `call`.
     JobQueue(Executor& executor, std::shared_ptr<RocksCall> call) : executor_(executor), call_(std::move(call)) {}
 
+    /// Called after each job, on the thread that ran it. Set before the first job.
+    void set_after_job(UniqueFunction<void()> after_job) { after_job_ = std::move(after_job); }
     void schedule(Job job);
     /// Takes back the queued jobs of this tag and priority. Returns how many.
     int unschedule(void* tag, Priority priority);
@@ -54,6 +56,7 @@ class JobQueue : public std::enable_shared_from_this<JobQueue> {
 
     Executor& executor_;
     std::shared_ptr<RocksCall> call_;
+    UniqueFunction<void()> after_job_;
     mutable std::mutex mutex_;
     // Guarded by mutex_.
     std::deque<Entry> jobs_;  // bounded by RocksDB: one or two of each kind a database

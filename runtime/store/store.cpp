@@ -4,7 +4,8 @@
 #include <rocksdb/experimental.h>
 
 #include <algorithm>
-#include <atomic>
+#include <mutex>
+#include <thread>
 
 #include "runtime/store/batch.h"
 #include "runtime/store/engine.h"
@@ -63,15 +64,36 @@ class Store::Listener final : public rocksdb::EventListener {
     void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
         if (status->IsShutdownInProgress()) return;
         if (std::shared_ptr<JobQueue> jobs = jobs_.lock()) jobs->hold_low();
-        const uint64_t number = errors_.fetch_add(1) + 1;
-        post([number, health = health_of(*status), text = status->ToString()](Store& store) {
-            if (number > store.errors_cleared_) store.background_error(health, text);
-        });
+        std::lock_guard lock(mutex_);
+        held_back_.push_back({std::this_thread::get_id(), health_of(*status), status->ToString()});
+    }
+    /// RocksDB tells of an error before it is in force, and a Resume() in between would find nothing to resume. So a notice
+    /// leaves only when the call that met the error has returned: called on that thread, after each job and the like.
+    void call_returned() {
+        std::vector<HeldBack> mine;
+        uint64_t number = 0;
+        {
+            std::lock_guard lock(mutex_);
+            std::erase_if(held_back_, [&](HeldBack& error) {
+                if (error.thread != std::this_thread::get_id()) return false;
+                mine.push_back(std::move(error));
+                return true;
+            });
+            number = errors_;
+            errors_ += mine.size();
+        }
+        for (HeldBack& error : mine)
+            post([number = ++number, health = error.health, text = std::move(error.text)](Store& store) {
+                if (number > store.errors_cleared_) store.background_error(health, text);
+            });
     }
     /// Whose compactions wait while there is an error. Set before the database opens.
     void set_jobs(std::weak_ptr<JobQueue> jobs) { jobs_ = std::move(jobs); }
-    /// How many background errors there were.
-    uint64_t errors() const { return errors_.load(); }
+    /// How many background errors have come into force.
+    uint64_t errors() const {
+        std::lock_guard lock(mutex_);
+        return errors_;
+    }
     /// No recovery threads: try_resume() is the only way back.
     void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* auto_recovery) override {
         *auto_recovery = false;
@@ -87,8 +109,16 @@ class Store::Listener final : public rocksdb::EventListener {
 
     Executor& executor_;
     std::weak_ptr<Events> events_;
+    struct HeldBack {
+        std::thread::id thread;
+        Health health;
+        std::string text;
+    };
     std::weak_ptr<JobQueue> jobs_;
-    std::atomic<uint64_t> errors_{0};
+    mutable std::mutex mutex_;
+    // Guarded by mutex_.
+    std::vector<HeldBack> held_back_;
+    uint64_t errors_ = 0;
 };
 
 Snapshot::Snapshot(std::shared_ptr<Engine> engine, const void* handle) : engine_(std::move(engine)), handle_(handle) {}
@@ -101,6 +131,9 @@ Store::Store(Env& env, Options options)
     listener_ = std::make_shared<Listener>(env_.executor, events_);
     engine_ = std::make_shared<Engine>(env_, options_, listener_);
     listener_->set_jobs(engine_->shared_jobs());
+    engine_->shared_jobs()->set_after_job([listener = std::weak_ptr<Listener>(listener_)] {
+        if (std::shared_ptr<Listener> alive = listener.lock()) alive->call_returned();
+    });
 }
 
 Result<std::unique_ptr<Store>> Store::open(Fiber& fiber, Env& env, Options options) {
@@ -326,6 +359,7 @@ Result<void> Store::drop_range(Fiber& fiber, Bytes from, Bytes to) {
     batch.erase_range(from, to);
     TRY(write_when_possible(fiber, batch));
     Engine& engine = *engine_;
+    Listener& listener = *listener_;
     return env_.blocking(fiber, [&](Blocking&) -> Result<void> {
         RocksScope scope(engine.call());
         rocksdb::DB* db = engine.db();
@@ -334,6 +368,7 @@ Result<void> Store::drop_range(Fiber& fiber, Bytes from, Bytes to) {
         rocksdb::Status status =
             rocksdb::DeleteFilesInRange(db, db->DefaultColumnFamily(), &first, &last, /*include_end=*/false);
         if (status.ok()) status = rocksdb::experimental::SuggestCompactRange(db, &first, &last);
+        listener.call_returned();
         if (!status.ok()) return to_error(status, "dropping a range of the store");
         return {};
     });
@@ -357,6 +392,7 @@ Result<void> Store::try_resume(Fiber& fiber) {
         const uint64_t errors = listener.errors();
         engine.shared_jobs()->release();
         rocksdb::Status status = engine.db()->Resume();
+        listener.call_returned();
         if (!status.ok()) {
             engine.shared_jobs()->hold_low();
             return to_error(status, "resuming the store");
