@@ -1,0 +1,192 @@
+// KvNode in a simulated world: founding, writes and reads on any node, crash and restart, a wiped node, a second cluster.
+// The wide net of faults is cast by scenarios; here stand the plain paths and the refusals.
+#include <algorithm>
+
+#include "kv/kv_node.h"
+#include "node/raft/found_cluster.h"
+#include "sim/core/world.h"
+#include "sim/rocksdb/l1.h"
+
+#undef CHECK  // doctest's, below
+#include <doctest/doctest.h>
+
+using namespace orrery;
+using namespace orrery::sim;
+
+namespace {
+
+/// A process on a host that runs one errand.
+class Errand : public Process {
+ public:
+    Errand(Env& env, std::function<void(Fiber&, Env&)> work) : env_(env), work_(std::move(work)) {}
+    Result<void> run(Fiber& fiber) override {
+        work_(fiber, env_);
+        return {};
+    }
+    void request_stop() override {}
+
+ private:
+    Env& env_;
+    std::function<void(Fiber&, Env&)> work_;
+};
+
+/// Runs `work` on the operator's host until it is done, or `limit` passes.
+struct Cluster {
+    World world;
+    std::vector<Host*> nodes;
+    Host* operator_host;
+
+    static WorldOptions options(uint64_t seed) {
+        WorldOptions out;
+        out.seed = seed;
+        return out;
+    }
+
+    explicit Cluster(uint64_t seed, size_t count = 3) : world(options(seed)) {
+        REQUIRE(check_rocksdb_is_deterministic(seed).ok());
+        for (size_t i = 0; i < count; ++i) {
+            nodes.push_back(&world.add_host("n" + std::to_string(i + 1)));
+            start(i);
+        }
+        operator_host = &world.add_host("operator");
+    }
+
+    void start(size_t i) {
+        nodes[i]->start([i](Env& env) {
+            kv::KvNodeOptions options;
+            const std::string name = "n" + std::to_string(i + 1);
+            options.node = NodeId(i + 1);
+            options.peer_listen = {name, 7100};
+            options.client_listen = {name, 7000};
+            options.admin_listen = Address{name, 7200};
+            options.host.store = store::Options::small();
+            options.host.log.segment_bytes = 256 << 10;
+            options.host.log.batch_bytes = 64 << 10;
+            options.host.log.queue_bytes = 128 << 10;
+            options.host.log.copy_bytes = 32 << 10;
+            options.group.core.election_timeout_min = Duration::millis(300);
+            options.group.core.election_timeout_max = Duration::millis(600);
+            options.group.core.heartbeat = Duration::millis(50);
+            return std::make_unique<kv::KvNode>(env, options);
+        });
+    }
+
+    void errand(std::function<void(Fiber&, Env&)> work, Duration limit = Duration::seconds(20)) {
+        bool done = false;
+        operator_host->start([&](Env& env) {
+            return std::make_unique<Errand>(env, [&](Fiber& fiber, Env& inner) {
+                work(fiber, inner);
+                done = true;
+            });
+        });
+        world.run_until(world.now() + limit, [&] { return done && !operator_host->up(); });
+        if (world.failure()) {
+            for (const std::string& line : world.recent_events()) MESSAGE(line);
+            FAIL(world.failure()->name << ": " << world.failure()->text);
+        }
+        REQUIRE(done);
+    }
+
+    void found() {
+        errand([&](Fiber& fiber, Env& env) {
+            std::vector<Address> peers;
+            for (Host* node : nodes) peers.push_back({node->name(), 7100});
+            Result<wire::FoundingRecord> record = raft::found_cluster(fiber, env, peers, env.now() + Duration::seconds(10));
+            CHECK_MESSAGE(record.ok(), (record.ok() ? "" : record.error().text()));
+        });
+        run(Duration::seconds(3));
+    }
+
+    void run(Duration duration) {
+        world.run_until(world.now() + duration);
+        if (world.failure()) {
+            for (const std::string& line : world.recent_events()) MESSAGE(line);
+            FAIL(world.failure()->name << ": " << world.failure()->text);
+        }
+    }
+
+    /// What a client on the operator's host gets for raw bytes and a QUIT behind them, whose own +OK is cut off.
+    std::string ask(const std::string& host, const std::string& bytes) {
+        std::string answer;
+        errand([&](Fiber& fiber, Env& env) {
+            auto conn = env.net.connect(fiber, {host, 7000}, env.now() + Duration::seconds(2));
+            if (!conn.ok()) {
+                answer = conn.error().text();
+                return;
+            }
+            if (!(*conn)->write_all(fiber, bytes + "QUIT\r\n").ok()) return;
+            Bytes buffer(4096, '\0');
+            for (;;) {
+                auto count = (*conn)->read(fiber, buffer, env.now() + Duration::seconds(8));
+                if (!count.ok() || *count == 0) return;
+                answer.append(buffer.data(), *count);
+            }
+        });
+        if (answer.ends_with("+OK\r\n")) answer.resize(answer.size() - 5);
+        return answer;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("kv: a founded group of three takes commands on any node") {
+    Cluster cluster(1);
+    cluster.found();
+    CHECK(cluster.ask("n1", "SET a 1\r\n") == "+OK\r\n");
+    CHECK(cluster.ask("n2", "GET a\r\n") == "$1\r\n1\r\n");
+    CHECK(cluster.ask("n3", "INCR a\r\nSET b x\r\nGET a\r\nDBSIZE\r\nWAITALL 2000\r\n") == ":2\r\n+OK\r\n$1\r\n2\r\n:2\r\n*3\r\n:3\r\n:3\r\n*0\r\n");
+}
+
+TEST_CASE("kv: everything acknowledged is there after all nodes lost power at once") {
+    for (uint64_t seed = 1; seed <= 5; ++seed) {
+        Cluster cluster(seed);
+        cluster.found();
+        for (int i = 0; i < 20; ++i) {
+            const std::string command = "SET k" + std::to_string(i) + " v" + std::to_string(i) + "\r\n";
+            REQUIRE(cluster.ask("n" + std::to_string(i % 3 + 1), command) == "+OK\r\n");
+        }
+        for (Host* node : cluster.nodes) node->crash(Host::Death::Power);
+        for (size_t i = 0; i < 3; ++i) cluster.start(i);
+        cluster.run(Duration::seconds(5));
+        for (int i = 0; i < 20; ++i)
+            CHECK(cluster.ask("n" + std::to_string(i % 3 + 1), "GET k" + std::to_string(i) + "\r\n").ends_with("\r\nv" + std::to_string(i) + "\r\n"));
+    }
+}
+
+TEST_CASE("kv: a wiped node stays outside and the others go on") {
+    Cluster cluster(3);
+    cluster.found();
+    REQUIRE(cluster.ask("n1", "SET a 1\r\n") == "+OK\r\n");
+    cluster.nodes[2]->crash(Host::Death::Power);
+    cluster.nodes[2]->disk().wipe();
+    cluster.nodes[0]->expect_error("rpc.handshake_refused");
+    cluster.nodes[1]->expect_error("rpc.handshake_refused");
+    for (Host* node : cluster.nodes) node->expect_error("rpc.connect_failed");
+    cluster.start(2);
+    cluster.run(Duration::seconds(5));
+    CHECK(cluster.ask("n1", "SET a 2\r\nGET a\r\n") == "+OK\r\n$1\r\n2\r\n");
+    auto* wiped = static_cast<kv::KvNode*>(cluster.nodes[2]->process());
+    CHECK_FALSE(wiped->serving());
+    CHECK_FALSE(wiped->directory()->founding().has_value());
+    CHECK(cluster.ask("n1", "SET a 3\r\nWAITALL 500\r\n") == "+OK\r\n*3\r\n:2\r\n:3\r\n*1\r\n$1\r\n3\r\n");
+}
+
+TEST_CASE("kv: a graceful stop drains, keeps everything and takes no time") {
+    Cluster cluster(4);
+    cluster.found();
+    REQUIRE(cluster.ask("n1", "SET a 1\r\n") == "+OK\r\n");
+    const Instant before = cluster.world.now();
+    for (Host* node : cluster.nodes) node->request_stop();
+    cluster.world.run_until(cluster.world.now() + Duration::seconds(20), [&] {
+        return std::none_of(cluster.nodes.begin(), cluster.nodes.end(), [](Host* node) { return node->up(); });
+    });
+    CHECK_MESSAGE(!cluster.world.failure(), (cluster.world.failure() ? cluster.world.failure()->text : ""));
+    for (Host* node : cluster.nodes) {
+        REQUIRE_FALSE(node->up());
+        CHECK(node->exit_result()->ok());
+    }
+    CHECK((cluster.world.now() - before) < Duration::seconds(5));
+    for (size_t i = 0; i < 3; ++i) cluster.start(i);
+    cluster.run(Duration::seconds(3));
+    CHECK(cluster.ask("n2", "GET a\r\n") == "$1\r\n1\r\n");
+}
