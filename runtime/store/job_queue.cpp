@@ -67,6 +67,7 @@ bool JobQueue::run_one() {
         job = at->job;
         jobs_.erase(at);
         ++run_count_;
+        ++running_;
     }
     run(job);
     return true;
@@ -85,6 +86,7 @@ void JobQueue::run_numbered(uint64_t number) {
         job = at->job;
         jobs_.erase(at);
         ++run_count_;
+        ++running_;
     }
     run(job);
 }
@@ -95,6 +97,20 @@ void JobQueue::run(const Job& job) {
         job.run(job.argument);
     }
     if (after_job_) after_job_();
+    std::lock_guard lock(mutex_);
+    --running_;
+    job_ended_.notify_all();
+}
+
+void JobQueue::run_down() {
+    // With one thread nothing is ever under way here, and nothing waits.
+    auto wait_for_others = [this] {
+        std::unique_lock lock(mutex_);
+        while (running_ != 0) job_ended_.wait(lock);
+        return jobs_.size();
+    };
+    for (size_t left = wait_for_others(); left > 0; --left) run_one();
+    wait_for_others();
 }
 
 uint64_t JobQueue::queued() const {

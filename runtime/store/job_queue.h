@@ -5,6 +5,7 @@
 // finds its job gone does nothing. Thread-safe.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -41,6 +42,9 @@ class JobQueue : public std::enable_shared_from_this<JobQueue> {
     /// run_one() takes them still.
     void hold_low();
     void release();
+    /// Runs what is queued, once each, on the calling thread, after the jobs of other threads and before returning with none
+    /// of theirs under way. Jobs that RocksDB schedules meanwhile stay queued.
+    void run_down();
     uint64_t queued() const;
     uint64_t run_count() const;
 
@@ -62,7 +66,9 @@ class JobQueue : public std::enable_shared_from_this<JobQueue> {
     std::deque<Entry> jobs_;  // bounded by RocksDB: one or two of each kind a database
     uint64_t next_number_ = 1;
     uint64_t run_count_ = 0;
+    uint64_t running_ = 0;
     bool low_held_ = false;
+    std::condition_variable job_ended_;
 };
 
 }  // namespace orrery::store

@@ -4,6 +4,7 @@
 #include <rocksdb/experimental.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <mutex>
 #include <thread>
 
@@ -65,13 +66,12 @@ class Store::Listener final : public rocksdb::EventListener {
         if (status->IsShutdownInProgress()) return;
         if (std::shared_ptr<JobQueue> jobs = jobs_.lock()) jobs->hold_low();
         std::lock_guard lock(mutex_);
-        held_back_.push_back({std::this_thread::get_id(), health_of(*status), status->ToString()});
+        held_back_.push_back({std::this_thread::get_id(), ++errors_, health_of(*status), status->ToString()});
     }
     /// RocksDB tells of an error before it is in force, and a Resume() in between would find nothing to resume. So a notice
     /// leaves only when the call that met the error has returned: called on that thread, after each job and the like.
     void call_returned() {
         std::vector<HeldBack> mine;
-        uint64_t number = 0;
         {
             std::lock_guard lock(mutex_);
             std::erase_if(held_back_, [&](HeldBack& error) {
@@ -79,19 +79,21 @@ class Store::Listener final : public rocksdb::EventListener {
                 mine.push_back(std::move(error));
                 return true;
             });
-            number = errors_;
-            errors_ += mine.size();
         }
+        if (mine.empty()) return;
+        in_force_.notify_all();
         for (HeldBack& error : mine)
-            post([number = ++number, health = error.health, text = std::move(error.text)](Store& store) {
+            post([number = error.number, health = error.health, text = std::move(error.text)](Store& store) {
                 if (number > store.errors_cleared_) store.background_error(health, text);
             });
     }
     /// Whose compactions wait while there is an error. Set before the database opens.
     void set_jobs(std::weak_ptr<JobQueue> jobs) { jobs_ = std::move(jobs); }
-    /// How many background errors have come into force.
-    uint64_t errors() const {
-        std::lock_guard lock(mutex_);
+    /// Waits until every error told so far is in force, and returns how many there were. With one thread there is never
+    /// anything to wait for: no job is under way then.
+    uint64_t errors_in_force() {
+        std::unique_lock lock(mutex_);
+        while (!held_back_.empty()) in_force_.wait(lock);
         return errors_;
     }
     /// No recovery threads: try_resume() is the only way back.
@@ -111,11 +113,13 @@ class Store::Listener final : public rocksdb::EventListener {
     std::weak_ptr<Events> events_;
     struct HeldBack {
         std::thread::id thread;
+        uint64_t number;
         Health health;
         std::string text;
     };
     std::weak_ptr<JobQueue> jobs_;
-    mutable std::mutex mutex_;
+    std::mutex mutex_;
+    std::condition_variable in_force_;
     // Guarded by mutex_.
     std::vector<HeldBack> held_back_;
     uint64_t errors_ = 0;
@@ -389,14 +393,14 @@ Result<void> Store::try_resume(Fiber& fiber) {
     Result<uint64_t> resumed = env_.blocking(fiber, [&](Blocking&) -> Result<uint64_t> {
         RocksScope scope(engine.call());
         // Notices of the errors up to here may still be under way; they are not news once Resume has succeeded.
-        const uint64_t errors = listener.errors();
-        engine.shared_jobs()->release();
+        // A compaction that fails beside Resume() ends it early, and the flush that it had begun then drops its request
+        // for ever. So none may be under way: new ones are held back since the error, the others end first.
+        engine.shared_jobs()->run_down();
+        const uint64_t errors = listener.errors_in_force();
         rocksdb::Status status = engine.db()->Resume();
         listener.call_returned();
-        if (!status.ok()) {
-            engine.shared_jobs()->hold_low();
-            return to_error(status, "resuming the store");
-        }
+        if (!status.ok()) return to_error(status, "resuming the store");
+        engine.shared_jobs()->release();
         return errors;
     });
     if (resumed.ok()) {

@@ -247,21 +247,37 @@ TEST_CASE("store: a full disk is left by try_resume (jobs on threads)") {
         auto opened = Store::open(fiber, world.env(), tiny());
         REQUIRE(opened.ok());
         Store& store = **opened;
+        uint64_t still_full = 0;
         for (int round = 0; round < 20; ++round) {
-            full = true;
             Batch batch;
             batch.put("round", std::to_string(round));
             batch.mark(1, static_cast<uint64_t>(round + 1));
             REQUIRE(store.write(batch).ok());
+            full = true;
+            // The flush fails, or is refused because a compaction beside it has failed already; that one's error is soft, and
+            // try_resume() clears it without a write.
             CHECK(store.flush(fiber).failed_with(Code::NoSpace));
             CHECK(store.health() == Health::NoSpace);
-            CHECK(store.try_resume(fiber).failed_with(Code::NoSpace));
+            Result<void> early = store.try_resume(fiber);
+            CHECK((early.ok() || early.failed_with(Code::NoSpace)));
+            still_full += !early.ok();
             full = false;
-            Result<void> back = store.try_resume(fiber);
-            if (!back.ok()) FAIL(back.error().text());
-            CHECK(store.flush(fiber).ok());
+            Result<void> flushed = store.flush(fiber);
+            for (int tries = 0; tries < 5 && !flushed.ok(); ++tries) {
+                CHECK(flushed.failed_with(Code::NoSpace));
+                Result<void> back = store.try_resume(fiber);
+                CHECK((back.ok() || back.failed_with(Code::NoSpace)));
+                flushed = store.flush(fiber);
+            }
+            CHECK(flushed.ok());
             CHECK(store.durable_mark(1) == static_cast<uint64_t>(round + 1));
+            // A compaction that met the full disk may be told of only now.
+            do {
+                REQUIRE(fiber.sleep_until(world.env().now() + Duration::millis(2)).ok());
+                REQUIRE(store.try_resume(fiber).ok());
+            } while (store.stats().jobs_queued > 0);
         }
+        CHECK(still_full > 0);
         CHECK(store.close(fiber).ok());
     });
 }
