@@ -1,0 +1,127 @@
+// Groups of the driver in a simulated world: attachments before records, catch-up, snapshots under crashes.
+#include "tests/node/raft/group_world.h"
+
+#undef CHECK  // doctest's, below
+#include <doctest/doctest.h>
+
+using namespace orrery;
+using namespace orrery::test;
+
+namespace {
+
+/// Every acknowledged text is in the state of every node that is up; and every such attachment is whole on its disk.
+void check_all_there(GroupWorld& group, const std::vector<std::string>& acknowledged, bool attachments) {
+    for (size_t i = 0; i < 3; ++i) {
+        if (group.group(i) == nullptr) continue;
+        std::map<uint64_t, Bytes> texts;
+        REQUIRE(group.on_node(i, [&](Fiber& fiber, GroupNode& node) {
+            auto all = node.machine().texts(fiber);
+            if (all.ok()) texts = *all;
+        }));
+        for (const std::string& text : acknowledged) {
+            auto found = std::find_if(texts.begin(), texts.end(), [&](const auto& item) { return item.second == text; });
+            REQUIRE_MESSAGE(found != texts.end(), "node " << i + 1 << " lacks '" << text << "'");
+            if (!attachments || !text.starts_with("+")) continue;
+            bool whole = false;
+            for (uint64_t term = 1; term < 50 && !whole; ++term)
+                whole = group.hosts[i]->disk().peek(attachment_path(LogIndex(found->first), Term(term)), sim::SimDisk::View::Durable) == GroupWorld::attachment_of(text);
+            CHECK_MESSAGE(whole, "node " << i + 1 << ": attachment of '" << text << "' is not durable");
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("raft: an acknowledged entry with an attachment is whole on every disk (power loss at any time)") {
+    for (uint64_t seed = 1; seed <= 12; ++seed) {
+        GroupWorld group(seed);
+        std::vector<std::string> acknowledged;
+        RandomStream draws = group.world.timeline().stream("test.crash");
+        for (int round = 0; round < 6; ++round) {
+            const size_t victim = draws.below(3);
+            // The crash falls into the middle of the appends that follow.
+            group.world.at(group.world.now() + draws.between(Duration::millis(1), Duration::millis(60)), [&group, victim] {
+                if (group.hosts[victim]->up()) group.hosts[victim]->crash(sim::Host::Death::Power);
+            });
+            for (int i = 0; i < 5; ++i) {
+                const std::string text = (i % 2 == 0 ? "+" : "-") + std::to_string(round) + "." + std::to_string(i);
+                if (group.put(text)) acknowledged.push_back(text);
+                REQUIRE_MESSAGE(!group.world.failure(), "seed " << seed << ": " << group.failure_text());
+            }
+            group.world.run_until(group.world.now() + Duration::millis(100));
+            REQUIRE_FALSE(group.hosts[victim]->up());
+            group.start(victim);
+        }
+        group.world.run_until(group.world.now() + Duration::seconds(4));
+        REQUIRE_MESSAGE(!group.world.failure(), "seed " << seed << ": " << group.failure_text());
+        REQUIRE(acknowledged.size() == 30);
+        check_all_there(group, acknowledged, true);
+    }
+}
+
+TEST_CASE("raft: a member that missed entries gets their attachments from leaders that have restarted") {
+    GroupWorld group(5);
+    group.hosts[2]->crash(sim::Host::Death::Power);
+    std::vector<std::string> acknowledged;
+    for (int i = 0; i < 10; ++i) {
+        acknowledged.push_back("+entry" + std::to_string(i));
+        REQUIRE(group.put(acknowledged.back()));
+    }
+    for (size_t i = 0; i < 2; ++i) group.hosts[i]->crash(sim::Host::Death::Power);
+    for (size_t i = 0; i < 3; ++i) group.start(i);
+    group.world.run_until(group.world.now() + Duration::seconds(5));
+    REQUIRE_MESSAGE(!group.world.failure(), group.failure_text());
+    check_all_there(group, acknowledged, true);
+}
+
+TEST_CASE("raft: a member behind the log's floor gets a snapshot and then equals the others") {
+    GroupWorld group(6, 4 << 10, 8 << 10);
+    REQUIRE(group.put("-first"));
+    group.hosts[2]->crash(sim::Host::Death::Power);
+    std::vector<std::string> acknowledged{"-first"};
+    for (int i = 0; i < 60; ++i) {
+        acknowledged.push_back("-" + std::string(500, static_cast<char>('a' + i % 26)) + std::to_string(i));
+        REQUIRE(group.put(acknowledged.back()));
+    }
+    group.world.run_until(group.world.now() + Duration::seconds(2));
+    REQUIRE(group.group(*group.leader())->core().log().floor().index > LogIndex(1));
+    group.start(2);
+    group.world.run_until(group.world.now() + Duration::seconds(6));
+    REQUIRE_MESSAGE(!group.world.failure(), group.failure_text());
+    CHECK(group.group(2)->space()->generation > Generation(1));
+    CHECK(group.group(2)->applied() == group.group(0)->applied());
+    check_all_there(group, acknowledged, false);
+}
+
+TEST_CASE("raft: an install that power loss interrupts leaves the old state or the new one (crash at each disk operation)") {
+    // The victim restarts behind the floor and is cut down at the n-th changing operation of its disk, for rising n.
+    int installs = 0;
+    uint64_t operations = 0;  // of the victim from its restart to the end, when nothing strikes (nth = 0)
+    for (uint64_t nth = 0; nth <= operations; ++nth) {
+        GroupWorld group(7, 4 << 10, 8 << 10);
+        std::vector<std::string> acknowledged;
+        group.hosts[2]->crash(sim::Host::Death::Power);
+        for (int i = 0; i < 25; ++i) {
+            acknowledged.push_back("-" + std::string(600, static_cast<char>('a' + i)) + std::to_string(i));
+            REQUIRE(group.put(acknowledged.back()));
+        }
+        group.start(2);
+        bool crashed = false;
+        const uint64_t before = group.hosts[2]->disk().operation_number();
+        if (nth > 0) group.hosts[2]->disk().crash_at_operation(nth, [&](const sim::DiskOperation& operation) {
+            group.world.at(operation.at, [&] {
+                crashed = group.hosts[2]->up();
+                if (crashed) group.hosts[2]->crash(sim::Host::Death::Power);
+            });
+        });
+        group.world.run_until(group.world.now() + Duration::seconds(3));
+        if (nth == 0) operations = group.hosts[2]->disk().operation_number() - before;
+        if (!group.hosts[2]->up()) group.start(2);
+        group.world.run_until(group.world.now() + Duration::seconds(5));
+        REQUIRE_MESSAGE(!group.world.failure(), "nth " << nth << ": " << group.failure_text());
+        installs += crashed && group.group(2)->space()->generation > Generation(1);
+        check_all_there(group, acknowledged, false);
+    }
+    MESSAGE("crash points " << operations << ", with an install in the end " << installs);
+    CHECK(installs > static_cast<int>(operations) / 2);
+}
