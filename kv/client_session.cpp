@@ -121,15 +121,16 @@ Result<void> ClientSession::execute_run(Fiber& fiber, Route route, std::vector<A
             answer(outcome.reply);
         });
     }
-    // Replies of reads may be large: a run of them is cut, so that the output stays bounded by one reply above its limit.
+    // Replies of reads may be large: what is gathered goes out, and is waited for, before more is read. So the output of a
+    // client that does not read stays bounded by one reply above the limit.
     size_t done = 0;
     while (done < run.size()) {
-        const size_t part = std::min<size_t>(run.size() - done, output_.size() > kOutputBytes / 2 ? 1 : 64);
-        TRY(service.read_many(fiber, std::span(run).subspan(done, part), [&](Outcome outcome) {
+        TRY(size_t more, service.read_many(fiber, std::span(run).subspan(done), [&](Outcome outcome) {
             target_.read_observed(outcome.index);
             answer(outcome.reply);
+            return output_.size() < kOutputBytes;
         }));
-        done += part;
+        done += more;
         if (output_.size() >= kOutputBytes) TRY(flush(fiber));
     }
     return {};

@@ -144,6 +144,22 @@ Result<Executed> KvMachine::read(Fiber& fiber, ArgvView argv, LogTime now) {
     return done;
 }
 
+Result<std::vector<Bytes>> KvMachine::expired_keys(Fiber& fiber, Bytes& cursor, LogTime time) {
+    const Bytes begin = epoch_begin(space(), metadata_.epoch);
+    const Bytes end = data_end(space());
+    if (cursor < begin || cursor >= end) cursor = begin;
+    TRY(store::Store::Chunk chunk, store_.scan(fiber, nullptr, cursor, end, {.bytes = 64 << 10, .pairs = 256}));
+    std::vector<Bytes> keys;
+    for (const auto& [key, value] : chunk.pairs) {
+        TRY(ValueRecord record, decode_value(value));
+        if (!record.expired(time)) continue;
+        TRY(DataKey data, decode_data_key(key));
+        keys.emplace_back(data.key);
+    }
+    cursor = chunk.next ? *chunk.next : Bytes();
+    return keys;
+}
+
 Result<KvMachine::Digest> KvMachine::digest(Fiber& fiber) {
     const Metadata at = metadata_;
     const std::unique_ptr<store::Snapshot> point = store_.snapshot();

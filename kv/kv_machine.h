@@ -34,6 +34,10 @@ class KvMachine : public raft::StateMachine {
     uint64_t hits() const { return hits_; }
     uint64_t misses() const { return misses_; }
 
+    /// Keys of one chunk of the keyspace that are expired at `time`, for a Purge entry. `cursor` is where the chunk begins,
+    /// empty for the start, and is moved on. Yields. Errors: as read().
+    Result<std::vector<Bytes>> expired_keys(Fiber& fiber, Bytes& cursor, LogTime time);
+
     /// A digest of the logical state at the applied index: equal on all members at the same index. Reads everything.
     /// Yields. Errors: as read().
     struct Digest {

@@ -70,7 +70,7 @@ kv::KvNodeOptions node_options(const real::Config& config) {
     options.host.log.segment_bytes = config.size_bytes("wal.segment_bytes");
     // One command with the largest argument fits one batch, and a batch fits a segment four times.
     options.host.log.batch_bytes = 12 << 20;
-    options.host.log.queue_bytes = 32 << 20;
+    options.host.log.queue_bytes = 24 << 20;
     options.host.store.memtable_bytes = config.size_bytes("store.memtable_bytes");
     options.host.store.cache_bytes = config.size_bytes("store.cache_bytes");
     options.process_id = static_cast<uint64_t>(getpid());

@@ -69,6 +69,7 @@ KvService::KvService(Env& env, raft::GroupHost& host, raft::Group& group, KvServ
       next_client_(std::max<uint64_t>(1, options.first_client)) {
     group_.set_observer(this);
     env_.spawn("kv.timekeeper", [this](Fiber& fiber) { timekeeper(fiber); });
+    env_.spawn("kv.purger", [this](Fiber& fiber) { purger(fiber); });
 }
 
 KvService::~KvService() { group_.set_observer(nullptr); }
@@ -224,7 +225,7 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
     return {};
 }
 
-Result<void> KvService::read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done) {
+Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done) {
     const Instant deadline = env_.now() + options_.request_timeout;
     size_t done_count = 0;
     if (group_.leads()) {
@@ -234,16 +235,17 @@ Result<void> KvService::read_many(Fiber& fiber, std::span<const Argv> commands, 
             Result<Outcome> done = read_applied(fiber, resp::views_of(commands[done_count]), deadline);
             if (done.failed_with(Code::Cancelled)) return done.error();
             if (!done.ok()) break;
-            on_done(std::move(*done));
             ++done_count;
+            if (!on_done(std::move(*done))) return done_count;
         }
     }
-    for (; done_count < commands.size(); ++done_count) {
+    while (done_count < commands.size()) {
         Result<Outcome> done = route(fiber, resp::views_of(commands[done_count]), {}, true, deadline);
         if (done.failed_with(Code::Cancelled)) return done.error();
-        on_done(done.ok() ? std::move(*done) : Outcome{error_reply(done.error()), LogIndex()});
+        ++done_count;
+        if (!on_done(done.ok() ? std::move(*done) : Outcome{error_reply(done.error()), LogIndex()})) break;
     }
-    return {};
+    return done_count;
 }
 
 // ---- waits ------------------------------------------------------------------------------------------------------
@@ -257,6 +259,8 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
     request.replicas = command.replicas;
     request.target = target.target(newest_write_);
     request.deadline = command.timeout ? env_.now() + *command.timeout : Instant::never();
+    // For checkers: which index this connection waits for.
+    env_.tracer.debug("kv.wait", {{"target", request.target}, {"timeout", command.timeout ? *command.timeout : Duration{}}});
     Duration pause = Duration::millis(5);
     for (;;) {
         Result<WaitOutcome> done = Error(Code::NotLeader, "no leader is known");
@@ -416,6 +420,28 @@ void KvService::timekeeper(Fiber& fiber) {
         Result<void> woken = timer_changed_.wait(fiber, tracker_.next_deadline());
         if (woken.failed_with(Code::Cancelled)) return;
         settle(tracker_.expire(env_.now()));
+    }
+}
+
+void KvService::purger(Fiber& fiber) {
+    // An expired key is gone for readers at once; its record goes by an entry, so that all members count the same keys.
+    Bytes cursor;
+    for (;;) {
+        if (!env_.sleep(fiber, options_.purge_pause).ok()) return;
+        while (group_.leads() && machine_.metadata().volatile_keys > 0) {
+            const LogTime now = machine_.stamp();
+            Result<std::vector<Bytes>> keys = machine_.expired_keys(fiber, cursor, now);
+            if (keys.failed_with(Code::Cancelled)) return;
+            if (!keys.ok()) break;
+            if (!keys->empty()) {
+                Result<raft::Committed> done = group_.propose(fiber, encode_entry(EntryKind::Purge, now, {}, resp::views_of(*keys)), nullptr,
+                                                              env_.now() + options_.request_timeout);
+                if (done.failed_with(Code::Cancelled)) return;
+                if (!done.ok()) break;
+                counters_.purged += keys->size();
+            }
+            if (cursor.empty()) break;  // once through
+        }
     }
 }
 

@@ -22,6 +22,8 @@ inline constexpr GroupId kKvGroup{1};
 struct KvServiceOptions {
     Duration request_timeout = Duration::seconds(5);  // of one command, forwarding included
     WaitZero wait_zero = WaitZero::Redis;
+    /// Pause between two looks for expired keys, a chunk of the keyspace each; only while keys with an expiry exist.
+    Duration purge_pause = Duration::seconds(1);
     uint64_t first_client = 1;  // of the deduplication ids this life of the node gives out: random
 };
 
@@ -41,8 +43,9 @@ class KvService : private raft::GroupObserver {
     /// Writes of one connection, in order, with one commit wait for all. Each argv passed check_request() as
     /// Route::Write. `on_done` is called in order, once for each. Yields. Errors: Cancelled.
     Result<void> write_many(Fiber& fiber, uint64_t client, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done);
-    /// Reads of one connection, at one barrier. Yields. Errors: Cancelled.
-    Result<void> read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done);
+    /// Reads of one connection, at one barrier, until all are done or `on_done` says that it has enough for now: how many
+    /// were done. Yields. Errors: Cancelled.
+    Result<size_t> read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done);
     /// WAIT and WAITALL. Ends early when `gone` is notified (the client left). Yields. Errors: Cancelled, Unreachable
     /// (the client left).
     class Leaver;
@@ -57,7 +60,7 @@ class KvService : private raft::GroupObserver {
     LogIndex newest_write() const { return newest_write_; }
     /// Waits of this node as leader, for checkers: every answered WAIT with what it claimed.
     struct Counters {
-        uint64_t writes = 0, reads = 0, forwarded = 0, ticks = 0, unknown = 0;
+        uint64_t writes = 0, reads = 0, forwarded = 0, ticks = 0, unknown = 0, purged = 0;
     };
     const Counters& counters() const { return counters_; }
 
@@ -83,6 +86,7 @@ class KvService : private raft::GroupObserver {
     void settle(std::vector<WaitOutcome> outcomes);
     void push();
     void timekeeper(Fiber& fiber);
+    void purger(Fiber& fiber);
 
     Env& env_;
     raft::GroupHost& host_;

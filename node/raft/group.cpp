@@ -32,11 +32,13 @@ Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord appli
     TRY(machine_->load(fiber, space));
     TRY(core_, Core::create(env_.now(), options_.core, std::move(recovered), env_.random.stream("raft.election", id_.value)));
     core_->set_campaign_allowed(env_.now(), true);
-    commit_told_ = durable_told_ = core_->durable();
+    commit_told_ = core_->commit();
+    durable_told_ = core_->durable();
     env_.tracer.info("raft.group_started", {{"group", id_},
                                             {"replica", self().replica},
                                             {"applied", applied_.applied.index},
                                             {"last", core_->log().last().index},
+                                            {"last_term", core_->log().last().term},
                                             {"term", core_->term()}});
     env_.spawn("raft.driver", [this](Fiber& own) { drive(own); });
     env_.spawn("raft.applier", [this](Fiber& own) { apply_loop(own); });
@@ -112,6 +114,11 @@ void Group::turn() {
 
 void Group::trace_output(const Output& output) {
     Tracer& tracer = env_.tracer;
+    // In the order in which they became so: a commit may count what our own disk has.
+    if (core_->durable() != durable_told_) {
+        durable_told_ = core_->durable();
+        tracer.debug("raft.durable", {{"group", id_}, {"index", durable_told_}});
+    }
     if (output.hard_state)
         tracer.debug("raft.hard_state", {{"group", id_}, {"term", output.hard_state->term}, {"vote", output.hard_state->vote.node}});
     if (output.truncate_from) tracer.debug("raft.truncate", {{"group", id_}, {"from", *output.truncate_from}});
@@ -123,10 +130,6 @@ void Group::trace_output(const Output& output) {
     if (output.commit > commit_told_) {
         commit_told_ = output.commit;
         tracer.debug("raft.commit", {{"group", id_}, {"index", output.commit}});
-    }
-    if (core_->durable() != durable_told_) {
-        durable_told_ = core_->durable();
-        tracer.debug("raft.durable", {{"group", id_}, {"index", durable_told_}});
     }
 }
 
@@ -236,11 +239,11 @@ void Group::log_ready() {
         if (item == nullptr || (!whole && !early)) continue;
         item->hard_state_logged = true;
         if (!whole) {
-            logged_.push_back({*ticket, item->sequence, false});
+            logged_.push_back({*ticket, item->sequence, false, item->hard_state});
             break;
         }
         if (last_part) {
-            logged_.push_back({*ticket, item->sequence, true});
+            logged_.push_back({*ticket, item->sequence, true, item->hard_state});
             persisting_.pop_front();
         } else {
             item->entries.erase(item->entries.begin(), item->entries.begin() + static_cast<ptrdiff_t>(entries_taken));
@@ -260,6 +263,9 @@ void Group::on_log_synced() {
     bool moved = false;
     while (!logged_.empty() && (logged_.front().ticket <= host_.log().synced() || ORRERY_DEFECT(ack_before_sync))) {
         const Logged& done = logged_.front();
+        if (done.hard_state)
+            env_.tracer.debug("raft.hard_state_durable",
+                              {{"group", id_}, {"term", done.hard_state->term}, {"vote", done.hard_state->vote.node}});
         if (done.whole) {
             core_->persisted(now, done.sequence);
         } else {

@@ -116,6 +116,7 @@ class Group {
         log::Ticket ticket;
         uint64_t sequence = 0;
         bool whole = true;  // false: the hard state only
+        std::optional<HardState> hard_state;  // for the trace: what is durable with it
     };
     struct Install {  // what a receiver has of a snapshot that is on its way in
         uint64_t snapshot_id = 0;

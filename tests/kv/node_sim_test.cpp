@@ -190,3 +190,16 @@ TEST_CASE("kv: a graceful stop drains, keeps everything and takes no time") {
     cluster.run(Duration::seconds(3));
     CHECK(cluster.ask("n2", "GET a\r\n") == "$1\r\n1\r\n");
 }
+
+TEST_CASE("kv: expired keys are gone for readers at once and leave the count by an entry") {
+    Cluster cluster(5);
+    cluster.found();
+    REQUIRE(cluster.ask("n1", "SET a 1 PX 500\r\nSET b 2\r\nDBSIZE\r\n") == "+OK\r\n+OK\r\n:2\r\n");
+    cluster.run(Duration::millis(600));
+    CHECK(cluster.ask("n2", "GET a\r\n") == "$-1\r\n");
+    cluster.run(Duration::seconds(3));
+    CHECK(cluster.ask("n3", "DBSIZE\r\nGET b\r\n") == ":1\r\n$1\r\n2\r\n");
+    for (Host* node : cluster.nodes) {
+        CHECK(static_cast<kv::KvNode*>(node->process())->service()->machine().metadata().keys == 1);
+    }
+}
