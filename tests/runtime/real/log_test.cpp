@@ -1,0 +1,133 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/runtime/real/harness.h"
+
+namespace orrery::real::test {
+namespace {
+
+std::vector<std::string> lines_of(int descriptor) {
+    std::string all;
+    char buffer[65536];
+    for (ssize_t got; (got = ::read(descriptor, buffer, sizeof(buffer))) > 0;) all.append(buffer, static_cast<size_t>(got));
+    std::vector<std::string> out;
+    std::istringstream in(all);
+    for (std::string line; std::getline(in, line);) out.push_back(line);
+    return out;
+}
+
+struct Pipe {
+    Pipe() { CHECK(pipe2(ends, O_NONBLOCK) == 0); }
+    ~Pipe() {
+        for (int end : ends) ::close(end);
+    }
+    int ends[2];
+};
+
+TEST_CASE("log: a JSON line is one JSON object, whatever bytes a field holds") {
+    RandomStream draws(3, "test.log", 0);
+    for (int round = 0; round < 300; ++round) {
+        Bytes text(draws.below(40), '\0');
+        for (char& c : text) c = static_cast<char>(draws.chance(0.5) ? draws.below(256) : 0xc0 + draws.below(64));
+        const TraceField fields[] = {{"text", text}, {"number", int64_t{-5}}, {"event", "taken"}};
+        const std::string line = format_log_json("n\"1", WallTime{1'795'298'664'123'456'000}, {{17}, Severity::Warning, "peer.lost", fields});
+        const auto parsed = nlohmann::json::parse(line, nullptr, false);
+        CHECK(!parsed.is_discarded());
+        if (parsed.is_discarded()) continue;
+        CHECK(line.find('\n') == std::string::npos);
+        CHECK(parsed["event"] == "peer.lost");
+        CHECK(parsed["field.event"] == "taken");
+        CHECK(parsed["node"] == "n\"1");
+        CHECK(parsed["number"] == -5);
+        CHECK(parsed["severity"] == "warning");
+        CHECK(parsed["time"] == "2026-11-21T22:04:24.123456Z");
+    }
+}
+
+TEST_CASE("log: text that is valid UTF-8 passes as it is, and everything else stays one line") {
+    std::string out;
+    append_json_string(out, "gr\xc3\xbc\xc3\x9f \"x\"\n\x01\\");
+    CHECK(out == "\"gr\xc3\xbc\xc3\x9f \\\"x\\\"\\n\\u0001\\\\\"");
+    out.clear();
+    append_json_string(out, "\xc0\xaf|\xed\xa0\x80|\xf5");  // overlong, surrogate, beyond Unicode
+    CHECK(nlohmann::json::parse(out).get<std::string>() ==
+          "\xef\xbf\xbd\xef\xbf\xbd|\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd|\xef\xbf\xbd");
+    const TraceField fields[] = {{"who", "a\x1b[31m\nerror forged"}, {"plain", "abc"}, {"n", 3}};
+    const std::string line = format_log_text("kv", WallTime{0}, {{0}, Severity::Info, "peer.said", fields});
+    CHECK(line == "1970-01-01T00:00:00.000000Z info    kv peer.said who=\"a\\u001b[31m\\nerror forged\" plain=abc n=3");
+}
+
+TEST_CASE("log: severities below the least are not written but stay in the flight recorder") {
+    Pipe pipe;
+    SystemClock clock;
+    LogTracer log(clock, {.descriptor = pipe.ends[1], .format = LogFormat::Text, .least = Severity::Warning});
+    log.info("quiet.event");
+    log.warning("loud.event");
+    const auto lines = lines_of(pipe.ends[0]);
+    CHECK(lines.size() == 1);
+    CHECK(lines[0].find("loud.event") != std::string::npos);
+    log.recorder().dump(pipe.ends[1]);
+    const auto recorded = lines_of(pipe.ends[0]);
+    CHECK(recorded.size() == 2);
+    CHECK(recorded[0].find("quiet.event") != std::string::npos);
+}
+
+TEST_CASE("log: a name that repeats is cut to its bound, and the rest is counted in the next window") {
+    class HandClock final : public Clock {
+     public:
+        Instant now() const override { return at; }
+        WallTime wall() const override { return {at.ns}; }
+        Instant at{};
+    } clock;
+    Pipe pipe;
+    LogTracer log(clock, {.descriptor = pipe.ends[1], .format = LogFormat::Json, .repeats_max = 5});
+    for (int i = 0; i < 100; ++i) log.error("disk.failed", {{"i", i}});
+    log.info("other.event");
+    CHECK(lines_of(pipe.ends[0]).size() == 6);
+    clock.at = clock.at + Duration::seconds(11);
+    log.error("disk.failed", {{"i", 100}});
+    const auto lines = lines_of(pipe.ends[0]);
+    CHECK(lines.size() == 2);
+    if (lines.size() != 2) return;
+    CHECK(nlohmann::json::parse(lines[0])["event"] == "log.repeats_left_out");
+    CHECK(nlohmann::json::parse(lines[0])["count"] == 95);
+    CHECK(nlohmann::json::parse(lines[1])["i"] == 100);
+}
+
+TEST_CASE("log: a reader that does not read costs lines and no time, and every line that comes is whole") {
+    int ends[2];
+    CHECK(::pipe(ends) == 0);  // blocking: a write that would block would hang this test
+    SystemClock clock;
+    {
+        LogTracer log(clock, {.descriptor = ends[1], .format = LogFormat::Json, .repeats_max = 1'000'000,
+                              .pending_bytes_max = 64 * 1024});
+        const Instant start = SystemClock::read_now();
+        for (int i = 0; i < 20'000; ++i) log.warning("peer.lost", {{"i", i}});
+        CHECK(log.lines_dropped() > 1'000);
+        CHECK(SystemClock::read_now() - start < Duration::seconds(20));
+        CHECK(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0);
+        size_t whole = 0;
+        uint64_t told = 0;
+        std::string rest;
+        for (int round = 0; round < 50; ++round) {
+            log.warning("peer.back");
+            char buffer[65536];
+            for (ssize_t got; (got = ::read(ends[0], buffer, sizeof(buffer))) > 0;) rest.append(buffer, static_cast<size_t>(got));
+        }
+        std::istringstream in(rest);
+        for (std::string line; std::getline(in, line); ++whole) {
+            const auto parsed = nlohmann::json::parse(line, nullptr, false);
+            CHECK(!parsed.is_discarded());
+            if (parsed["event"] == "log.lines_dropped") told += parsed["count"].get<uint64_t>();
+        }
+        CHECK(whole > 500);
+        CHECK(told == log.lines_dropped());
+    }
+    for (int end : ends) ::close(end);
+}
+
+}  // namespace
+}  // namespace orrery::real::test
