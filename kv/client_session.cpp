@@ -2,6 +2,15 @@
 
 namespace orrery::kv {
 
+namespace {
+
+/// Writes whose reply may be a stored value, of any length that a value may have.
+bool may_answer_value(const CommandInfo& command, ArgvView argv) {
+    return command.id == CommandId::Getset || command.id == CommandId::Getdel || (command.id == CommandId::Set && argv.size() > 3);
+}
+
+}  // namespace
+
 ClientSession::ClientSession(Env& env, KvNode& node, uint64_t id, std::unique_ptr<Conn> conn)
     : env_(env), node_(node), conn_(std::move(conn)), forward_id_(node.service()->new_client()), parser_(node.options_.limits) {
     client_.id = id;
@@ -66,10 +75,12 @@ Result<void> ClientSession::flush(Fiber& fiber) {
 Result<void> ClientSession::execute_all(Fiber& fiber) {
     std::vector<Argv> run;
     Route run_route = Route::Local;
+    size_t values = 0;
     auto finish_run = [&]() -> Result<void> {
         if (run.empty()) return {};
         TRY(execute_run(fiber, run_route, run));
         run.clear();
+        values = 0;
         return {};
     };
     for (;;) {
@@ -94,6 +105,10 @@ Result<void> ClientSession::execute_all(Fiber& fiber) {
             if (!run.empty() && (run_route != route || run.size() >= kRunCommands)) TRY(finish_run());
             run_route = route;
             run.push_back(resp::copy_of(argv));
+            if (route == Route::Write && may_answer_value(*checked.command, argv) && ++values >= kRunValues) {
+                TRY(finish_run());
+                if (output_.size() >= kOutputBytes) TRY(flush(fiber));
+            }
             continue;
         }
         // What follows may yield, and argv looks into the parser's buffer, which only append() moves: it stays.

@@ -25,6 +25,7 @@ class ClientSession : public std::enable_shared_from_this<ClientSession> {
     static constexpr size_t kInputBytes = 256 << 10;   // read ahead of what is executed
     static constexpr size_t kOutputBytes = 1 << 20;    // gathered before a write
     static constexpr size_t kRunCommands = 1024;       // executed together
+    static constexpr size_t kRunValues = 4;            // writes among them that answer with a value: all of one run are held at once
 
     void read_loop(Fiber& fiber);
     Result<void> execute_all(Fiber& fiber);
