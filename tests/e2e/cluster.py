@@ -1,0 +1,240 @@
+"""Real orrery-kv processes for the tests: free ports, a temporary directory, readiness by /readyz, no process and no file
+left behind. The logs of a test that failed stay, and their place is printed.
+
+A process that the test did not expect to end is a failure of the test, whatever else it saw.
+"""
+import ctypes
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from resp import Client
+
+PORTS_PER_TEST = 40
+LIBC = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: also a killed test leaves nothing behind
+
+
+def until(what, condition, limit=30.0, pause=0.02):
+    """Polls until the condition gives something true, and returns that; a failure names what was waited for."""
+    end = time.monotonic() + limit
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= end:
+            raise AssertionError(f"waited {limit} s in vain: {what}")
+        time.sleep(pause)
+
+
+class Ports:
+    """A block of ports below the ephemeral range. The first is held listening for as long as the test runs, so that tests
+    side by side do not share a block."""
+
+    def __init__(self):
+        blocks = list(range(20000, 32000, PORTS_PER_TEST))
+        random.shuffle(blocks)
+        for base in blocks:
+            self.guard = socket.socket()
+            try:
+                self.guard.bind(("127.0.0.1", base))
+                self.guard.listen(1)
+                self.next, self.end = base + 1, base + PORTS_PER_TEST
+                return
+            except OSError:
+                self.guard.close()
+        raise AssertionError("no free block of ports")
+
+    def take(self):
+        while self.next < self.end:
+            port = self.next
+            self.next += 1
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                    return port
+                except OSError:
+                    continue
+        raise AssertionError("the block of ports is used up")
+
+
+class Node:
+    """One orrery-kv and its data directory, through any number of lives."""
+
+    def __init__(self, stage, number, data_dir=None, flags=(), environment=None):
+        self.stage, self.number, self.flags, self.environment = stage, number, list(flags), dict(environment or {})
+        self.peer, self.client_port, self.admin = (stage.ports.take() for _ in range(3))
+        self.name = f"node{number}-{self.peer}"
+        self.data_dir = data_dir or os.path.join(stage.directory, self.name)
+        self.log_path = os.path.join(stage.directory, self.name + ".log")
+        self.process = None
+        stage.nodes.append(self)
+
+    def command(self):
+        return [self.stage.program("kv/orrery-kv"), "--node-id", str(self.number), "--data-dir", self.data_dir,
+                "--peer-listen", f"127.0.0.1:{self.peer}", "--client-listen", f"127.0.0.1:{self.client_port}",
+                "--admin-listen", f"127.0.0.1:{self.admin}", *self.flags]
+
+    def start(self):
+        assert self.process is None, f"{self.name} runs already"
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env={**os.environ, **self.environment}, preexec_fn=die_with_parent)
+        return self
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def send_signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def ended(self, limit=20.0):
+        """Waits until the process has ended by itself: its exit code, negative for a signal."""
+        code = self.process.wait(limit)
+        self.process = None
+        return code
+
+    def stop(self, limit=20.0):
+        """SIGTERM: exit code and seconds."""
+        begin = time.monotonic()
+        self.process.terminate()
+        return self.ended(limit), time.monotonic() - begin
+
+    def http(self, path):
+        """(status, body), or None when nobody answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except OSError:
+            return None
+        finally:
+            connection.close()
+
+    def ready(self):
+        assert self.alive(), f"{self.name} has ended: {self.log_tail()}"
+        answer = self.http("/readyz")
+        return answer is not None and answer[0] == 200
+
+    def status(self):
+        answer = self.http("/status")
+        return json.loads(answer[1]) if answer is not None and answer[0] == 200 else None
+
+    def client(self, timeout=10.0, **options):
+        return Client(self.client_port, timeout, **options)
+
+    def log(self):
+        with open(self.log_path, errors="replace") as file:
+            return file.read()
+
+    def events(self, name):
+        """The log lines of one event, parsed."""
+        out = []
+        for line in self.log().splitlines():
+            if f'"event":"{name}"' in line:
+                out.append(json.loads(line))
+        return out
+
+    def log_tail(self, lines=15):
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.process.pid}/status") as file:
+            for line in file:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) << 10
+        raise AssertionError("no VmRSS")
+
+
+class Stage:
+    """Everything of one test."""
+
+    def __init__(self, build, name):
+        self.build, self.ports, self.nodes = build, Ports(), []
+        self.directory = tempfile.mkdtemp(prefix=f"orrery-e2e-{name}-")
+
+    def program(self, path):
+        return os.path.join(self.build, path)
+
+    def node(self, number, **options):
+        return Node(self, number, **options)
+
+    def cluster(self, count=3, flags=(), **options):
+        """A founded cluster of `count` nodes, all ready."""
+        cluster = Cluster([self.node(i + 1, flags=flags, **options) for i in range(count)])
+        for node in cluster.nodes:
+            node.start()
+        self.found(cluster.nodes)
+        cluster.wait_ready()
+        return cluster
+
+    def found(self, nodes):
+        done = self.init(nodes)
+        assert done.returncode == 0, f"kv init: {done.stderr}\n" + nodes[0].log_tail()
+        return done
+
+    def init(self, nodes, timeout=30):
+        members = ",".join(f"127.0.0.1:{node.peer}" for node in nodes)
+        return subprocess.run([self.program("tools/orreryctl/orreryctl"), "kv", "init", "--timeout", str(timeout), "--members", members],
+                              capture_output=True, text=True, timeout=timeout + 30)
+
+    def close(self, keep):
+        ended = [(node, node.process.poll()) for node in self.nodes if node.process and node.process.poll() is not None]
+        for node in self.nodes:
+            if node.process is not None:
+                node.process.kill()  # also ends a stopped one
+                node.process.wait()
+        self.ports.guard.close()
+        if keep or ended:
+            for node in self.nodes:
+                if node.data_dir.startswith(self.directory):
+                    shutil.rmtree(node.data_dir, ignore_errors=True)
+            print(f"  logs: {self.directory}")
+        else:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        if ended and not keep:
+            raise AssertionError("ended without being asked to: " + ", ".join(
+                f"{node.name} ({code}): {node.log_tail(6)}" for node, code in ended))
+
+
+class Cluster:
+    def __init__(self, nodes):
+        self.nodes = nodes
+
+    def wait_ready(self, nodes=None, limit=30.0):
+        for node in nodes or self.nodes:
+            until(f"{node.name} ready", node.ready, limit)
+
+    def leader(self, among=None, limit=20.0):
+        """The node that says it leads, in the highest term that is said."""
+        def find():
+            best = None
+            for node in among or self.nodes:
+                status = node.status() if node.alive() else None
+                if status and status.get("group", {}).get("role") == "leader":
+                    term = status["group"]["term"]
+                    if best is None or term > best[0]:
+                        best = (term, node)
+            return best and best[1]
+        return until("a leader", find, limit)
+
+    def followers(self):
+        leader = self.leader()
+        return [node for node in self.nodes if node is not leader]
