@@ -169,7 +169,7 @@ void Host::arm_timer() {
     const Instant at = clock_.world_at(local);
     if (at >= armed_world_) return;  // an event is coming before; it arms again
     armed_world_ = at;
-    world_.timeline_.schedule(at, *this, pack(What::Timer, 0));
+    world_.timeline_.schedule(at, *this, pack(What::Timer, ++armed_sequence_ & 0xffffffffff));
 }
 
 size_t Host::pick(size_t ready) {
@@ -189,6 +189,8 @@ void Host::fire(uint64_t argument) {
     const uint64_t number = argument & 0xffffffffff;
     switch (static_cast<What>(argument >> 56)) {
         case What::Timer:
+            // Only the event armed last counts: one that a sooner one overtook must not arm a successor of its own.
+            if (number != (armed_sequence_ & 0xffffffffff)) return;
             armed_world_ = Instant::never();
             if (state_ != State::Up) return;  // resume() fires them
             scheduler_->fire_timers(clock_.now());

@@ -116,6 +116,7 @@ class Host : public EventTarget, private SchedulerHooks, private Tracer, private
     std::unique_ptr<Env> env_;
     std::unique_ptr<Process> process_;
     std::optional<Result<void>> exit_;
+    uint64_t armed_sequence_ = 0;                // of the timer event that counts
     Instant armed_world_ = Instant::never();  // the earliest timer event scheduled and not yet fired
     std::map<uint64_t, PendingBlocking*> blocking_;
     std::map<uint64_t, UniqueFunction<void(Blocking&)>> jobs_;

@@ -87,6 +87,13 @@ bool World::step(Instant until) {
         fail("world.too-many-steps", "the run took more than " + std::to_string(options_.max_steps) + " steps");
         return false;
     }
+    if (!soon_.empty()) [[unlikely]] {
+        std::vector<std::function<void()>> actions = std::move(soon_);
+        soon_.clear();
+        for (auto& action : actions)
+            if (!failure_) action();
+        return true;
+    }
     if (!runnable_.empty()) {
         size_t index = 0;
         if (options_.policy == SchedulePolicy::Random && runnable_.size() > 1) index = pick_host_.below(runnable_.size());

@@ -66,6 +66,8 @@ class World {
     Stop run_until(Instant until, const std::function<bool()>& done);
     /// Calls `action` at virtual time `at`, between two steps.
     void at(Instant at, std::function<void()> action);
+    /// Calls `action` before the next step: for what must not happen inside the fiber that set it off.
+    void soon(std::function<void()> action) { soon_.push_back(std::move(action)); }
 
     Instant now() const { return timeline_.now(); }
     Timeline& timeline() { return timeline_; }
@@ -111,6 +113,7 @@ class World {
     std::optional<Failure> failure_;
     Instant instant_{};
     uint64_t steps_at_instant_ = 0;
+    std::vector<std::function<void()>> soon_;
     std::vector<std::string> recent_;  // ring of the last events, rendered
     size_t recent_next_ = 0;
 };

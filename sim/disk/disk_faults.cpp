@@ -65,6 +65,10 @@ void SimDisk::arm_write_failure(std::string_view zone, uint64_t nth) {
     CHECK(nth > 0);
     state_->armed.push_back({State::Trigger::WriteFailure, std::string(zone), nth});
 }
+void SimDisk::disarm_all() {
+    state_->armed.clear();
+    state_->at_operations.clear();
+}
 void SimDisk::arm_misdirected_write(std::string_view zone, uint64_t nth) {
     CHECK(nth > 0);
     state_->armed.push_back({State::Trigger::Misdirect, std::string(zone), nth});

@@ -146,6 +146,8 @@ class SimDisk final : public Disk {
         uint64_t offset = 0;
         unsigned bit = 0;
     };
+    /// Forgets every armed failure and every crash_at_operation() that has not struck yet.
+    void disarm_all();
     /// Flips that bit. Errors: NotFound; Invalid when the byte is past the end or not yet durable.
     Result<void> flip_bit(const Place& place);
     /// Flips a drawn bit of a drawn durable, allocated byte below `zone`; nullopt when there is

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -185,7 +186,7 @@ struct FaultInfo {
     char budget_class;      // 'A', 'B', 'C', 'N'
     std::string_view text;  // one line, for `list faults`
 };
-const std::vector<FaultInfo>& fault_catalogue();
+std::span<const FaultInfo> fault_catalogue();
 
 /// At a virtual time of the chaos phase (0: when the cluster is founded and the clients begin).
 struct TriggerAt {

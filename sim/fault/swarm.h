@@ -2,6 +2,7 @@
 // parameters. Every draw has an address of its own (swarm.<class>, number), so taking a class out moves no other draw.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,7 @@ struct SwarmClass {
     bool by_default;
     std::string_view text;
 };
-const std::vector<SwarmClass>& swarm_classes();
+std::span<const SwarmClass> swarm_classes();
 
 /// Which classes are on for that seed.
 class SwarmDraw {

@@ -170,7 +170,7 @@ void SimNet::schedule_on_link(Stream& stream, int from_side, What what, uint64_t
 void SimNet::send_segment(Stream& stream, int side, Segment segment) {
     Pipe& pipe = stream.pipe[side];
     const uint64_t bytes = segment.bytes.size();
-    if (options_.corrupt_p > 0 && bytes > 0) {
+    if (options_.corrupt_p > 0 && bytes > 0 && std::max(stream.host[0], stream.host[1]).value < options_.corrupt_among_first) {
         RandomStream& draws = *link(stream.host[side], stream.host[1 - side]).draws;
         if (draws.chance(options_.corrupt_p)) {
             const uint64_t bit = draws.below(bytes * 8);

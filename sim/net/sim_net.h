@@ -36,6 +36,7 @@ struct NetOptions {
     double connect_refuse_p = 0;
     double connect_hang_p = 0;
     double corrupt_p = 0;            // per segment: one bit flips
+    uint32_t corrupt_among_first = UINT32_MAX;  // only between endpoints that were added before this one
     double reset_p = 0;              // per write: the stream is reset, in-flight bytes kept or lost
     uint64_t window_bytes = 256 * 1024;  // unread and in-flight bytes of one direction
 };

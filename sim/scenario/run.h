@@ -31,6 +31,7 @@ struct RunOptions {
     Instant until = Instant::never();    // stop at this virtual time ...
     uint64_t until_step = UINT64_MAX;    // ... or after this step; the verdict is then inconclusive
     bool stop_at_violation = false;      // stop at the first violation seen while running
+    bool check_determinism = true;       // run the start-up check of the RocksDB link (10 ms); once a process family is enough
 };
 
 struct FiredFault {

@@ -1,0 +1,265 @@
+#include "sim/fault/swarm.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace orrery::sim {
+
+namespace {
+constexpr SwarmClass kClasses[] = {
+    {"partition", true, "directed and whole partitions of all shapes"},
+    {"clog", true, "short stalls of one direction"},
+    {"reset", true, "stream resets"},
+    {"net", true, "delay, splitting, rate, refused and hanging connects, flipped bits between nodes"},
+    {"disk-latency", true, "latency of reads, writes and syncs, slow tail"},
+    {"stall", true, "a disk that answers nothing for seconds"},
+    {"sync-failure", true, "a failed sync with dropped pages"},
+    {"full", true, "a full disk, then freed"},
+    {"crash", true, "crashes, most of them while something is unsynced or at a chosen disk operation"},
+    {"restart-storm", true, "all nodes at once, and their restart order"},
+    {"pause", true, "stopped processes"},
+    {"graceful", true, "drain, stop, start"},
+    {"clock", true, "drift, skew and jumps"},
+    {"transfer", true, "leadership handed over"},
+    {"wipe", true, "one replica's disk emptied (rarely)"},
+    {"schedule", true, "policy and extra yields"},
+    {"knobs", true, "sizes and timeouts from their extreme ends"},
+    {"load", true, "bursts, hot keys, idle tails"},
+    {"read-error", false, "latent sector errors (class C)"},
+    {"bit-rot", false, "flipped durable bits (class C)"},
+};
+}  // namespace
+
+std::span<const SwarmClass> swarm_classes() { return kClasses; }
+
+bool SwarmDraw::on(std::string_view swarm_class) const {
+    auto named = [&](const std::vector<std::string>& list) { return std::find(list.begin(), list.end(), swarm_class) != list.end(); };
+    if (named(spec_.exclude)) return false;
+    bool candidate = named(spec_.include);
+    if (spec_.include.empty())
+        for (const SwarmClass& one : swarm_classes()) candidate |= one.name == swarm_class && one.by_default;
+    RandomStream draw(seed_, "swarm.on", hash_name(swarm_class));
+    return !draw.chance(spec_.off_p) && candidate;
+}
+
+RandomStream SwarmDraw::stream(std::string_view swarm_class, uint64_t entity) const {
+    return RandomStream(seed_, swarm_class, combine64(hash_name("swarm"), entity));
+}
+
+bool SwarmDraw::long_run() const { return stream("long").chance(spec_.long_p); }
+
+namespace {
+
+class Drawer {
+ public:
+    Drawer(const SwarmSpec& spec, uint64_t seed, Duration chaos, uint64_t members, const Budget& budget)
+        : spec_(spec), draw_(spec, seed), chaos_(chaos), members_(members), budget_(budget) {}
+
+    std::vector<PlannedFault> all() {
+        for_each("net", 1, [&](RandomStream& draws) { at_zero(net(draws)); });
+        for (uint64_t node = 1; node <= members_; ++node) {
+            for_one("disk-latency", node, [&](RandomStream& draws) { at_zero(disk_latency(draws, node)); });
+            for_one("clock", node, [&](RandomStream& draws) { clock(draws, node); });
+        }
+        many("partition", 1, 4, [&](RandomStream& draws) { return Fault(partition(draws)); });
+        many("clog", 1, 8, [&](RandomStream& draws) { return Fault(clog(draws)); });
+        many("reset", 1, 6, [&](RandomStream& draws) {
+            return Fault(NetReset{.node = node(draws), .peer = {}, .keep_in_flight = draws.chance(0.5)});
+        });
+        many("stall", 0, 2, [&](RandomStream& draws) { return Fault(DiskStall{node(draws), log_uniform(draws, 0.1, 4)}); });
+        many("sync-failure", 0, 1, [&](RandomStream& draws) {
+            return Fault(DiskSyncFailure{node(draws), draws.chance(0.7) ? "log" : "", 1 + draws.below(3)});
+        });
+        many("full", 0, 1, [&](RandomStream& draws) {
+            return Fault(DiskFull{node(draws), draws.below(256 << 10), log_uniform(draws, 0.5, 4)});
+        });
+        many("crash", 1, 6, [&](RandomStream& draws) { return Fault(crash(draws)); });
+        many("restart-storm", 0, 1, [&](RandomStream& draws) {
+            ProcCrash all{.node = "all(kv)", .death = CrashDeath::Power, .restarts = true};
+            all.restart_after = draws.between(Duration::millis(50), Duration::seconds(2));
+            return Fault(all);
+        });
+        many("pause", 0, 3, [&](RandomStream& draws) { return Fault(ProcPause{node(draws), log_uniform(draws, 0.1, 4)}); });
+        many("graceful", 0, 1, [&](RandomStream& draws) {
+            return Fault(ProcGraceful{node(draws), draws.between(Duration::millis(10), Duration::seconds(2))});
+        });
+        many("transfer", 0, 3, [&](RandomStream& draws) {
+            return Fault(AdminTransfer{"follower(kv," + std::to_string(draws.below(std::max<uint64_t>(members_ - 1, 1))) + ")"});
+        });
+        lose_bytes();
+        std::stable_sort(events_.begin(), events_.end(), [](const PlannedFault& a, const PlannedFault& b) {
+            return std::get<TriggerAt>(a.trigger).at < std::get<TriggerAt>(b.trigger).at;
+        });
+        for (size_t i = 0; i < events_.size(); ++i) events_[i].id = "e" + std::to_string(i + 1);
+        return std::move(events_);
+    }
+
+ private:
+    template <typename F>
+    void for_one(std::string_view name, uint64_t entity, F&& body) {
+        if (!draw_.on(name)) return;
+        RandomStream draws = draw_.stream(name, entity);
+        body(draws);
+    }
+    template <typename F>
+    void for_each(std::string_view name, uint64_t count, F&& body) {
+        for (uint64_t i = 0; i < count; ++i) for_one(name, i, body);
+    }
+    template <typename F>
+    void many(std::string_view name, uint64_t low, uint64_t high, F&& make) {
+        if (!draw_.on(name)) return;
+        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
+        const double wanted = static_cast<double>(low + draw_.stream(name).below(high - low + 1)) * scale;
+        const auto count = static_cast<uint64_t>(std::llround(wanted));
+        for (uint64_t i = 0; i < count; ++i) {
+            RandomStream draws = draw_.stream(name, 1 + i);
+            const Duration at = draws.between(Duration{}, chaos_);
+            events_.push_back({"", TriggerAt{at}, make(draws)});
+        }
+    }
+    void at_zero(Fault fault) { events_.push_back({"", TriggerAt{}, std::move(fault)}); }
+
+    static Duration log_uniform(RandomStream& draws, double low_seconds, double high_seconds) {
+        // Whole microseconds keep plans readable.
+        return Duration::micros(std::llround(draws.log_uniform(low_seconds, high_seconds) * 1e6));
+    }
+    NodeName numbered(RandomStream& draws) const { return "n" + std::to_string(1 + draws.below(members_)); }
+    NodeName node(RandomStream& draws) const {
+        const double which = draws.unit();
+        const NodeName name = numbered(draws);
+        return which < 0.35 ? "leader(kv)" : which < 0.5 ? "follower(kv,0)" : name;
+    }
+
+    NetPartition partition(RandomStream& draws) const {
+        NetPartition out;
+        const double shape = draws.unit();
+        out.shape = shape < 0.55   ? PartitionShape::Isolate
+                    : shape < 0.75 ? PartitionShape::Halves
+                    : shape < 0.9  ? PartitionShape::Bridge
+                                   : PartitionShape::Ring;
+        out.node = node(draws);
+        const double direction = draws.unit();
+        out.direction = direction < 0.5 ? Direction::Both : direction < 0.75 ? Direction::From : Direction::To;
+        out.clients = draws.chance(0.2);
+        out.split = draws.below(members_);
+        out.for_time = log_uniform(draws, 0.2, 5);
+        if (out.shape != PartitionShape::Isolate) out.node = NetPartition{}.node;
+        return out;
+    }
+    NetClog clog(RandomStream& draws) const {
+        NetClog out;
+        out.node = node(draws);
+        if (draws.chance(0.5)) out.peer = numbered(draws);
+        const double direction = draws.unit();
+        out.direction = direction < 0.34 ? Direction::Both : direction < 0.67 ? Direction::From : Direction::To;
+        out.for_time = Duration::micros(std::llround(3e6 * std::exp(-6 * draws.unit())));
+        return out;
+    }
+    static NetChange net(RandomStream& draws) {
+        NetChange out;
+        out.delay_min = Duration::micros(static_cast<int64_t>(draws.below(5000)));
+        out.delay_mean = Duration::micros(std::llround(draws.log_uniform(200, 20'000)));
+        const bool slow = draws.chance(0.3), split = draws.chance(0.5), rate = draws.chance(0.25), connect = draws.chance(0.25),
+                   corrupt = draws.chance(0.3), reset = draws.chance(0.3);
+        const double split_p = draws.unit(), rate_value = draws.log_uniform(200e3, 1e9), refuse = draws.unit(), hang = draws.unit(),
+                     corrupt_p = draws.log_uniform(1e-5, 1e-3), reset_p = draws.log_uniform(1e-5, 1e-3);
+        if (slow) out.slow_p = 1e-3;
+        if (split) out.split_p = std::round(split_p * 1000) / 1000;
+        if (split) out.split_max_bytes = draws.between(1, 1460);
+        if (rate) out.rate_bytes_per_second = std::llround(rate_value);
+        if (connect) {
+            out.refuse_p = std::round(refuse * 200) / 1000;
+            out.hang_p = std::round(hang * 200) / 1000;
+        }
+        if (corrupt) out.corrupt_p = corrupt_p;
+        if (reset) out.reset_p = reset_p;
+        return out;
+    }
+    static DiskLatencyChange disk_latency(RandomStream& draws, uint64_t node) {
+        const DiskLatency latency = DiskLatency::drawn(draws);
+        DiskLatencyChange out{.node = "n" + std::to_string(node)};
+        out.read_low = latency.read.low, out.read_high = latency.read.high;
+        out.write_low = latency.write.low, out.write_high = latency.write.high;
+        out.sync_low = latency.sync.low, out.sync_high = latency.sync.high;
+        out.slow_p = latency.slow_chance, out.slow_max = latency.slow_max;
+        return out;
+    }
+    void clock(RandomStream& draws, uint64_t node) {
+        const NodeName name = "n" + std::to_string(node);
+        const int64_t ppm = draws.between(-500, 500);
+        const Duration skew = Duration::millis(draws.between(-10'000, 10'000));
+        const bool jumps = draws.chance(0.3), back = draws.chance(0.5);
+        const Duration by = log_uniform(draws, 1e-3, 3600), at = draws.between(Duration{}, chaos_);
+        at_zero(ClockDrift{name, ppm});
+        at_zero(ClockJump{name, skew});
+        if (jumps) events_.push_back({"", TriggerAt{at}, ClockJump{name, back ? Duration{} - by : by}});
+    }
+    ProcCrash crash(RandomStream& draws) const {
+        ProcCrash out;
+        out.node = node(draws);
+        out.death = draws.chance(0.75) ? CrashDeath::Power : CrashDeath::Kill;
+        // Nine of ten while something could be lost.
+        const double style = draws.unit();
+        const uint64_t operation = 1 + static_cast<uint64_t>(draws.log_uniform(1, 200));
+        const bool before = draws.chance(0.5);
+        out.when_unsynced = style >= 0.1 && style < 0.5;
+        if (style >= 0.5) {
+            out.at_disk_operation = operation;
+            out.before_operation = before;
+        }
+        const bool at_once = draws.chance(0.3);
+        out.restart_after = at_once ? Duration::millis(1) : log_uniform(draws, 0.02, 5);
+        return out;
+    }
+    void lose_bytes() {
+        if (budget_.mode == BudgetMode::None || members_ < 3) return;
+        for_one("wipe", 0, [&](RandomStream& draws) {
+            const bool strikes = draws.chance(0.2);
+            const Duration at = draws.between(Duration{}, chaos_), restart = draws.between(Duration::millis(10), Duration::seconds(2));
+            const NodeName name = numbered(draws);
+            if (!strikes) return;
+            events_.push_back({"", TriggerAt{at}, DiskWipe{name, restart}});
+            lost_ = name;
+        });
+        for (std::string_view name : {"read-error", "bit-rot"}) {
+            for_one(name, 0, [&](RandomStream& draws) {
+                const Duration at = draws.between(Duration{}, chaos_);
+                NodeName struck = numbered(draws);
+                if (lost_) struck = *lost_;  // at most one replica of three loses anything
+                if (name == "bit-rot") {
+                    events_.push_back({"", TriggerAt{at}, DiskBitRot{struck, "log"}});
+                } else {
+                    events_.push_back({"", TriggerAt{at}, DiskReadError{struck, "log"}});
+                }
+                lost_ = struck;
+            });
+        }
+    }
+
+    const SwarmSpec& spec_;
+    SwarmDraw draw_;
+    Duration chaos_;
+    uint64_t members_;
+    const Budget& budget_;
+    std::optional<NodeName> lost_;
+    std::vector<PlannedFault> events_;
+};
+
+}  // namespace
+
+std::vector<PlannedFault> draw_faults(const SwarmSpec& spec, uint64_t seed, Duration chaos, uint64_t members, const Budget& budget) {
+    return Drawer(spec, seed, chaos, members, budget).all();
+}
+
+Schedule draw_schedule(const SwarmSpec& spec, uint64_t seed) {
+    const SwarmDraw draw(spec, seed);
+    Schedule schedule;
+    if (!draw.on("schedule")) return schedule;
+    RandomStream draws = draw.stream("schedule");
+    const bool fifo = draws.chance(0.1), preempts = draws.chance(0.5);
+    schedule.policy = fifo ? SchedulePolicy::Fifo : SchedulePolicy::Random;
+    schedule.extra_yield_p = preempts ? std::round(draws.unit() * 200) / 1000 : 0;
+    return schedule;
+}
+
+}  // namespace orrery::sim

@@ -1,0 +1,157 @@
+#include "sim/scenario/cluster.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace orrery::sim {
+
+namespace {
+constexpr Duration kSupervisorDelay = Duration::seconds(1);
+}  // namespace
+
+Cluster::Cluster(World& world, const Scenario& plan) : world_(world), plan_(plan) {
+    const uint64_t members = plan.cluster.kv;
+    HostOptions node;
+    node.disk.latency = DiskLatency{};
+    for (uint64_t i = 0; i < members; ++i) {
+        node.clock_offset = Duration::seconds(static_cast<int64_t>(1000 * (i + 1)));
+        members_.push_back(&world.add_host("n" + std::to_string(i + 1), node));
+    }
+    for (uint64_t i = 0; i < plan.workload.clients; ++i) {
+        clients_.push_back(&world.add_host("c" + std::to_string(i + 1)));
+        others_.push_back(clients_.back());
+    }
+    op_ = &world.add_host("op");
+    others_.push_back(op_);
+    wiped_.resize(members);
+    damaged_.resize(members);
+    kept_down_.resize(members);
+    for (const std::string& name : plan.check.expect_errors)
+        for (Host* host : members_) host->expect_error(name);
+    world.add_observer(*this, false);
+}
+
+kv::KvNodeOptions Cluster::node_options(size_t index) const {
+    const ClusterKnobs& knobs = plan_.cluster.knobs;
+    kv::KvNodeOptions options;
+    options.node = NodeId(index + 1);
+    options.peer_listen = {members_[index]->name(), kPeerPort};
+    options.client_listen = {members_[index]->name(), kClientPort};
+    options.host.store = store::Options::small();
+    options.host.store.memtable_bytes = knobs.memtable_bytes;
+    options.host.log.segment_bytes = knobs.log_segment_bytes;
+    options.host.log.batch_bytes = knobs.log_batch_bytes;
+    options.host.log.queue_bytes = std::min(knobs.log_segment_bytes / 2, knobs.log_batch_bytes * 4);
+    options.host.log.copy_bytes = std::min<uint64_t>(knobs.log_batch_bytes, 64 << 10);
+    options.host.peers.backoff_max = Duration::millis(500);
+    options.host.peers.connect_timeout = Duration::seconds(1);
+    options.host.flush_log_bytes = knobs.flush_log_bytes;
+    options.group.core.election_timeout_min = knobs.election_timeout_min;
+    options.group.core.election_timeout_max = knobs.election_timeout_max;
+    options.group.core.heartbeat = knobs.heartbeat;
+    options.group.retain_bytes = knobs.retain_bytes;
+    options.group.snapshot_chunk_bytes = knobs.snapshot_chunk_bytes;
+    options.group.apply_batch_entries = knobs.apply_batch_entries;
+    options.service.request_timeout = knobs.request_timeout;
+    options.drain_timeout = Duration::seconds(2);
+    return options;
+}
+
+void Cluster::start_all() {
+    for (Host* host : members_) start(*host);
+    for (Host* host : others_) start(*host);
+}
+
+void Cluster::start(Host& host) {
+    if (host.up() || world_.failure()) return;
+    if (host.index() < members_.size()) {
+        host.start([options = node_options(host.index())](Env& env) { return std::make_unique<kv::KvNode>(env, options); });
+    } else {
+        host.start([](Env&) { return std::make_unique<IdleProcess>(); });
+    }
+}
+
+std::vector<Address> Cluster::peer_addresses() const {
+    std::vector<Address> out;
+    for (const Host* host : members_) out.push_back({host->name(), kPeerPort});
+    return out;
+}
+
+kv::KvNode* Cluster::node(size_t index) { return static_cast<kv::KvNode*>(members_[index]->process()); }
+
+raft::Group* Cluster::group(size_t index) {
+    kv::KvNode* node = this->node(index);
+    return node != nullptr ? node->group() : nullptr;
+}
+
+std::optional<size_t> Cluster::leader() {
+    std::optional<size_t> best;
+    Term highest;
+    for (size_t i = 0; i < members_.size(); ++i) {
+        raft::Group* group = this->group(i);
+        if (group == nullptr || !group->leads() || group->stopped()) continue;
+        if (best && group->core().term() <= highest) continue;
+        best = i;
+        highest = group->core().term();
+    }
+    return best;
+}
+
+std::vector<Host*> Cluster::resolve(const NodeName& name, RandomStream& draws) {
+    if (name == "all(kv)") return members_;
+    if (name == "any(kv)") return {members_[draws.below(members_.size())]};
+    const std::optional<size_t> leading = leader();
+    if (name == "leader(kv)") return leading ? std::vector<Host*>{members_[*leading]} : std::vector<Host*>{};
+    constexpr std::string_view kFollower = "follower(kv,";
+    if (name.starts_with(kFollower) && name.ends_with(")")) {
+        size_t which = 0;
+        std::from_chars(name.data() + kFollower.size(), name.data() + name.size() - 1, which);
+        for (size_t i = 0; i < members_.size(); ++i) {
+            if (leading && i == *leading) continue;
+            if (which-- == 0) return {members_[i]};
+        }
+        return {};
+    }
+    if (name == "clients") return clients_;
+    Host* host = world_.find_host(name);
+    return host != nullptr ? std::vector<Host*>{host} : std::vector<Host*>{};
+}
+
+bool Cluster::transfer(Host& to) {
+    const std::optional<size_t> leading = leader();
+    if (!leading || members_[*leading] == &to || members_[*leading]->state() != Host::State::Up) return false;
+    return group(*leading)->transfer(node_id(to)).ok();
+}
+
+void Cluster::dies(Host& host, bool wiped) {
+    if (host.index() >= members_.size()) return;
+    if (wiped) wiped_[host.index()] = true;
+    if (listener_ != nullptr) listener_->node_dies(node_id(host), wiped);
+}
+
+void Cluster::keeps_down(Host& host, bool down) {
+    if (host.index() < members_.size()) kept_down_[host.index()] = down;
+}
+
+void Cluster::on_event(Host& host, const TraceEvent& event) {
+    if (host.index() >= members_.size()) return;
+    if (event.name == "log.damaged") damaged_[host.index()] = true;
+    if (event.name == "process.failed" || event.name == "process.exited" || event.name == "raft.group_stopped" || event.name == "log.sealed")
+        supervise(host);
+}
+
+void Cluster::supervise(Host& host) {
+    const uint64_t life = host.life();
+    world_.at(world_.now() + kSupervisorDelay, [this, &host, life] {
+        if (host.life() != life || kept_down_[host.index()] || damaged_[host.index()]) return;
+        if (host.state() == Host::State::Paused) return supervise(host);
+        ++restarts_;
+        if (host.up()) {
+            dies(host, false);
+            host.crash(Host::Death::Kill);
+        }
+        start(host);
+    });
+}
+
+}  // namespace orrery::sim

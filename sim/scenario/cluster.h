@@ -1,0 +1,88 @@
+// Cluster: a world with the hosts of one KV group, its clients and an operator, and who is who among them.
+//
+// Hosts: n1..nN run KvNode, c1..cK the workload's clients, "op" the operator. A node that stops by itself, or whose group
+// has stopped on a sealed log, is started again after a second, as a supervisor would.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kv/kv_node.h"
+#include "sim/core/world.h"
+#include "sim/fault/injector.h"
+#include "sim/scenario/scenario.h"
+
+namespace orrery::sim {
+
+inline constexpr uint16_t kPeerPort = 7000;
+inline constexpr uint16_t kClientPort = 6379;
+
+/// A process that does nothing but wait: harness fibers run on its host.
+class IdleProcess : public Process {
+ public:
+    Result<void> run(Fiber& fiber) override { return stopping_.wait(fiber); }
+    void request_stop() override { stopping_.set(); }
+
+ private:
+    orrery::Event stopping_;
+};
+
+class Cluster : public Cast, private TraceObserver {
+ public:
+    /// Told before a member dies or is wiped.
+    class Listener {
+     public:
+        virtual ~Listener() = default;
+        virtual void node_dies(NodeId node, bool wiped) = 0;
+    };
+
+    Cluster(World& world, const Scenario& plan);
+
+    /// Starts all hosts.
+    void start_all();
+    void set_listener(Listener* listener) { listener_ = listener; }
+
+    size_t size() const { return members_.size(); }
+    Host& member(size_t index) { return *members_[index]; }
+    Host& client(size_t index) { return *clients_[index]; }
+    Host& op() { return *op_; }
+    NodeId node_id(const Host& host) const { return NodeId(host.index() + 1); }
+    std::vector<Address> peer_addresses() const;
+    Address client_address(size_t member) const { return {members_[member]->name(), kClientPort}; }
+
+    /// Null when the host is down or the node is not up yet.
+    kv::KvNode* node(size_t index);
+    raft::Group* group(size_t index);
+    /// The member that leads the highest term; nullopt when none does.
+    std::optional<size_t> leader();
+    /// Wiped members never come back as who they were; damaged ones refuse to start.
+    bool wiped(size_t index) const { return wiped_[index]; }
+    bool damaged(size_t index) const { return damaged_[index]; }
+    uint64_t restarts_by_supervisor() const { return restarts_; }
+
+    // Cast
+    const std::vector<Host*>& members() const override { return members_; }
+    const std::vector<Host*>& others() const override { return others_; }
+    std::vector<Host*> resolve(const NodeName& name, RandomStream& draws) override;
+    void start(Host& host) override;
+    bool transfer(Host& to) override;
+    void dies(Host& host, bool wiped) override;
+    void keeps_down(Host& host, bool down) override;
+
+ private:
+    void on_event(Host& host, const TraceEvent& event) override;
+    void supervise(Host& host);
+    kv::KvNodeOptions node_options(size_t index) const;
+
+    World& world_;
+    const Scenario& plan_;
+    std::vector<Host*> members_, clients_, others_;
+    Host* op_ = nullptr;
+    Listener* listener_ = nullptr;
+    std::vector<bool> wiped_, damaged_, kept_down_;
+    uint64_t restarts_ = 0;
+};
+
+}  // namespace orrery::sim

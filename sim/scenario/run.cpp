@@ -1,0 +1,414 @@
+// One run, from founding to verdict: found -> chaos (faults strike, clients work) -> heal -> settle -> verify.
+#include "sim/scenario/run.h"
+
+#include <algorithm>
+
+#include "node/raft/found_cluster.h"
+#include "sim/check/durability.h"
+#include "sim/check/linearizability.h"
+#include "sim/core/defects.h"
+#include "sim/rocksdb/l1.h"
+#include "sim/scenario/cluster.h"
+#include "sim/scenario/watcher.h"
+#include "sim/scenario/workload.h"
+
+namespace orrery::sim {
+
+std::string RunResult::failure_name() const { return verdict.violations.empty() ? std::string() : verdict.violations.front().name; }
+std::string RunResult::signature() const { return verdict.violations.empty() ? std::string() : verdict.violations.front().signature(); }
+
+Judgement judge(const Expectation& expect, const check::Verdict& verdict) {
+    using check::Outcome;
+    if (expect.result == Expected::Pass) {
+        if (verdict.outcome == Outcome::Inconclusive) return Judgement::Inconclusive;
+        return verdict.outcome == Outcome::Pass ? Judgement::AsExpected : Judgement::Unexpected;
+    }
+    if (verdict.outcome == Outcome::Inconclusive) return Judgement::Inconclusive;
+    const bool found = std::any_of(verdict.violations.begin(), verdict.violations.end(), [&](const check::Violation& one) {
+        return (expect.checker.empty() || one.name == expect.checker) && (expect.signature.empty() || one.signature() == expect.signature);
+    });
+    return found ? Judgement::AsExpected : Judgement::Unexpected;
+}
+
+int exit_code(Judgement judgement) {
+    switch (judgement) {
+        case Judgement::AsExpected: return 0;
+        case Judgement::Unexpected: return 1;
+        case Judgement::Inconclusive: return 3;
+    }
+    UNREACHABLE(static_cast<int>(judgement));
+}
+
+namespace {
+
+/// Hands every event to the caller's sink.
+class SinkObserver : public TraceObserver {
+ public:
+    SinkObserver(World& world, TraceSink& sink) : world_(world), sink_(sink) {}
+    void on_event(Host& host, const TraceEvent& event) override { sink_.on_event(++sequence_, world_.now(), host.name(), event); }
+    void fault(const Fired& fired) { sink_.on_fault(++sequence_, world_.now(), fired.what); }
+
+ private:
+    World& world_;
+    TraceSink& sink_;
+    uint64_t sequence_ = 0;
+};
+
+class Run {
+ public:
+    Run(const Scenario& plan, const RunOptions& options)
+        : plan_(plan),
+          options_(options),
+          world_(world_options(plan), &plan.plan.schedule.pins),
+          cluster_(world_, plan),
+          watcher_(world_, cluster_, [this] { return history_.mark(); }),
+          waits_(wait_options(plan)),
+          liveness_({.bound = plan.phases.heal_within}),
+          workload_(world_, cluster_, watcher_, plan, history_, waits_, liveness_),
+          injector_(world_, cluster_, plan.plan.events) {
+        if (options.watch_step > 0) world_.timeline().hash().watch_step(options.watch_step);
+        if (options.sink != nullptr) {
+            sink_ = std::make_unique<SinkObserver>(world_, *options.sink);
+            world_.add_observer(*sink_, options.sink->wants_debug());
+            injector_.on_fired = [this](const Fired& fired) { sink_->fault(fired); };
+        }
+        limit_ = Instant{} + plan.limits.sim_time;
+    }
+
+    RunResult go();
+
+ private:
+    static WorldOptions world_options(const Scenario& plan) {
+        WorldOptions out;
+        out.seed = plan.seed;
+        out.policy = plan.plan.schedule.policy;
+        out.extra_yield_p = plan.plan.schedule.extra_yield_p;
+        out.max_steps = plan.limits.events;
+        return out;
+    }
+    static check::WaitCheckerOptions wait_options(const Scenario& plan) {
+        // With faults about, a late answer may be the network's doing.
+        return {.turn = plan.plan.events.empty() ? Duration::millis(500) : Duration::seconds(3600)};
+    }
+
+    enum class Ended : uint8_t { Yes, No };
+    /// Runs until `done`, at most until `by`. No: the run is over, or time was.
+    Ended run_until(Instant by, const std::function<bool()>& done);
+    bool over();
+    Ended found();
+    void settle();
+    void verify();
+    void add(std::string_view name, std::string_view site, std::string text) {
+        found_.add(name, site, {world_.now(), history_.mark()}, std::move(text));
+    }
+    /// A harness fiber on a host. Its body uses only what this object holds.
+    void spawn(Host& host, std::string_view name, std::function<void(Fiber&, Env&)> body);
+    void tear_down();
+    void judge_all(RunResult& result);
+
+    const Scenario& plan_;
+    const RunOptions& options_;
+    check::History history_;
+    World world_;
+    Cluster cluster_;
+    Watcher watcher_;
+    check::WaitChecker waits_;
+    check::Liveness liveness_;
+    check::ReplicaEquality replicas_;
+    check::DurabilityLedger ledger_;
+    Workload workload_;
+    Injector injector_;
+    std::unique_ptr<SinkObserver> sink_;
+    check::Violations found_;  // by the run itself
+    std::vector<std::string> notes_;
+    std::string unfinished_;   // why the verdict can be no better than inconclusive
+    Instant limit_;
+    bool verified_ = false;
+    // What harness fibers write: they may outlive the function that spawned them.
+    std::optional<Result<wire::FoundingRecord>> founded_;
+    std::optional<Result<Workload::Held>> held_;
+    std::optional<Result<void>> read_;
+    std::vector<check::ReplicaState> states_;
+    uint64_t digests_pending_ = 0;
+};
+
+bool Run::over() {
+    if (world_.failure()) return true;
+    if (world_.now() >= options_.until || world_.timeline().hash().steps() >= options_.until_step) return true;
+    return options_.stop_at_violation && (watcher_.raft().violation_count() > 0 || !waits_.violations().empty() || !found_.empty());
+}
+
+Run::Ended Run::run_until(Instant by, const std::function<bool()>& done) {
+    bool ended = false;
+    const Instant until = std::min({by, limit_, options_.until});
+    world_.run_until(until, [&] {
+        ended = done();
+        return ended || over();
+    });
+    if (!ended && !world_.failure() && world_.now() < until && !over()) return Ended::No;  // idle
+    return ended ? Ended::Yes : Ended::No;
+}
+
+void Run::spawn(Host& host, std::string_view name, std::function<void(Fiber&, Env&)> body) {
+    host.env()->spawn(name, [env = host.env(), body = std::move(body)](Fiber& fiber) { body(fiber, *env); });
+}
+
+Run::Ended Run::found() {
+    spawn(cluster_.op(), "op.found", [this](Fiber& fiber, Env& env) {
+        founded_ = raft::found_cluster(fiber, env, cluster_.peer_addresses(), env.now() + Duration::seconds(20));
+    });
+    if (run_until(limit_, [&] { return founded_.has_value(); }) == Ended::No) return Ended::No;
+    if (!founded_->ok()) {
+        add("run.not-founded", "founding", "the cluster could not be founded: " + founded_->error().text());
+        return Ended::No;
+    }
+    const Duration patience = plan_.cluster.knobs.election_timeout_max * 10 + Duration::seconds(5);
+    auto ready = [&] {
+        const auto leader = cluster_.leader();
+        if (!leader) return false;
+        for (size_t i = 0; i < cluster_.size(); ++i)
+            if (cluster_.node(i) == nullptr || !cluster_.node(i)->serving()) return false;
+        return true;
+    };
+    if (run_until(world_.now() + patience, ready) == Ended::Yes) return Ended::Yes;
+    if (!over()) add("run.no-first-leader", "founding", "no leader, or a node that does not serve, " + duration_text(patience) + " after the founding");
+    return Ended::No;
+}
+
+void Run::settle() {
+    // Everything that was down starts now; a leader is owed within ten election timeouts of that.
+    const Instant healed = world_.now();
+    liveness_.healed(healed);
+    const Duration election = plan_.cluster.knobs.election_timeout_max * 10 + Duration::seconds(3);
+    const Instant by = healed + plan_.phases.heal_within;
+    if (run_until(healed + election, [&] { return cluster_.leader().has_value(); }) == Ended::No && !over() && plan_.check.liveness)
+        add("liveness.no-leader", "heal", "no leader " + duration_text(election) + " after all faults ended");
+    if (over()) return;
+    // Clients that still have something to do get a third of the time for it.
+    run_until(std::min(by, healed + plan_.phases.heal_within / 3), [&] { return workload_.finished(); });
+    workload_.stop();
+    run_until(by, [&] { return workload_.finished(); });
+    if (over()) return;
+    if (!workload_.finished()) run_until(by + Duration::millis(1), [] { return false; });
+    liveness_.check({world_.now(), history_.mark()});
+}
+
+void Run::verify() {
+    // The last write, silence, and then every member must hold it: nothing else carries news in an idle group.
+    bool anyone_lost = false;
+    for (size_t i = 0; i < cluster_.size(); ++i) anyone_lost |= cluster_.wiped(i) || cluster_.damaged(i);
+    const Instant by = world_.now() + plan_.phases.heal_within;
+    if (plan_.check.wait) {
+        const Duration timeout = anyone_lost ? Duration::millis(200) : plan_.phases.heal_within / 2;
+        spawn(cluster_.op(), "op.wait", [this, timeout](Fiber& fiber, Env& own) {
+            held_ = workload_.write_and_wait_all(fiber, own, plan_.workload.idle_tail, timeout, own.now() + plan_.phases.heal_within);
+        });
+        if (run_until(by + plan_.phases.heal_within, [&] { return held_.has_value(); }) == Ended::No) {
+            if (!over()) add("liveness.pending-operation", "waitall", "the last WAITALL has no answer");
+            return;
+        }
+        if (!held_->ok()) {
+            add("liveness.no-write", "heal", held_->error().context);
+            return;
+        }
+        const int64_t expected = static_cast<int64_t>(cluster_.size());
+        if ((*held_)->required != expected)
+            add("wait.wrong-members", "last waitall", "WAITALL asked " + std::to_string((*held_)->required) + " of " + std::to_string(expected) + " members");
+        if (!anyone_lost && (*held_)->acked < expected)
+            add("wait.no-progress", "last waitall", "in an idle healed group only " + std::to_string((*held_)->acked) + " of " +
+                                                      std::to_string(expected) + " members hold the last write after " + duration_text(timeout));
+    }
+
+    spawn(cluster_.op(), "op.read", [this](Fiber& fiber, Env& own) {
+        read_ = workload_.read_all(fiber, own, own.now() + plan_.phases.heal_within, [this](const Bytes& key, const check::Value& value) {
+            ledger_.final_read(key, value, {world_.now(), history_.mark()});
+        });
+    });
+    if (run_until(world_.now() + plan_.phases.heal_within * 2, [&] { return read_.has_value(); }) == Ended::No) return;
+    if (!read_->ok()) {
+        add("liveness.unreadable", "final read", read_->error().context);
+        return;
+    }
+
+    // At rest all members have applied the same, and hold the same.
+    auto converged = [&] {
+        LogIndex highest;
+        for (size_t i = 0; i < cluster_.size(); ++i)
+            if (raft::Group* group = cluster_.group(i)) highest = std::max(highest, group->core().commit());
+        for (size_t i = 0; i < cluster_.size(); ++i) {
+            if (cluster_.wiped(i) || cluster_.damaged(i)) continue;
+            raft::Group* group = cluster_.group(i);
+            if (group == nullptr || group->applied() != highest) return false;
+        }
+        return true;
+    };
+    run_until(world_.now() + plan_.phases.heal_within, converged);
+    if (over()) return;
+    for (size_t i = 0; i < cluster_.size(); ++i) {
+        if (cluster_.wiped(i) || cluster_.damaged(i)) continue;
+        kv::KvNode* node = cluster_.node(i);
+        if (node == nullptr || node->service() == nullptr) {
+            add("replica.not-serving", "rest", cluster_.member(i).name() + " does not serve though all faults ended");
+            continue;
+        }
+        ++digests_pending_;
+        spawn(cluster_.member(i), "check.digest", [this, i, node](Fiber& fiber, Env&) {
+            Result<kv::KvMachine::Digest> digest = node->service()->machine().digest(fiber);
+            if (digest.ok()) {
+                states_.push_back({NodeId(i + 1), digest->applied, digest->digest});
+            } else {
+                notes_.push_back("no digest of n" + std::to_string(i + 1) + ": " + digest.error().text());
+            }
+            --digests_pending_;
+        });
+    }
+    if (run_until(world_.now() + plan_.phases.heal_within, [&] { return digests_pending_ == 0; }) == Ended::No) return;
+    std::sort(states_.begin(), states_.end(), [](const auto& a, const auto& b) { return a.node < b.node; });
+    if (plan_.check.replicas) replicas_.at_rest({world_.now(), history_.mark()}, kv::kKvGroup, states_);
+    verified_ = true;
+}
+
+void Run::judge_all(RunResult& result) {
+    std::vector<check::Verdict> parts;
+    auto violated = [&](const std::vector<check::Violation>& list) {
+        if (!list.empty()) parts.push_back({check::Outcome::Violated, list, {}});
+    };
+    auto inconclusive = [&](std::string why) { parts.push_back({check::Outcome::Inconclusive, {}, std::move(why)}); };
+    if (plan_.check.raft) parts.push_back(watcher_.raft().verdict());
+    violated(found_.list());
+    if (const auto& failure = world_.failure()) {
+        // The site of a failed run is its text up to the operands: numbers are taken out by the signature.
+        const std::string site = failure->text.substr(0, failure->text.find(" | "));
+        parts.push_back({check::Outcome::Violated,
+                         {{.name = failure->name, .text = failure->text, .at = failure->at, .sequence = history_.sequence(), .site = site.substr(0, 160)}},
+                         {}});
+        result.recent = world_.recent_events();
+    }
+    if (plan_.check.wait) {
+        violated(waits_.violations());
+        if (waits_.replies() == 0) notes_.push_back("no WAIT of the workload was answered");
+    }
+    if (plan_.check.linearizable) {
+        auto report = check::check_linearizable(history_.operations(), check::Model::Kv);
+        if (report.ok()) {
+            result.linearizability_steps = report->steps;
+            for (check::Violation& one : report->verdict.violations)
+                if (one.site.empty()) one.site = "history";
+            parts.push_back(report->verdict);
+        } else {
+            add("run.bad-history", "history", report.error().text());
+            violated(found_.list());
+        }
+    }
+    if (verified_ && plan_.check.durability) {
+        ledger_.add(history_.operations());
+        check::Verdict verdict = ledger_.judge();
+        if (verdict.outcome != check::Outcome::Inconclusive || workload_.ok() > 0) parts.push_back(std::move(verdict));
+    }
+    if (verified_ && plan_.check.replicas) parts.push_back(replicas_.verdict());
+    if (plan_.check.liveness) violated(liveness_.violations());
+    if (!world_.failure()) {
+        if (workload_.ok() == 0) inconclusive("no operation of a client succeeded: nothing was checked");
+        if (!verified_ && plan_.phases.verify) inconclusive(unfinished_.empty() ? "the run ended before its state was verified" : unfinished_);
+        for (const std::string& id : plan_.check.require_fired) {
+            const bool fired = std::any_of(injector_.fired().begin(), injector_.fired().end(), [&](const Fired& one) {
+                return plan_.plan.events[one.event].id == id && one.effective;
+            });
+            if (!fired) inconclusive("event '" + id + "' had to fire and did not");
+        }
+    }
+    result.verdict = check::combine(std::move(parts));
+}
+
+void Run::tear_down() {
+    // Every fiber ends here, while what it uses is alive. A failed run is left as it is.
+    for (size_t i = 0; i < world_.host_count() && !world_.failure(); ++i) {
+        Host& host = world_.host(i);
+        if (host.state() == Host::State::Paused) host.resume();
+        if (host.up()) host.crash(Host::Death::Kill);
+    }
+}
+
+RunResult Run::go() {
+    RunResult result;
+    result.plan = plan_;
+    cluster_.start_all();
+    if (found() == Ended::Yes) {
+        workload_.start();
+        injector_.begin();
+        const Instant begun = world_.now();
+        const Instant chaos_end = begun + plan_.phases.chaos;
+        run_until(chaos_end, [] { return false; });
+        // Events that follow others may come later than the phase.
+        while (!over() && world_.now() < injector_.last_due() && world_.now() < limit_)
+            run_until(injector_.last_due(), [] { return false; });
+        if (!over()) {
+            injector_.heal();
+            settle();
+        }
+        if (!over() && workload_.finished() && plan_.phases.verify) verify();
+    }
+    if (!over() && world_.now() >= limit_)
+        add("run.no-progress", "limit", "the run was not over after " + duration_text(plan_.limits.sim_time) + " of simulated time");
+    if (world_.now() >= options_.until || world_.timeline().hash().steps() >= options_.until_step) unfinished_ = "stopped where it was asked to";
+    const TraceHash& hash = world_.timeline().hash();
+    result.hash = hash.value();
+    result.steps = hash.steps();
+    result.checkpoints = hash.checkpoints();
+    result.watched_hash = hash.watched_value();
+    result.sim_time = world_.now() - Instant{};
+    tear_down();
+    judge_all(result);
+    for (const Fired& fired : injector_.fired()) {
+        const PlannedFault& event = plan_.plan.events[fired.event];
+        result.faults.push_back({fired.event, event.id, std::string(fault_name(event.fault)), fired.at, fired.what, fired.effective});
+    }
+    result.never_fired = injector_.never_fired();
+    result.probes = watcher_.probes();
+    result.operations = history_.operations().size();
+    result.operations_ok = workload_.ok();
+    result.operations_unknown = workload_.unknown();
+    result.waits_checked = waits_.replies();
+    result.raft_events = watcher_.raft().events();
+    result.notes = std::move(notes_);
+    result.history = std::move(history_);
+    return result;
+}
+
+}  // namespace
+
+RunResult run_plan(const Scenario& plan, const RunOptions& options) {
+    CHECK(plan.is_plan(), plan.name);
+    RunResult refused;
+    refused.plan = plan;
+    uint64_t bits = 0;
+    for (const std::vector<std::string>* names : {&plan.defects, &options.defects}) {
+        for (const std::string& name : *names) {
+            const std::optional<Defect> defect = find_defect(name);
+            if (!defect) {
+                refused.verdict.reason = "there is no defect '" + name + "'";
+                return refused;
+            }
+            bits |= defect_bit(*defect);
+        }
+    }
+    if (options.check_determinism) {
+        if (Result<void> checked = check_rocksdb_is_deterministic(plan.seed); !checked.ok()) {
+            refused.verdict.reason = "this process is not deterministic: " + checked.error().text();
+            return refused;
+        }
+    }
+    reset_rocksdb_process_state(plan.seed);
+    set_defects(bits);
+    auto run = std::make_unique<Run>(plan, options);
+    RunResult result = run->go();
+    run.reset();
+    set_defects(0);
+    return result;
+}
+
+RunResult run_scenario(const Scenario& scenario, uint64_t seed, const RunOptions& options) {
+    return run_plan(expand(scenario, seed), options);
+}
+
+}  // namespace orrery::sim

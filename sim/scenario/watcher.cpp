@@ -1,0 +1,160 @@
+#include "sim/scenario/watcher.h"
+
+#include <algorithm>
+
+namespace orrery::sim {
+
+namespace {
+constexpr size_t kRecentEntries = 20'000;
+}  // namespace
+
+Watcher::Watcher(World& world, Cluster& cluster, Sequence sequence)
+    : world_(world), cluster_(cluster), sequence_(std::move(sequence)), nodes_(cluster.size()) {
+    std::vector<NodeId> voters;
+    for (size_t i = 0; i < cluster.size(); ++i) voters.push_back(NodeId(i + 1));
+    raft_.voters(kv::kKvGroup, std::move(voters));
+    cluster.set_listener(this);
+    world.add_observer(*this, true);
+}
+
+void Watcher::on_event(Host& host, const TraceEvent& event) {
+    if (host.index() >= nodes_.size()) return;
+    for (auto& [number, contact] : contacts_)
+        std::erase_if(contact.silent, [&](NodeId other) { return can_talk(contact.leader, other); });
+    const bool of_raft = event.name.starts_with("raft.");
+    if (!of_raft) {
+        if (event.name == "kv.wait") {
+            const raft::Group* group = cluster_.group(host.index());
+            std::optional<NodeId> leader;
+            if (group != nullptr && group->leads()) leader = cluster_.node_id(host);
+            told_[event.number("timeout")] = {LogIndex(static_cast<uint64_t>(event.number("target"))), leader};
+        } else if (event.name == "process.failed" || event.name == "process.exited") {
+            node_dies(cluster_.node_id(host), false);
+        }
+        return;
+    }
+    const std::string_view what = event.name.substr(5);
+    const NodeId node = cluster_.node_id(host);
+    const GroupId group(static_cast<uint64_t>(event.number("group")));
+    const LogIndex index(static_cast<uint64_t>(event.number("index")));
+    const Term term(static_cast<uint64_t>(event.number("term")));
+    Node& mine = nodes_[host.index()];
+    if (what == "append") {
+        raft_.append(stamp(), group, node, index, term, static_cast<uint64_t>(event.number("hash")));
+        mine.log.erase(mine.log.lower_bound(index.value), mine.log.end());
+        mine.log[index.value] = term;
+        if (mine.log.size() > kRecentEntries) mine.log.erase(mine.log.begin());
+    } else if (what == "apply") {
+        raft_.apply(stamp(), group, node, index, term, static_cast<uint64_t>(event.number("hash")));
+        mine.applied = std::max(mine.applied, index.value);
+        applied_terms_[index.value] = term;
+        if (applied_terms_.size() > kRecentEntries) applied_terms_.erase(applied_terms_.begin());
+        applied_anywhere_ = std::max(applied_anywhere_, index);
+    } else if (what == "commit") {
+        raft_.commit(stamp(), group, node, index);
+    } else if (what == "durable") {
+        raft_.durable(stamp(), group, node, index);
+        mine.durable = index.value;
+    } else if (what == "truncate") {
+        const LogIndex from(static_cast<uint64_t>(event.number("from")));
+        raft_.truncate(stamp(), group, node, from);
+        mine.log.erase(mine.log.lower_bound(from.value), mine.log.end());
+    } else if (what == "hard_state_durable") {
+        raft_.term(stamp(), group, node, term);
+        const NodeId vote(static_cast<uint64_t>(event.number("vote")));
+        if (vote) raft_.voted(stamp(), group, node, term, vote);
+    } else if (what == "role") {
+        if (event.text("role") == "leader") raft_.leader_elected(stamp(), group, node, term);
+    } else if (what == "snapshot.installed") {
+        raft_.snapshot_installed(stamp(), group, node, index, term);
+        mine.applied = std::max(mine.applied, index.value);
+        mine.durable = std::max(mine.durable, index.value);
+    } else if (what == "group_started") {
+        const LogIndex last(static_cast<uint64_t>(event.number("last")));
+        const LogIndex applied(static_cast<uint64_t>(event.number("applied")));
+        raft_.restart(stamp(), node);
+        raft_.term(stamp(), group, node, term);
+        raft_.recovered(stamp(), group, node, last, Term(static_cast<uint64_t>(event.number("last_term"))), applied);
+        mine.log.erase(mine.log.upper_bound(last.value), mine.log.end());
+        mine.durable = last.value;
+        mine.applied = std::max(applied.value, std::min(mine.applied, last.value));
+    }
+}
+
+void Watcher::on_probe(Host&, std::string_view name) { ++probes_[std::string(name)]; }
+
+void Watcher::node_dies(NodeId node, bool wiped) {
+    raft_.crash(stamp(), node);
+    if (!wiped) return;
+    raft_.wipe(stamp(), node);
+    nodes_[node.value - 1] = {};
+}
+
+std::optional<LogIndex> Watcher::find_entry(ByteView bytes) {
+    std::optional<LogIndex> found;
+    for (size_t i = 0; i < cluster_.size() && !found; ++i) {
+        const raft::Group* group = cluster_.group(i);
+        if (group == nullptr) continue;
+        const raft::LogView& log = group->core().log();
+        // Only what is applied somewhere has been answered.
+        const uint64_t last = std::min(log.last().index.value, applied_anywhere_.value);
+        for (uint64_t at = last; at > log.floor().index.value; --at) {
+            const raft::Entry* entry = log.at(LogIndex(at));
+            if (entry == nullptr || entry->body_view().find(bytes) == ByteView::npos) continue;
+            auto applied = applied_terms_.find(at);
+            if (applied != applied_terms_.end() && applied->second == entry->term) found = LogIndex(at);
+            break;
+        }
+    }
+    return found;
+}
+
+std::vector<NodeId> Watcher::holders(LogIndex target) const {
+    std::vector<NodeId> out;
+    auto right = applied_terms_.find(target.value);
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+        const Node& node = nodes_[i];
+        if (node.durable < target.value || node.applied < target.value) continue;
+        // Another entry may stand at that index; what is below the kept part was applied, so it is the right one.
+        auto mine = node.log.find(target.value);
+        if (mine != node.log.end() && right != applied_terms_.end() && mine->second != right->second) continue;
+        out.push_back(NodeId(i + 1));
+    }
+    return out;
+}
+
+LogIndex Watcher::told_target(Duration timeout) const {
+    auto found = told_.find(timeout.ns);
+    return found != told_.end() ? found->second.first : LogIndex();
+}
+
+std::optional<NodeId> Watcher::told_leader(Duration timeout) const {
+    auto found = told_.find(timeout.ns);
+    return found != told_.end() ? found->second.second : std::nullopt;
+}
+
+bool Watcher::can_talk(NodeId leader, NodeId other) {
+    Host& a = cluster_.member(leader.value - 1);
+    Host& b = cluster_.member(other.value - 1);
+    if (b.state() != Host::State::Up) return false;
+    return !world_.net().is_cut(a.endpoint(), b.endpoint()) && !world_.net().is_cut(b.endpoint(), a.endpoint());
+}
+
+uint64_t Watcher::begin_contact(NodeId leader) {
+    Contact contact{leader, {}};
+    for (size_t i = 0; i < nodes_.size(); ++i)
+        if (NodeId(i + 1) != leader && !can_talk(leader, NodeId(i + 1))) contact.silent.push_back(NodeId(i + 1));
+    if (contact.silent.empty()) return 0;
+    contacts_[next_contact_] = std::move(contact);
+    return next_contact_++;
+}
+
+bool Watcher::end_contact(uint64_t contact) {
+    auto found = contacts_.find(contact);
+    if (found == contacts_.end()) return true;
+    const size_t heard = nodes_.size() - found->second.silent.size();
+    contacts_.erase(found);
+    return heard > nodes_.size() / 2;
+}
+
+}  // namespace orrery::sim

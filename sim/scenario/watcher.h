@@ -1,0 +1,75 @@
+// Watcher: turns the trace of a run into what the checkers eat: Raft events, who holds which entry, what a wait waited for.
+//
+// It knows the truth of the world, not what a leader believes: an entry is held by a node when that node's own log has it
+// under a sync and its own state machine has applied it, in that very term.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "sim/check/raft_invariants.h"
+#include "sim/check/wait_checker.h"
+#include "sim/scenario/cluster.h"
+
+namespace orrery::sim {
+
+class Watcher : public TraceObserver, public Cluster::Listener {
+ public:
+    using Sequence = std::function<uint64_t()>;
+
+    /// All outlive the watcher. `sequence` gives the number of the next event in the run's order.
+    Watcher(World& world, Cluster& cluster, Sequence sequence);
+
+    check::RaftInvariants& raft() { return raft_; }
+    const std::map<std::string, uint64_t>& probes() const { return probes_; }
+
+    /// The highest index applied anywhere: nothing that a client has seen lies beyond it.
+    LogIndex applied_anywhere() const { return applied_anywhere_; }
+    /// The entry whose body holds `bytes` (unique in the run), looked for in all logs from the newest entry down;
+    /// nullopt when it is in none any more.
+    std::optional<LogIndex> find_entry(ByteView bytes);
+    /// Who holds the entry at `target` now.
+    std::vector<NodeId> holders(LogIndex target) const;
+    /// What the server said it waits for in the wait with that (unique) timeout; 0: it did not say.
+    LogIndex told_target(Duration timeout) const;
+    /// The node where that wait arrived, if it led then.
+    std::optional<NodeId> told_leader(Duration timeout) const;
+
+    /// Watches which members can talk to `leader` from now on; quorum_since() answers whether a majority could, at
+    /// any instant since.
+    uint64_t begin_contact(NodeId leader);
+    bool end_contact(uint64_t contact);
+
+    void on_event(Host& host, const TraceEvent& event) override;
+    void on_probe(Host& host, std::string_view name) override;
+    void node_dies(NodeId node, bool wiped) override;
+
+ private:
+    struct Node {
+        std::map<uint64_t, Term> log;  // terms of entries above the last pruning, as appended
+        uint64_t durable = 0;
+        uint64_t applied = 0;
+    };
+    struct Contact {
+        NodeId leader;
+        std::vector<NodeId> silent;
+    };
+    check::Stamp stamp() { return {world_.now(), sequence_()}; }
+    bool can_talk(NodeId leader, NodeId other);
+
+    World& world_;
+    Cluster& cluster_;
+    Sequence sequence_;
+    check::RaftInvariants raft_;
+    std::map<std::string, uint64_t> probes_;
+    std::vector<Node> nodes_;
+    std::map<uint64_t, Term> applied_terms_;  // of recent applied entries, by any node
+    LogIndex applied_anywhere_;
+    std::map<int64_t, std::pair<LogIndex, std::optional<NodeId>>> told_;
+    std::map<uint64_t, Contact> contacts_;
+    uint64_t next_contact_ = 1;
+};
+
+}  // namespace orrery::sim
