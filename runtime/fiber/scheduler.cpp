@@ -1,8 +1,7 @@
 #include "runtime/fiber/scheduler.h"
 
-#include <boost/context/detail/fcontext.hpp>
-
 #include "runtime/base/check.h"
+#include "runtime/fiber/switch.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -12,8 +11,6 @@
 #endif
 
 namespace orrery {
-
-namespace context = boost::context::detail;
 
 namespace {
 enum WakeReason : int { kWoken = 0, kTimedOut = 1, kCancelled = 2 };
@@ -35,8 +32,8 @@ struct FiberState {
     std::string name;
     FiberBody body;
     Stack stack;
-    context::fcontext_t self = nullptr;    // where to resume this fiber
-    context::fcontext_t caller = nullptr;  // where run_one() goes on
+    context::Context self = nullptr;    // where to resume this fiber
+    context::Context caller = nullptr;  // where run_one() goes on
     // While waiting.
     WaitQueue* queue = nullptr;
     FiberState* queue_next = nullptr;
@@ -48,10 +45,41 @@ struct FiberState {
     void* tsan_fiber = nullptr;
 };
 
+namespace {
+/// Cold and out of line: the building of a text would give every switch a larger stack frame and more registers to save.
+[[noreturn, gnu::cold, gnu::noinline]] void misused(const char* what, const FiberState& fiber) {
+    check_failed(__FILE__, __LINE__, "fiber '" + fiber.name + "': " + what);
+}
+[[noreturn, gnu::cold, gnu::noinline]] void misused(const char* what) { check_failed(__FILE__, __LINE__, what); }
+}  // namespace
+
+// ---- the ready ring ---------------------------------------------------------------------------------------------
+
+[[gnu::cold, gnu::noinline]] void Scheduler::grow_ring() {
+    std::vector<FiberState*> larger(ring_.size() * 2);
+    for (size_t i = 0; i < ready_count_; ++i) larger[i] = ring_[(ring_head_ + i) & (ring_.size() - 1)];
+    ring_ = std::move(larger);
+    ring_head_ = 0;
+}
+
+[[gnu::always_inline]] inline void Scheduler::make_ready(FiberState& fiber) {
+    if (ready_count_ == ring_.size()) [[unlikely]]
+        grow_ring();
+    ring_[(ring_head_ + ready_count_) & (ring_.size() - 1)] = &fiber;
+    if (++ready_count_ == 1) hooks_.became_ready();
+}
+
+[[gnu::always_inline]] inline FiberState& Scheduler::take_oldest() {
+    FiberState& oldest = *ring_[ring_head_];
+    ring_head_ = (ring_head_ + 1) & (ring_.size() - 1);
+    --ready_count_;
+    return oldest;
+}
+
 // ---- switching --------------------------------------------------------------------------------------------------
 
 struct FiberEntry {
-    static void run(context::transfer_t from) {
+    static void run(context::Transfer from) {
         auto* fiber = static_cast<FiberState*>(from.data);
         Scheduler& scheduler = *fiber->scheduler;
 #if defined(__SANITIZE_ADDRESS__)
@@ -70,24 +98,23 @@ struct FiberEntry {
     }
 };
 
-void Scheduler::switch_out(FiberState& fiber) {
+[[gnu::always_inline]] inline void Scheduler::switch_out(FiberState& fiber) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(fiber.finished ? nullptr : &fiber.fake_stack, main_stack_bottom_, main_stack_size_);
 #endif
 #if defined(__SANITIZE_THREAD__)
     __tsan_switch_to_fiber(main_tsan_fiber_, 0);
 #endif
-    context::transfer_t back = context::jump_fcontext(fiber.caller, nullptr);
+    context::Transfer back = context::jump(fiber.caller, nullptr);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(fiber.fake_stack, &main_stack_bottom_, &main_stack_size_);
 #endif
     fiber.caller = back.fctx;
 }
 
-void Scheduler::run_one() {
-    CHECK(running_ == nullptr, "run_one inside a fiber");
-    CHECK(ready_count_ > 0);
-    FiberState& fiber = take_ready(ready_count_ == 1 ? 0 : hooks_.pick(ready_count_));
+[[gnu::always_inline]] inline void Scheduler::run_slice() {
+    const size_t index = ready_count_ == 1 ? 0 : hooks_.pick(ready_count_);
+    FiberState& fiber = index == 0 ? take_oldest() : take_ready(index);
     running_ = &fiber;
 #if defined(__SANITIZE_THREAD__)
     main_tsan_fiber_ = __tsan_get_current_fiber();
@@ -96,13 +123,34 @@ void Scheduler::run_one() {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&main_fake_stack_, fiber.stack.base, fiber.stack.size_bytes);
 #endif
-    context::transfer_t back = context::jump_fcontext(fiber.self, &fiber);
+    context::Transfer back = context::jump(fiber.self, &fiber);
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(main_fake_stack_, nullptr, nullptr);
 #endif
     fiber.self = back.fctx;
     running_ = nullptr;
-    if (!fiber.finished) return;
+    if (fiber.finished) [[unlikely]]
+        retire(fiber);
+}
+
+void Scheduler::run_one() {
+    if (running_ != nullptr) [[unlikely]]
+        misused("run_one inside a fiber");
+    if (ready_count_ == 0) [[unlikely]]
+        misused("run_one without a ready fiber");
+    run_slice();
+}
+
+uint32_t Scheduler::run_ready(uint32_t slices_max) {
+    if (running_ != nullptr) [[unlikely]]
+        misused("run_ready inside a fiber");
+    uint32_t slices = 0;
+    // No call returns between two switches here: a return behind a switch is one that the processor predicts wrongly.
+    for (; slices < slices_max && ready_count_ != 0; ++slices) run_slice();
+    return slices;
+}
+
+void Scheduler::retire(FiberState& fiber) {
 #if defined(__SANITIZE_THREAD__)
     __tsan_destroy_fiber(fiber.tsan_fiber);
 #endif
@@ -148,7 +196,7 @@ FiberId Scheduler::spawn(std::string_view name, FiberBody body) {
     fiber.name.assign(name);
     fiber.body = std::move(body);
     fiber.stack = stacks_.take();
-    fiber.self = context::make_fcontext(fiber.stack.top(), fiber.stack.size_bytes, &FiberEntry::run);
+    fiber.self = context::make(fiber.stack.top(), fiber.stack.size_bytes, &FiberEntry::run);
     fiber.fake_stack = nullptr;
 #if defined(__SANITIZE_THREAD__)
     fiber.tsan_fiber = __tsan_create_fiber(0);
@@ -158,19 +206,9 @@ FiberId Scheduler::spawn(std::string_view name, FiberBody body) {
     return FiberId{static_cast<uint64_t>(fiber.generation) << 32 | (slot + 1)};
 }
 
-void Scheduler::make_ready(FiberState& fiber) {
-    if (ready_count_ == ring_.size()) {
-        std::vector<FiberState*> larger(ring_.size() * 2);
-        for (size_t i = 0; i < ready_count_; ++i) larger[i] = ring_[(ring_head_ + i) & (ring_.size() - 1)];
-        ring_ = std::move(larger);
-        ring_head_ = 0;
-    }
-    ring_[(ring_head_ + ready_count_) & (ring_.size() - 1)] = &fiber;
-    if (++ready_count_ == 1) hooks_.became_ready();
-}
-
 FiberState& Scheduler::take_ready(size_t index) {
-    CHECK(index < ready_count_, index, ready_count_);
+    if (index >= ready_count_) [[unlikely]]
+        misused("the policy picked a fiber that is not there");
     const size_t mask = ring_.size() - 1;
     FiberState* picked = ring_[(ring_head_ + index) & mask];
     // The older ones move up by one, so that the order of arrival of the others stays.
@@ -220,8 +258,10 @@ std::string_view Scheduler::running_name() const { return running_ != nullptr ? 
 // ---- waiting ----------------------------------------------------------------------------------------------------
 
 Result<void> Scheduler::suspend(FiberState& fiber, WaitQueue* queue, Instant deadline, bool cancellable) {
-    CHECK(running_ == &fiber, fiber.name, "a Fiber& was used outside its own body");
-    CHECK(fiber.pins == 0, fiber.name, "yield while a Guarded is pinned");
+    if (running_ != &fiber) [[unlikely]]
+        misused("a Fiber& was used outside its own body", fiber);
+    if (fiber.pins != 0) [[unlikely]]
+        misused("yield while a Guarded is pinned", fiber);
     if (fiber.cancelled && cancellable) return Code::Cancelled;
     fiber.waiting = true;
     fiber.cancellable = cancellable;
@@ -244,7 +284,8 @@ Result<void> Scheduler::suspend(FiberState& fiber, WaitQueue* queue, Instant dea
 }
 
 void Scheduler::wake(FiberState& fiber, int reason) {
-    CHECK(fiber.waiting, fiber.name);
+    if (!fiber.waiting) [[unlikely]]
+        misused("woken, and it does not wait", fiber);
     fiber.waiting = false;
     fiber.wake_reason = reason;
     if (WaitQueue* queue = fiber.queue; queue != nullptr) {
@@ -272,8 +313,10 @@ WaitQueue::~WaitQueue() { CHECK(head_ == nullptr, head_->name, "a WaitQueue died
 Result<void> Fiber::yield() {
     Scheduler& scheduler = *state_.scheduler;
     if (state_.cancelled) return Code::Cancelled;
-    CHECK(scheduler.running_ == &state_, state_.name, "a Fiber& was used outside its own body");
-    CHECK(state_.pins == 0, state_.name, "yield while a Guarded is pinned");
+    if (scheduler.running_ != &state_) [[unlikely]]
+        misused("a Fiber& was used outside its own body", state_);
+    if (state_.pins != 0) [[unlikely]]
+        misused("yield while a Guarded is pinned", state_);
     scheduler.make_ready(state_);
     scheduler.switch_out(state_);
     if (state_.cancelled) return Code::Cancelled;
