@@ -1,0 +1,18 @@
+# Writes OUTPUT with the commit of SOURCE, only when it has changed; run at every build.
+execute_process(COMMAND git -C ${SOURCE} rev-parse --short=12 HEAD OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE
+    ERROR_QUIET RESULT_VARIABLE failed)
+if(failed)
+    set(commit "unknown")
+else()
+    execute_process(COMMAND git -C ${SOURCE} diff-index --quiet HEAD -- RESULT_VARIABLE differs ERROR_QUIET)
+    if(differs)
+        string(APPEND commit "-dirty")
+    endif()
+endif()
+set(text "#pragma once\n#define ORRERY_COMMIT \"${commit}\"\n#define ORRERY_VERSION \"${VERSION}\"\n")
+if(EXISTS ${OUTPUT})
+    file(READ ${OUTPUT} before)
+endif()
+if(NOT text STREQUAL "${before}")
+    file(WRITE ${OUTPUT} "${text}")
+endif()
