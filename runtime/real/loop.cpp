@@ -137,7 +137,7 @@ void Loop::work() {
     ++turns_;
     run_handed_over();
     scheduler_.fire_timers(clock_.now());
-    for (uint32_t slice = 0; slice < options_.slices_per_turn && scheduler_.has_ready(); ++slice) scheduler_.run_one();
+    (void)scheduler_.run_ready(options_.slices_per_turn);
 }
 
 void Loop::wait(Instant until) {

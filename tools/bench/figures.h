@@ -1,0 +1,22 @@
+// The figures by area; each function adds its own.
+#pragma once
+
+#include <vector>
+
+#include "tools/bench/harness.h"
+
+namespace orrery::bench {
+
+void add_runtime_figures(std::vector<Figure>& figures);    // fibers, hash, draws
+void add_simulator_figures(std::vector<Figure>& figures);  // PP3, worlds, disk
+void add_node_figures(std::vector<Figure>& figures);       // RESP, Raft core, log, Store
+
+inline std::vector<Figure> all_figures() {
+    std::vector<Figure> figures;
+    add_runtime_figures(figures);
+    add_simulator_figures(figures);
+    add_node_figures(figures);
+    return figures;
+}
+
+}  // namespace orrery::bench
