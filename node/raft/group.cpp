@@ -112,13 +112,22 @@ void Group::turn() {
     if (observer_ != nullptr) observer_->progressed();
 }
 
-void Group::trace_output(const Output& output) {
-    Tracer& tracer = env_.tracer;
-    // In the order in which they became so: a commit may count what our own disk has.
+void Group::trace_progress() {
+    // As it became so: a commit may count what our own disk has, and what is applied was committed. Commits beyond our own
+    // disk wait for the output that has their entries.
     if (core_->durable() != durable_told_) {
         durable_told_ = core_->durable();
-        tracer.debug("raft.durable", {{"group", id_}, {"index", durable_told_}});
+        env_.tracer.debug("raft.durable", {{"group", id_}, {"index", durable_told_}});
     }
+    if (const LogIndex commit = std::min(core_->commit(), core_->durable()); commit > commit_told_) {
+        commit_told_ = commit;
+        env_.tracer.debug("raft.commit", {{"group", id_}, {"index", commit}});
+    }
+}
+
+void Group::trace_output(const Output& output) {
+    Tracer& tracer = env_.tracer;
+    trace_progress();
     if (output.hard_state)
         tracer.debug("raft.hard_state", {{"group", id_}, {"term", output.hard_state->term}, {"vote", output.hard_state->vote.node}});
     if (output.truncate_from) tracer.debug("raft.truncate", {{"group", id_}, {"from", *output.truncate_from}});
@@ -274,6 +283,7 @@ void Group::on_log_synced() {
         logged_.pop_front();
         moved = true;
     }
+    if (env_.tracer.wants(Severity::Debug)) trace_progress();
     if (log_waits_) {
         log_waits_ = false;
         log_ready();

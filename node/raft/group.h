@@ -144,6 +144,7 @@ class Group {
     void receive(Message message, int64_t state_time_ns);
     void send(std::vector<Message> messages);
     void trace_output(const Output& output);
+    void trace_progress();
     Error not_leader() const;
     void fail_waiting(Code code, const std::string& why);
 

@@ -56,6 +56,7 @@ Result<void> Group::apply_some(Fiber& fiber) {
     // From here to the end nothing yields: readers see all of the batch or nothing.
     machine_->applied(next.applied.index);
     if (env_.tracer.wants(Severity::Debug)) {
+        trace_progress();
         for (const Entry& entry : entries)
             env_.tracer.debug("raft.apply", {{"group", id_},
                                              {"index", entry.index},

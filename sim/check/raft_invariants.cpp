@@ -268,13 +268,16 @@ void RaftInvariants::check_quorum(const Stamp& stamp, Where where, const Group& 
         if (half->empty()) continue;
         size_t holders = 0;
         for (NodeId voter : *half) {
-            auto it = group.replicas.find(voter);
-            if (it == group.replicas.end() || it->second.durable < index) continue;
-            std::optional<Entry> own = entry_at(it->second, index);
-            // A voter whose log begins behind the index holds it in its snapshot.
-            bool holds = index <= it->second.base ||
-                         (own && own->term == entry.term && !contradicts(own->chain, entry.chain));
-            if (holds) ++holders;
+            auto held_by = [&](const std::map<NodeId, Replica>& replicas) {
+                auto it = replicas.find(voter);
+                if (it == replicas.end() || it->second.durable < index) return false;
+                std::optional<Entry> own = entry_at(it->second, index);
+                // A voter whose log begins behind the index holds it in its snapshot.
+                return index <= it->second.base ||
+                       (own && own->term == entry.term && !contradicts(own->chain, entry.chain));
+            };
+            // A disk that was wiped may have held it when it was acknowledged.
+            if (held_by(group.replicas) || held_by(group.lost)) ++holders;
         }
         if (holders * 2 <= half->size())
             report("raft.commit-without-quorum", "commit", stamp, where,
@@ -440,7 +443,12 @@ void RaftInvariants::recovered(const Stamp& stamp, GroupId group, NodeId node, L
 
 void RaftInvariants::wipe(const Stamp&, NodeId node) {
     ++events_;
-    for (auto& [id, group] : groups_) group.replicas.erase(node);
+    for (auto& [id, group] : groups_) {
+        auto it = group.replicas.find(node);
+        if (it == group.replicas.end()) continue;
+        group.lost[node] = std::move(it->second);
+        group.replicas.erase(it);
+    }
 }
 
 // ---- memory

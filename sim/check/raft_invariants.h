@@ -132,6 +132,7 @@ class RaftInvariants {
     };
     struct Group {
         std::map<NodeId, Replica> replicas;
+        std::map<NodeId, Replica> lost;  // as they were when their disks were wiped
         std::map<Term, NodeId> leaders;
         std::map<std::pair<uint64_t, Term>, Entry>
             known;           // every (index, term) ever appended, above `floor`

@@ -267,6 +267,8 @@ void Injector::apply(Strike& strike, const NetChange& fault) {
     if (fault.reset_p >= 0) net.reset_p = fault.reset_p;
     if (fault.corrupt_p >= 0) {
         net.corrupt_p = fault.corrupt_p;
+        if (fault.corrupt_p > 0)
+            for (Host* member : cast_.members()) member->expect_error("rpc.bad_frame");
         // Only what a checksum protects: between members, not towards clients.
         net.corrupt_among_first = static_cast<uint32_t>(cast_.members().size());
     }
@@ -338,6 +340,7 @@ void Injector::apply(Strike& strike, const DiskBitRot& fault) {
 
 void Injector::apply(Strike& strike, const DiskFull& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
+        host->expect_error("process.failed");  // a start that finds no room ends, and is tried again
         host->disk().set_capacity(host->disk().allocated_bytes() + fault.room_bytes);
         const uint64_t before = host->disk().counters().no_space;
         done(strike.event, "filled the disk of " + host->name() + " for " + duration_text(fault.for_time), false,

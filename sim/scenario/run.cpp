@@ -76,6 +76,7 @@ class Run {
     }
 
     RunResult go();
+    bool failed() const { return world_.failure().has_value(); }
 
  private:
     static WorldOptions world_options(const Scenario& plan) {
@@ -402,7 +403,12 @@ RunResult run_plan(const Scenario& plan, const RunOptions& options) {
     set_defects(bits);
     auto run = std::make_unique<Run>(plan, options);
     RunResult result = run->go();
-    run.reset();
+    // The fibers of a failed run are left where they stand, and with them all that they stand on.
+    if (run->failed()) {
+        (void)run.release();
+    } else {
+        run.reset();
+    }
     set_defects(0);
     return result;
 }

@@ -87,7 +87,9 @@ void Watcher::node_dies(NodeId node, bool wiped) {
     raft_.crash(stamp(), node);
     if (!wiped) return;
     raft_.wipe(stamp(), node);
-    nodes_[node.value - 1] = {};
+    Node& lost = nodes_[node.value - 1];
+    const uint64_t held = std::min(lost.durable, lost.applied);
+    lost = {.wiped_at = world_.now(), .lost_held = held};
 }
 
 std::optional<LogIndex> Watcher::find_entry(ByteView bytes) {
@@ -109,11 +111,15 @@ std::optional<LogIndex> Watcher::find_entry(ByteView bytes) {
     return found;
 }
 
-std::vector<NodeId> Watcher::holders(LogIndex target) const {
+std::vector<NodeId> Watcher::holders(LogIndex target, Instant since) const {
     std::vector<NodeId> out;
     auto right = applied_terms_.find(target.value);
     for (size_t i = 0; i < nodes_.size(); ++i) {
         const Node& node = nodes_[i];
+        if (node.wiped_at >= since && node.lost_held >= target.value) {
+            out.push_back(NodeId(i + 1));
+            continue;
+        }
         if (node.durable < target.value || node.applied < target.value) continue;
         // Another entry may stand at that index; what is below the kept part was applied, so it is the right one.
         auto mine = node.log.find(target.value);

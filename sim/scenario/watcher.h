@@ -30,8 +30,8 @@ class Watcher : public TraceObserver, public Cluster::Listener {
     /// The entry whose body holds `bytes` (unique in the run), looked for in all logs from the newest entry down;
     /// nullopt when it is in none any more.
     std::optional<LogIndex> find_entry(ByteView bytes);
-    /// Who holds the entry at `target` now.
-    std::vector<NodeId> holders(LogIndex target) const;
+    /// Who holds the entry at `target` now, or held it until its disk was wiped at or after `since`.
+    std::vector<NodeId> holders(LogIndex target, Instant since) const;
     /// What the server said it waits for in the wait with that (unique) timeout; 0: it did not say.
     LogIndex told_target(Duration timeout) const;
     /// The node where that wait arrived, if it led then.
@@ -51,6 +51,9 @@ class Watcher : public TraceObserver, public Cluster::Listener {
         std::map<uint64_t, Term> log;  // terms of entries above the last pruning, as appended
         uint64_t durable = 0;
         uint64_t applied = 0;
+        // Before the last wipe.
+        Instant wiped_at{-1};
+        uint64_t lost_held = 0;
     };
     struct Contact {
         NodeId leader;
