@@ -191,7 +191,7 @@ class Load {
 
     void add_operation(Client& client) {
         // A multiplicative walk over the keys: no generator to share, every key as often.
-        char key[24];
+        char key[32];
         std::snprintf(key, sizeof key, "key:%012llu", static_cast<unsigned long long>((next_key_ += 7919) % options_.keys));
         if (options_.operation == "get") {
             client.out += "*2\r\n$3\r\nGET\r\n";
