@@ -7,12 +7,13 @@ namespace orrery::kv {
 /// The keyspace of one epoch: the Store, and on top what the entries before this one in the batch did.
 class KvMachine::View : public KeyspaceView {
  public:
-    View(KvMachine& machine, Fiber& fiber, FlushEpoch epoch) : machine_(machine), fiber_(fiber), space_(machine.space()), epoch_(epoch) {}
+    View(KvMachine& machine, Fiber& fiber, FlushEpoch epoch, const store::Snapshot* at = nullptr)
+        : machine_(machine), fiber_(fiber), space_(machine.space()), epoch_(epoch), at_(at) {}
 
     Result<std::optional<ValueRecord>> get(ByteView key) override {
         if (auto found = overlay_.find(key); found != overlay_.end()) return found->second;
         if (flushed_) return std::optional<ValueRecord>();
-        TRY(std::optional<Bytes> bytes, machine_.store_.get(fiber_, data_key(space_, epoch_, key)));
+        TRY(std::optional<Bytes> bytes, machine_.store_.get(fiber_, data_key(space_, epoch_, key), at_));
         if (!bytes) return std::optional<ValueRecord>();
         TRY(ValueRecord record, decode_value(*bytes));
         return std::optional<ValueRecord>(std::move(record));
@@ -29,6 +30,7 @@ class KvMachine::View : public KeyspaceView {
     Fiber& fiber_;
     Space space_;
     FlushEpoch epoch_;
+    const store::Snapshot* at_;
     bool flushed_ = false;
     std::map<Bytes, std::optional<ValueRecord>, std::less<>> overlay_;
 };
@@ -124,18 +126,22 @@ void KvMachine::applied(LogIndex) {
     time_.floor(metadata_.time);
 }
 
-int64_t KvMachine::running_time_ns() const {
-    return time_.running() ? time_.at(env_.now(), env_.clock.wall()).ns : time_.lower_bound().ns;
-}
+int64_t KvMachine::running_time_ns() const { return time_.running() ? time_.at(env_.now()).ns : 0; }
 
-void KvMachine::observe_time_ns(int64_t time) {
-    if (time > 0) time_.observe({time}, env_.now(), env_.clock.wall());
+void KvMachine::observe_time_ns(int64_t time, raft::TimeSource source) {
+    if (source == raft::TimeSource::Leader) {
+        time_.follow({time}, env_.now());
+    } else {
+        time_.raise({time}, env_.now());
+    }
 }
 
 Result<Executed> KvMachine::read(Fiber& fiber, ArgvView argv, LogTime now) {
     const raft::StateSpace before = space_;
     const FlushEpoch epoch = metadata_.epoch;
-    View view(*this, fiber, epoch);
+    // Several keys are read across yields: all at one point, that of the metadata.
+    const std::unique_ptr<store::Snapshot> point = argv.size() > 2 ? store_.snapshot() : nullptr;
+    View view(*this, fiber, epoch, point.get());
     ExecuteContext context{metadata_.time, std::max(now, metadata_.time), LogIndex(), metadata_.keys};
     TRY(Executed done, execute(argv, context, view));
     if (space_ != before || metadata_.epoch != epoch) return Error(Code::Stale, "the state changed under the read");

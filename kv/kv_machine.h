@@ -23,7 +23,7 @@ class KvMachine : public raft::StateMachine {
     Result<void> apply(Fiber& fiber, std::span<raft::ApplyItem> items, store::Batch& batch) override;
     void applied(LogIndex up_to) override;
     int64_t running_time_ns() const override;
-    void observe_time_ns(int64_t time) override;
+    void observe_time_ns(int64_t time, raft::TimeSource source) override;
 
     /// A read of the applied state. Requires: a read barrier was passed, Route::Read. Yields. Errors: Io, Corrupt,
     /// Cancelled, Stale (a snapshot came in between: ask again).

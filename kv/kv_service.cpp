@@ -13,6 +13,7 @@ namespace {
 
 /// The first word of a forwarded wait; no client command begins like this.
 constexpr ByteView kWaitWord = "@wait";
+constexpr uint64_t kWaitEntity = 1;
 
 bool had_no_effect(Code code) {
     return code == Code::NotLeader || code == Code::NotReady || code == Code::Stale || code == Code::Unreachable || code == Code::Exists;
@@ -147,6 +148,7 @@ Result<Outcome> KvService::forward(Fiber& fiber, NodeId to, ArgvView argv, Clien
 Result<Outcome> KvService::route(Fiber& fiber, ArgvView argv, ClientSlot slot, bool read, Instant deadline) {
     Duration pause = Duration::millis(5);
     for (;;) {
+        if (group_.stopped()) return Error(Code::NotReady, "the group has stopped on this node");
         Result<Outcome> done = Error(Code::NotLeader, "no leader is known");
         const NodeId leader = group_.leader().node;
         if (group_.leads()) {
@@ -263,10 +265,11 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
     env_.tracer.debug("kv.wait", {{"target", request.target}, {"timeout", command.timeout ? *command.timeout : Duration{}}});
     Duration pause = Duration::millis(5);
     for (;;) {
+        if (group_.stopped()) return Reply::error("CLUSTERDOWN the group has stopped on this node");
         Result<WaitOutcome> done = Error(Code::NotLeader, "no leader is known");
         const NodeId leader = group_.leader().node;
         if (group_.leads()) {
-            done = wait_here(fiber, request, &leaver);
+            done = wait_here(fiber, request, &leaver, nullptr);
         } else if (leader) {
             done = forward_wait(fiber, leader, request, leaver);
         }
@@ -291,7 +294,7 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
     }
 }
 
-Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked, Leaver* leaver) {
+Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked, Leaver* leaver, rpc::Responder* asker) {
     refresh_tracker();
     WaitRequest request = asked;
     request.client = next_wait_++;
@@ -299,8 +302,12 @@ Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked,
         // A quorum round that begins after the command arrived.
         round_ = round_.next();
         request.round = round_;
-        env_.spawn("kv.wait_confirm", [this, round = round_, deadline = request.deadline](Fiber& own) {
-            if (group_.read_barrier(own, deadline).ok()) settle(tracker_.confirm(round));
+        env_.spawn("kv.wait_confirm", [this, round = round_, client = request.client, deadline = request.deadline](Fiber& own) {
+            // Asked again while somebody waits for it: the barrier may be full for a moment.
+            do {
+                if (group_.read_barrier(own, deadline).ok()) return settle(tracker_.confirm(round));
+                if (!env_.sleep(own, Duration::millis(20)).ok()) return;
+            } while (group_.leads() && waiting_.contains(client));
         });
     }
     TRY(std::optional<WaitOutcome> at_once, tracker_.add(request, env_.now()));
@@ -311,7 +318,11 @@ Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked,
     timer_changed_.notify_all();
     if (leaver != nullptr) leaver->wake_ = &waiting.done;
     Result<void> waited;
-    while (!waiting.outcome && waited.ok() && !(leaver != nullptr && leaver->left())) waited = waiting.done.wait(fiber);
+    while (!waiting.outcome && waited.ok() && !(leaver != nullptr && leaver->left())) {
+        waited = waiting.done.wait(fiber, asker != nullptr ? env_.now() + Duration::seconds(2) : Instant::never());
+        // A sign of life for the node that asked: a request that is silent for long looks lost to its session.
+        if (waited.failed_with(Code::Timeout)) waited = asker->send(fiber, Bytes(1, '.'), env_.now() + Duration::seconds(2));
+    }
     if (leaver != nullptr) leaver->wake_ = nullptr;
     waiting_.erase(request.client);
     if (waiting.outcome) return *std::move(waiting.outcome);
@@ -329,7 +340,8 @@ Result<WaitOutcome> KvService::forward_wait(Fiber& fiber, NodeId to, const WaitR
     command.hops = 1;
     for (const Bytes& word : words) command.argv.push_back(word);
     const Instant deadline = left_ms < 0 ? Instant::never() : request.deadline + Duration::seconds(1);
-    const rpc::Target target{wire::Operation::KvForward, kKvGroup, 0, wire::TrafficClass::Foreground, {deadline}};
+    // An entity of their own: waits that last do not use up the window of commands.
+    const rpc::Target target{wire::Operation::KvForward, kKvGroup, kWaitEntity, wire::TrafficClass::Foreground, {deadline}};
     TRY(rpc::Exchange exchange, host_.peers().open(fiber, to, target, wire::encode_forwarded_command(command)));
     // The exchange has no way to be woken by a leaving client but its own deadline: looked at twice a second.
     for (;;) {
@@ -425,23 +437,20 @@ void KvService::timekeeper(Fiber& fiber) {
 
 void KvService::purger(Fiber& fiber) {
     // An expired key is gone for readers at once; its record goes by an entry, so that all members count the same keys.
+    // One chunk of the keyspace at a time, the next soon while there are keys with an expiry.
     Bytes cursor;
     for (;;) {
-        if (!env_.sleep(fiber, options_.purge_pause).ok()) return;
-        while (group_.leads() && machine_.metadata().volatile_keys > 0) {
-            const LogTime now = machine_.stamp();
-            Result<std::vector<Bytes>> keys = machine_.expired_keys(fiber, cursor, now);
-            if (keys.failed_with(Code::Cancelled)) return;
-            if (!keys.ok()) break;
-            if (!keys->empty()) {
-                Result<raft::Committed> done = group_.propose(fiber, encode_entry(EntryKind::Purge, now, {}, resp::views_of(*keys)), nullptr,
-                                                              env_.now() + options_.request_timeout);
-                if (done.failed_with(Code::Cancelled)) return;
-                if (!done.ok()) break;
-                counters_.purged += keys->size();
-            }
-            if (cursor.empty()) break;  // once through
-        }
+        const bool work = group_.leads() && machine_.metadata().volatile_keys > 0;
+        if (!env_.sleep(fiber, work ? options_.purge_pause : options_.purge_pause * 10).ok()) return;
+        if (!group_.leads() || machine_.metadata().volatile_keys == 0) continue;
+        const LogTime now = machine_.stamp();
+        Result<std::vector<Bytes>> keys = machine_.expired_keys(fiber, cursor, now);
+        if (keys.failed_with(Code::Cancelled)) return;
+        if (!keys.ok() || keys->empty()) continue;
+        Result<raft::Committed> done = group_.propose(fiber, encode_entry(EntryKind::Purge, now, {}, resp::views_of(*keys)), nullptr,
+                                                      env_.now() + options_.request_timeout);
+        if (done.failed_with(Code::Cancelled)) return;
+        if (done.ok()) counters_.purged += keys->size();
     }
 }
 
@@ -485,7 +494,7 @@ void KvService::handle_forward(Fiber& fiber, rpc::Request& request, rpc::Respond
         wait.replicas = static_cast<uint64_t>(numbers[1]);
         wait.target = LogIndex(static_cast<uint64_t>(numbers[2]));
         wait.deadline = numbers[3] < 0 ? Instant::never() : env_.now() + Duration::millis(numbers[3]);
-        Result<WaitOutcome> outcome = wait_here(fiber, wait, nullptr);
+        Result<WaitOutcome> outcome = wait_here(fiber, wait, nullptr, &responder);
         if (!outcome.ok()) return responder.fail(outcome.error());
         return answer(wait_outcome_reply(*outcome), LogIndex());
     }
@@ -494,6 +503,7 @@ void KvService::handle_forward(Fiber& fiber, rpc::Request& request, rpc::Respond
     if (checked.command == nullptr) return answer(checked.refusal, LogIndex());
     const bool read = checked.command->route == Route::Read;
     if (!read && checked.command->route != Route::Write) return responder.fail(Error(Code::Invalid, "this command is not forwarded"));
+    if (command->client == 0 && command->sequence != 0) return responder.fail(Error(Code::Invalid, "a sequence without a client"));
     const ClientSlot slot{command->client, command->sequence};
     Result<Outcome> done = read ? read_here(fiber, command->argv, deadline) : write_here(fiber, command->argv, slot, deadline);
     if (!done.ok()) return responder.fail(done.error());

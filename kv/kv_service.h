@@ -22,8 +22,8 @@ inline constexpr GroupId kKvGroup{1};
 struct KvServiceOptions {
     Duration request_timeout = Duration::seconds(5);  // of one command, forwarding included
     WaitZero wait_zero = WaitZero::Redis;
-    /// Pause between two looks for expired keys, a chunk of the keyspace each; only while keys with an expiry exist.
-    Duration purge_pause = Duration::seconds(1);
+    /// Pause between two looks for expired keys, a chunk of the keyspace each; ten times as long while no key has an expiry.
+    Duration purge_pause = Duration::millis(100);
     uint64_t first_client = 1;  // of the deduplication ids this life of the node gives out: random
 };
 
@@ -76,7 +76,7 @@ class KvService : private raft::GroupObserver {
     Result<Outcome> write_here(Fiber& fiber, ArgvView argv, ClientSlot slot, Instant deadline);
     Result<Outcome> read_here(Fiber& fiber, ArgvView argv, Instant deadline);
     Result<Outcome> read_applied(Fiber& fiber, ArgvView argv, Instant deadline);
-    Result<WaitOutcome> wait_here(Fiber& fiber, const WaitRequest& request, Leaver* leaver);
+    Result<WaitOutcome> wait_here(Fiber& fiber, const WaitRequest& request, Leaver* leaver, rpc::Responder* asker);
     Result<Outcome> forward(Fiber& fiber, NodeId to, ArgvView argv, ClientSlot slot, bool read, Instant deadline);
     Result<Outcome> route(Fiber& fiber, ArgvView argv, ClientSlot slot, bool read, Instant deadline);
     Result<WaitOutcome> forward_wait(Fiber& fiber, NodeId to, const WaitRequest& request, Leaver& leaver);

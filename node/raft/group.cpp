@@ -25,10 +25,7 @@ Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord appli
     durable_applied_ = applied_.applied.index;
     space_ = std::make_shared<const StateSpace>(space);
     highest_generation_ = space.generation;
-    if (reset) {
-        floor_to_log_ = *reset;
-        if (recovered.entries.empty()) truncate_before_floor_ = true;
-    }
+    if (reset) floor_to_log_ = *reset;  // floor_cut_ was set by the host, which knows the log's tail
     TRY(machine_->load(fiber, space));
     TRY(core_, Core::create(env_.now(), options_.core, std::move(recovered), env_.random.stream("raft.election", id_.value)));
     core_->set_campaign_allowed(env_.now(), true);
@@ -164,132 +161,7 @@ void Group::take_reads(Output& output) {
     }
 }
 
-// ---- persistence ------------------------------------------------------------------------------------------------
-
-void Group::persist(Output& output) {
-    if (output.sequence != 0) {
-        auto item = std::make_shared<Persist>();
-        item->sequence = output.sequence;
-        item->hard_state = output.hard_state;
-        item->truncate_from = output.truncate_from;
-        item->entries = std::move(output.entries);
-        for (const Entry& entry : item->entries) item->attachments_missing += entry.has_attachment;
-        persisting_.push_back(item);
-        if (item->attachments_missing > 0) store_attachments(std::move(item));
-    }
-    log_ready();
-}
-
-void Group::store_attachments(std::shared_ptr<Persist> item) {
-    env_.spawn("raft.attachments", [this, item = std::move(item)](Fiber& fiber) {
-        Result<Mutex::Lock> order = attachment_order_.lock(fiber);
-        if (!order.ok()) return;
-        for (const Entry& entry : item->entries) {
-            if (!entry.has_attachment) continue;
-            if (Result<void> stored = machine_->store_attachment(fiber, entry); !stored.ok()) {
-                if (stored.code() != Code::Cancelled) stop_group(stored.error().within("attachment of entry " + std::to_string(entry.index.value)));
-                return;
-            }
-            --item->attachments_missing;
-        }
-        log_ready();
-    });
-}
-
-void Group::log_ready() {
-    // A floor joins the group's next batch; alone it goes at once, since it is what frees space.
-    while (!stopped_ && (!persisting_.empty() || floor_to_log_)) {
-        log::Batch batch;
-        Bytes vote_node, configuration;
-        std::vector<log::EntryView> views;
-        Persist* item = persisting_.empty() ? nullptr : persisting_.front().get();
-        const bool whole = item != nullptr && item->attachments_missing == 0;
-        const bool early = item != nullptr && !whole && !item->hard_state_logged && (item->hard_state || item->truncate_from);
-        if (item != nullptr && !whole && !early && !floor_to_log_) break;
-        bool last_part = true;
-        if (floor_to_log_) {
-            if (truncate_before_floor_) batch.truncate(truncate_from_floor_.next());
-            batch.floor(floor_to_log_->index, floor_to_log_->term);
-            configuration = floor_to_log_->configuration.empty() ? Bytes() : floor_to_log_->configuration.encode();
-            batch.configuration(configuration);
-        }
-        size_t entries_taken = 0;
-        if (whole || early) {
-            if (!item->hard_state_logged) {
-                if (item->hard_state) {
-                    put_le<uint64_t>(vote_node, item->hard_state->vote.node.value);
-                    batch.hard_state(item->hard_state->term, item->hard_state->vote.replica, vote_node);
-                }
-                if (item->truncate_from) batch.truncate(*item->truncate_from);
-            }
-        }
-        if (whole) {
-            uint64_t bytes = 0;
-            for (const Entry& entry : item->entries) {
-                if (entries_taken > 0 && bytes + entry.size_bytes() > host_.log_part_bytes()) break;
-                bytes += entry.size_bytes();
-                ++entries_taken;
-                batch.entry({entry.index, entry.term, static_cast<uint8_t>(entry.kind), entry.has_attachment, entry.body_view()});
-            }
-            last_part = entries_taken == item->entries.size();
-        }
-        Result<log::Ticket> ticket = host_.log().append(id_, batch, floor_to_log_ ? log::Use::Reserve : log::Use::Ordinary);
-        if (!ticket.ok()) {
-            if (ticket.code() == Code::Overloaded || ticket.code() == Code::NoSpace) {
-                log_waits_ = true;  // looked at again with the next sync, or when space returns
-                if (ticket.code() == Code::NoSpace) host_.note_no_space();
-                return;
-            }
-            if (ticket.code() != Code::Cancelled) stop_group(ticket.error().within("log"));
-            return;
-        }
-        floor_to_log_.reset();
-        truncate_before_floor_ = false;
-        if (item == nullptr || (!whole && !early)) continue;
-        item->hard_state_logged = true;
-        if (!whole) {
-            logged_.push_back({*ticket, item->sequence, false, item->hard_state});
-            break;
-        }
-        if (last_part) {
-            logged_.push_back({*ticket, item->sequence, true, item->hard_state});
-            persisting_.pop_front();
-        } else {
-            item->entries.erase(item->entries.begin(), item->entries.begin() + static_cast<ptrdiff_t>(entries_taken));
-        }
-    }
-    if (stopped_) return;
-    if (ORRERY_DEFECT(ack_before_sync) && !logged_.empty()) on_log_synced();
-}
-
-void Group::on_log_synced() {
-    if (stopped_) return;
-    if (const auto& sealed = host_.log().sealed_error(); sealed) {
-        stop_group(*sealed);
-        return;
-    }
-    const Instant now = env_.now();
-    bool moved = false;
-    while (!logged_.empty() && (logged_.front().ticket <= host_.log().synced() || ORRERY_DEFECT(ack_before_sync))) {
-        const Logged& done = logged_.front();
-        if (done.hard_state)
-            env_.tracer.debug("raft.hard_state_durable",
-                              {{"group", id_}, {"term", done.hard_state->term}, {"vote", done.hard_state->vote.node}});
-        if (done.whole) {
-            core_->persisted(now, done.sequence);
-        } else {
-            core_->hard_state_persisted(now, done.sequence);
-        }
-        logged_.pop_front();
-        moved = true;
-    }
-    if (env_.tracer.wants(Severity::Debug)) trace_progress();
-    if (log_waits_) {
-        log_waits_ = false;
-        log_ready();
-    }
-    if (moved) wake();
-}
+// ---- floors -----------------------------------------------------------------------------------------------------
 
 void Group::on_durable(LogIndex applied) {
     durable_applied_ = std::max(durable_applied_, applied);
@@ -313,33 +185,50 @@ Configuration Group::configuration_at(LogIndex index) const {
 void Group::compact() {
     if (stopped_ || installing_) return;
     const LogView& log = core_->log();
-    if (log.bytes_in(log.floor().index, std::min(durable_applied_, log.last().index)) > options_.retain_bytes && leads()) {
-        // Past the bound the slowest member gets a snapshot instead.
-        const raft::Status now = status();
-        const MemberStatus* slowest = nullptr;
-        for (const MemberStatus& member : now.members)
-            if (member.member != self() && (slowest == nullptr || member.claim < slowest->claim)) slowest = &member;
-        if (slowest != nullptr && slowest->claim < durable_applied_ && !snapshots_out_.contains(slowest->member.node)) {
-            env_.tracer.info("raft.claim_revoked", {{"group", id_}, {"node", slowest->member.node}, {"claim", slowest->claim}});
-            core_->revoke_claim(slowest->member.node);
-        }
-    }
+    if (leads()) revoke_claims();
     const LogIndex cut = std::min({durable_applied_, core_->lowest_claim(), core_->applied_index()});
     if (cut <= log.floor().index) return;
     const std::optional<Term> term = log.term_at(cut);
     CHECK(term.has_value(), cut, log.last().index);
     Floor floor{cut, *term, configuration_at(cut)};
     core_->compact(cut);
-    floor_to_log_ = std::move(floor);
+    queue_floor(std::move(floor), std::nullopt);
     env_.tracer.debug("raft.compact", {{"group", id_}, {"index", cut}});
     log_ready();
+}
+
+void Group::revoke_claims() {
+    // Past the bound the slowest members get snapshots instead; whoever is being served one keeps its claim.
+    const LogView& log = core_->log();
+    std::set<NodeId> revoked;
+    for (;;) {
+        const LogIndex lowest = std::max(core_->lowest_claim(), log.floor().index);
+        if (lowest >= durable_applied_ || log.bytes_in(lowest, std::min(durable_applied_, log.last().index)) <= options_.retain_bytes) return;
+        const raft::Status now = status();
+        const MemberStatus* slowest = nullptr;
+        for (const MemberStatus& member : now.members) {
+            if (member.member == self() || revoked.contains(member.member.node) || snapshots_out_.contains(member.member.node)) continue;
+            if (slowest == nullptr || member.claim < slowest->claim) slowest = &member;
+        }
+        if (slowest == nullptr) return;
+        revoked.insert(slowest->member.node);
+        if (slowest->claim >= durable_applied_) continue;
+        env_.tracer.info("raft.claim_revoked", {{"group", id_}, {"node", slowest->member.node}, {"claim", slowest->claim}});
+        core_->revoke_claim(slowest->member.node);
+    }
 }
 
 // ---- messages ---------------------------------------------------------------------------------------------------
 
 void Group::receive(Message message, int64_t state_time_ns) {
     if (stopped_) return;
-    if (state_time_ns != 0) machine_->observe_time_ns(state_time_ns);
+    // What the log has not taken yet is held in memory: a leader whose others are faster would fill it without end. The
+    // append is dropped unanswered, and the leader asks again.
+    if (kind_of(message) == MessageKind::Append && unlogged_bytes_ > options_.max_unlogged_bytes) return;
+    // Only members move state-machine time, and none beyond what it can ever be.
+    if (state_time_ns > 0 && state_time_ns < kStateTimeLimit && core_->log().configuration().is_member(message.from) &&
+        message.to == self() && message.term >= core_->term())
+        machine_->observe_time_ns(state_time_ns, kind_of(message) == MessageKind::Heartbeat ? TimeSource::Leader : TimeSource::Voter);
     core_->step(env_.now(), std::move(message));
     wake();
 }
@@ -371,7 +260,7 @@ void Group::send(std::vector<Message> messages) {
 }
 
 Error Group::not_leader() const {
-    const Member known = core_->leader();
+    const Member known = leader();
     const rpc::Redirect redirect{known.node == self().node ? NodeId() : known.node, core_->term(), {}};
     return rpc::redirect_error(redirect);
 }

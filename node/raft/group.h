@@ -31,6 +31,8 @@ struct GroupOptions {
     size_t apply_batch_entries = 1024;
     /// Entries and their bytes kept above the floor before a member that lags loses its claim and gets a snapshot.
     uint64_t retain_bytes = 64 << 20;
+    /// Entries that the log has not taken yet (full or slow disk); beyond it appends are dropped unanswered.
+    uint64_t max_unlogged_bytes = 64 << 20;
     /// Proposals and read barriers that wait on this node.
     size_t max_waiting = 16384;
     uint64_t snapshot_chunk_bytes = 256 << 10;
@@ -63,8 +65,8 @@ class Group {
     GroupId id() const { return id_; }
     Member self() const { return core_->options().self; }
     /// Null when the leader is not known.
-    Member leader() const { return core_->leader(); }
-    bool leads() const { return core_->role() == Role::Leader; }
+    Member leader() const { return stopped_ ? Member() : core_->leader(); }
+    bool leads() const { return !stopped_ && core_->role() == Role::Leader; }
     raft::Status status() const;
     const Core& core() const { return *core_; }
     LogIndex applied() const { return applied_.applied.index; }
@@ -118,12 +120,20 @@ class Group {
         bool whole = true;  // false: the hard state only
         std::optional<HardState> hard_state;  // for the trace: what is durable with it
     };
+    static constexpr int64_t kStateTimeLimit = int64_t{1} << 62;
     struct Install {  // what a receiver has of a snapshot that is on its way in
         uint64_t snapshot_id = 0;
         Floor floor;
         StateSpace space;  // the fresh generation
+        Term sender_term;
         uint64_t next_sequence = 0;
         uint64_t bytes = 0;
+        Bytes carry;  // the front of a pair that the next chunk ends
+    };
+
+    struct InstallOutcome {
+        std::optional<Result<void>> result;
+        Notify done;
     };
 
     Group(GroupHost& host, GroupId id, std::unique_ptr<StateMachine> machine, GroupOptions options);
@@ -135,12 +145,21 @@ class Group {
     void drive(Fiber& fiber);
     void turn();
     void take_reads(Output& output);
+    // group_persist.cpp
     void persist(Output& output);
     void log_ready();
+    bool log_floor();
+    bool log_item(Persist& item);
+    bool log_hard_state(Persist& item);
+    bool append(const log::Batch& batch, log::Use use, log::Ticket& ticket);
+    void queue_floor(Floor floor, std::optional<LogIndex> cut);
     void store_attachments(std::shared_ptr<Persist> item);
     void on_log_synced();
+
+    // group.cpp
     void on_durable(LogIndex applied);
     void compact();
+    void revoke_claims();
     void receive(Message message, int64_t state_time_ns);
     void send(std::vector<Message> messages);
     void trace_output(const Output& output);
@@ -158,7 +177,8 @@ class Group {
     void send_snapshot(Fiber& fiber, Member to);
     Result<LogIndex> stream_snapshot(Fiber& fiber, Member to, LogIndex& claimed);
     void handle_install(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
-    Result<void> receive_install(Fiber& fiber, rpc::Request& request, Install& install);
+    Result<void> receive_chunks(Fiber& fiber, rpc::Request& request, Install& install);
+    Result<void> flush_pointer(Fiber& fiber);
     Result<void> swap_in(Fiber& fiber, Install& install);
     Result<void> swap_in_locked(Fiber& fiber, Install& install);
     void retire(std::shared_ptr<const StateSpace> old);
@@ -182,9 +202,10 @@ class Group {
     // Persistence: outputs in order; the front may wait for attachments.
     std::deque<std::shared_ptr<Persist>> persisting_;
     std::deque<Logged> logged_;
-    std::optional<Floor> floor_to_log_;  // joins the group's next batch
-    bool truncate_before_floor_ = false;  // the log's tail does not match the floor: it goes first
-    LogIndex truncate_from_floor_;        // the log's own floor then
+    std::optional<Floor> floor_to_log_;    // to be logged before anything else
+    std::optional<LogIndex> floor_cut_;    // the log's tail from here on is void: truncated in the same batch
+    LogIndex log_floor_;                   // as the log has it
+    uint64_t unlogged_bytes_ = 0;          // of the entries in persisting_
     bool log_waits_ = false;             // the log answered Overloaded or NoSpace
     Mutex attachment_order_;
 
@@ -203,7 +224,7 @@ class Group {
 
     std::set<NodeId> snapshots_out_;
     uint64_t snapshots_begun_ = 0;
-    std::unique_ptr<Install> partial_;  // of a transfer that broke off; the sender may resume it
+    std::shared_ptr<Install> partial_;  // of a transfer that broke off; the sender may resume it
     bool receiving_ = false;
     bool installing_ = false;
     LogIndex commit_told_;

@@ -79,6 +79,10 @@ Result<void> Group::apply_some(Fiber& fiber) {
     finish_waiters(applied_.applied.index);
     core_->applied(env_.now(), applied_.applied.index);
     host_.note_applied(batch.size_bytes());
+    if (partial_ && !receiving_ && partial_->floor.index <= applied_.applied.index) {
+        drop_later(partial_->space);  // the log was faster than the snapshot
+        partial_.reset();
+    }
     wake();
     return {};
 }

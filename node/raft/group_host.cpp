@@ -156,16 +156,14 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
         env_.tracer.info("raft.log_reset", {{"group", id}, {"index", base.index}, {"kept", static_cast<int64_t>(recovered.entries.size())}});
         std::unique_ptr<Group>& group = groups_[id];
         group.reset(new Group(*this, id, machine(*store_), options));
-        if (!matches && had_tail) {
-            group->truncate_before_floor_ = true;
-            group->truncate_from_floor_ = recovered.floor.index;
-        }
+        if (!matches && had_tail) group->floor_cut_ = recovered.floor.index.next();
         recovered.floor = base;
         reset = base;
     } else {
         groups_[id].reset(new Group(*this, id, machine(*store_), options));
     }
     Group& group = *groups_[id];
+    group.log_floor_ = log_knows ? recovered_log->second.floor.index : LogIndex(0);
     const LogIndex last = recovered.entries.empty() ? recovered.floor.index : recovered.entries.back().index;
     if (recovered.applied < recovered.floor.index)
         return Error(Code::Corrupt, "the store of group " + std::to_string(id.value) + " ends at index " +
@@ -203,6 +201,11 @@ Result<void> GroupHost::stop(Fiber& fiber, Instant deadline) {
     (void)peers_->close(fiber, deadline);
     Result<void> log = log_->stop(fiber);
     Result<void> store = store_->close(fiber, deadline);
+    if (store.failed_with(Code::Timeout)) {
+        // What was not flushed in time is replayed from the log, which is whole: a slower start, not an error.
+        env_.tracer.warning("raft.store_not_flushed", {{"deadline", deadline.ns}});
+        store = {};
+    }
     return log.ok() ? store : log;
 }
 
@@ -349,26 +352,38 @@ void GroupHost::refused(GroupId id, const Refusal& refusal) {
 
 void GroupHost::note_applied(uint64_t) {
     if (log_->appended_bytes() - flushed_at_ < options_.flush_log_bytes) return;
-    flushed_at_ = log_->appended_bytes();
-    if (Result<void> asked = store_->request_flush(); !asked.ok() && asked.code() != Code::Cancelled)
+    Result<void> asked = store_->request_flush();
+    if (asked.ok()) {
+        flushed_at_ = log_->appended_bytes();
+    } else if (asked.code() != Code::Cancelled && asked.code() != Code::NoSpace) {
         env_.tracer.warning("raft.flush_refused", {{"error", asked.error().text()}});
+    }
 }
 
 void GroupHost::note_no_space() {
-    env_.tracer.warning("raft.no_space", {{"free_segments", log_->status().free_segments}});
+    if (!trouble_) env_.tracer.warning("raft.no_space", {{"free_segments", log_->status().free_segments}});
+    trouble_ = true;
     care_.notify_all();
 }
 
 void GroupHost::caretaker(Fiber& fiber) {
-    // A log that was full answers again when recycling or the disk made room; nothing tells us, so we look.
+    // A log or Store that was full works again when recycling or the disk made room. Nothing tells us, so we look: often
+    // while there is trouble, seldom for trouble that nobody has met yet.
     while (!stopping_) {
         const bool waits = std::any_of(groups_.begin(), groups_.end(), [](const auto& item) { return item.second->log_waits_; });
-        Result<void> woken = care_.wait(fiber, waits ? env_.now() + Duration::millis(250) : Instant::never());
-        if (woken.failed_with(Code::Cancelled)) return;
+        const bool trouble = waits || short_of_space();
+        if (trouble_ && !trouble) env_.tracer.info("raft.space_returned", {});
+        trouble_ = trouble;
+        if (trouble) {
+            if (!env_.sleep(fiber, Duration::millis(250)).ok()) return;
+        } else if (care_.wait(fiber, env_.now() + Duration::seconds(2)).failed_with(Code::Cancelled)) {
+            return;
+        }
+        if (stopping_ || !trouble_) continue;
+        if (store_->health() == store::Health::NoSpace && store_->try_resume(fiber).failed_with(Code::Cancelled)) return;
+        // A flush moves floors up, which frees segments.
         if (stopping_) return;
-        // The flush moves floors up, which frees segments.
-        if (waits && woken.failed_with(Code::Timeout)) (void)store_->request_flush();
-        if (!env_.sleep(fiber, Duration::millis(250)).ok()) return;
+        (void)store_->request_flush();
         for (auto& [id, group] : groups_) group->on_log_synced();
     }
 }

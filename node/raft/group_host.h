@@ -88,6 +88,7 @@ class GroupHost {
     bool outbox_dirty_ = false;
     Notify care_;
     bool stopping_ = false;
+    bool trouble_ = false;  // a disk or log was full when last looked at
     uint64_t flushed_at_ = 0;  // log bytes appended when the last flush was asked for
     std::map<std::pair<GroupId, Member>, uint64_t> refusals_told_;
 };

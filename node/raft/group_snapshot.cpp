@@ -15,6 +15,7 @@ namespace orrery::raft {
 
 namespace {
 constexpr int kAttempts = 5;
+constexpr size_t kMaxPairBytes = 64 << 20;
 }
 
 // ---- sending ----------------------------------------------------------------------------------------------------
@@ -35,6 +36,7 @@ void Group::send_snapshot(Fiber& fiber, Member to) {
 }
 
 Result<LogIndex> Group::stream_snapshot(Fiber& fiber, Member to, LogIndex& claimed) {
+    if (host_.stopping_) return Error(Code::Cancelled, "the node is stopping");
     const std::shared_ptr<const StateSpace> space = space_;  // keeps the generation while we read it
     std::unique_ptr<store::Snapshot> point = host_.store().snapshot();
     TRY(std::optional<Bytes> record, host_.store().get(fiber, applied_key(*space), point.get()));
@@ -57,10 +59,16 @@ Result<LogIndex> Group::stream_snapshot(Fiber& fiber, Member to, LogIndex& claim
     chunk.index_term = applied.applied.term;
     chunk.configuration = configuration;
 
-    // starts[i]: where chunk i begins in the key space, so that a resumed transfer scans from there.
-    std::vector<Bytes> starts{space_begin(*space)};
+    // The stream is the pairs of one scan, cut into chunks of a fixed size wherever that falls: a pair may be larger than
+    // what one frame takes. begins[i]: where in the scan chunk i begins, for a transfer that is resumed.
+    struct Begin {
+        Bytes scan_from;
+        size_t offset = 0;  // into the encoded pairs of that scan step
+    };
+    std::vector<Begin> begins{{space_begin(*space), 0}};
     const Bytes end = space_end(*space);
     Error last_error(Code::Unreachable, "no attempt made");
+    uint64_t reached = 0;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
         if (attempt > 0) TRY(env_.sleep(fiber, Duration::millis(100 << attempt)));
         if (!leads() || stopped_) return not_leader();
@@ -87,32 +95,47 @@ Result<LogIndex> Group::stream_snapshot(Fiber& fiber, Member to, LogIndex& claim
             continue;
         }
         uint64_t sequence = get_le<uint64_t>((*want)->data());
-        if (sequence >= starts.size()) return Error(Code::Corrupt, "the receiver asks for a chunk that was never sent");
+        if (sequence >= begins.size()) return Error(Code::Corrupt, "the receiver asks for a chunk that was never sent");
+        const size_t piece = std::min<uint64_t>(options_.snapshot_chunk_bytes, exchange->max_data_bytes() - std::min<uint64_t>(exchange->max_data_bytes() / 2, 1024));
+        if (sequence > reached) attempt = 0;  // it got on: attempts count those that did not
+        reached = std::max(reached, sequence);
         bool broken = false;
-        for (bool last = false; !last && !broken; ++sequence) {
-            TRY(store::Store::Chunk pairs, host_.store().scan(fiber, point.get(), starts[sequence], end, {.bytes = options_.snapshot_chunk_bytes}));
-            Bytes body;
+        Begin at = begins[sequence];
+        for (bool last = false; !last && !broken;) {
+            TRY(store::Store::Chunk pairs, host_.store().scan(fiber, point.get(), at.scan_from, end, {.bytes = options_.snapshot_chunk_bytes}));
+            Bytes encoded;
             for (const auto& [key, value] : pairs.pairs) {
-                put_string(body, ByteView(key).substr(kSpaceBytes));
-                put_string(body, value);
+                put_string(encoded, ByteView(key).substr(kSpaceBytes));
+                put_string(encoded, value);
             }
-            last = !pairs.next.has_value();
-            if (!last && starts.size() == sequence + 1) starts.push_back(*pairs.next);
-            chunk.sequence = sequence;
-            chunk.last = last;
-            chunk.bytes = body;
-            if (stopped_ || !leads()) return not_leader();
-            core_->snapshot_progress(env_.now(), to.node, claimed);
-            TRY(env_.tracer.checkpoint(fiber, "raft.snapshot.send.chunk", {{"group", id_}, {"node", to.node}, {"sequence", sequence}}));
-            Result<void> written = exchange->write(fiber, encode_snapshot_chunk(chunk), target.deadline.at);
-            if (written.failed_with(Code::Cancelled)) return written.error();
-            broken = !written.ok();
+            while (!broken && !last && (at.offset < encoded.size() || !pairs.next)) {
+                const ByteView bytes = ByteView(encoded).substr(at.offset, piece);
+                at.offset += bytes.size();
+                last = !pairs.next && at.offset == encoded.size();
+                chunk.sequence = sequence++;
+                chunk.last = last;
+                chunk.bytes = bytes;
+                if (begins.size() == sequence && !last) begins.push_back(at.offset < encoded.size() ? at : Begin{*pairs.next, 0});
+                if (stopped_ || !leads()) return not_leader();
+                core_->snapshot_progress(env_.now(), to.node, claimed);
+                TRY(env_.tracer.checkpoint(fiber, "raft.snapshot.send.chunk", {{"group", id_}, {"node", to.node}, {"sequence", chunk.sequence}}));
+                Result<void> written = exchange->write(fiber, encode_snapshot_chunk(chunk), target.deadline.at);
+                if (written.failed_with(Code::Cancelled)) return written.error();
+                broken = !written.ok();
+            }
+            if (pairs.next) at = {*pairs.next, 0};
         }
-        exchange->finish_writing();
+        if (broken) {
+            // The receiver's own words, if it ended the request; else the upload is not to be taken for whole.
+            if (!exchange->ended()) exchange->cancel();
+        } else {
+            exchange->finish_writing();
+        }
         Result<Bytes> answer = exchange->finish(fiber);
         if (answer.ok()) return claimed;
         last_error = answer.error();
-        if (last_error.code == Code::Cancelled || last_error.code == Code::Stale) return last_error;
+        if (last_error.code == Code::Cancelled && fiber.cancelled()) return last_error;
+        if (last_error.code == Code::Stale) return last_error;
     }
     return last_error;
 }
@@ -126,7 +149,10 @@ void Group::handle_install(Fiber& fiber, rpc::Request& request, rpc::Responder& 
     if (header->to_node != self().node || header->to_replica != self().replica)
         return responder.fail(Error(Code::Stale, "the snapshot is for replica " + std::to_string(header->to_replica.value) +
                                                      ", this one is " + std::to_string(self().replica.value)));
-    if (header->term < core_->term()) return responder.fail(Error(Code::Stale, "the sender's term has passed"));
+    // Our configuration may be older than the sender's: a stranger of a higher term may know better, one of ours may not.
+    if (header->term < core_->term() ||
+        (header->term == core_->term() && !core_->log().configuration().is_member({header->from_node, header->from_replica})))
+        return responder.fail(Error(Code::Stale, "the sender's term has passed, or it is no member"));
     if (header->index <= applied_.applied.index) return responder.reply();
     if (receiving_) return responder.fail(Error(Code::Overloaded, "another snapshot is on its way in"));
     Configuration configuration;
@@ -138,7 +164,7 @@ void Group::handle_install(Fiber& fiber, rpc::Request& request, rpc::Responder& 
     receiving_ = true;
     if (!partial_ || partial_->snapshot_id != header->snapshot_id) {
         if (partial_) drop_later(partial_->space);
-        partial_ = std::make_unique<Install>();
+        partial_ = std::make_shared<Install>();
         partial_->snapshot_id = header->snapshot_id;
         partial_->floor = {header->index, header->index_term, std::move(configuration)};
         highest_generation_ = highest_generation_.next();
@@ -147,48 +173,72 @@ void Group::handle_install(Fiber& fiber, rpc::Request& request, rpc::Responder& 
     } else {
         env_.tracer.probe("snapshot.resumed");
     }
+    partial_->sender_term = header->term;
     Bytes want;
     put_le<uint64_t>(want, partial_->next_sequence);
-    Result<void> asked = responder.send(fiber, std::move(want), request.deadline().at);
-    Result<void> received = asked.ok() ? receive_install(fiber, request, *partial_) : asked;
-    receiving_ = false;
-    if (received.ok()) {
-        partial_.reset();
-        responder.reply();
-    } else {
-        if (!stopped_ && received.code() != Code::Cancelled && received.code() != Code::Unreachable && received.code() != Code::Timeout) {
+    Result<void> received = responder.send(fiber, std::move(want), request.deadline().at);
+    if (received.ok()) received = receive_chunks(fiber, request, *partial_);
+    if (!received.ok()) {
+        receiving_ = false;
+        const Code code = received.code();
+        if (!stopped_ && code != Code::Cancelled && code != Code::Unreachable && code != Code::Timeout) {
             drop_later(partial_->space);
             partial_.reset();
         }
         if (!responder.ended()) responder.fail(received.error());
+        return;
     }
+    // From the pointer's write on there is no way back, whatever becomes of this request: a fiber of the group's own goes
+    // through with it, and this one only waits.
+    auto outcome = std::make_shared<InstallOutcome>();
+    env_.spawn("raft.snapshot.install", [this, outcome, install = std::move(partial_)](Fiber& own) {
+        outcome->result = swap_in(own, *install);
+        receiving_ = false;
+        if (!outcome->result->ok() && !stopped_ && outcome->result->code() != Code::Cancelled) drop_later(install->space);
+        outcome->done.notify_all();
+    });
+    partial_.reset();
+    while (!outcome->result)
+        if (!outcome->done.wait(fiber).ok()) break;
+    if (responder.ended()) return;
+    if (!outcome->result) return responder.fail(Error(Code::Unknown, "the install goes on"));
+    if (outcome->result->ok()) return responder.reply();
+    responder.fail(outcome->result->error());
 }
 
-Result<void> Group::receive_install(Fiber& fiber, rpc::Request& request, Install& install) {
+Result<void> Group::receive_chunks(Fiber& fiber, rpc::Request& request, Install& install) {
     for (bool last = false; !last;) {
         TRY(std::optional<Bytes> frame, request.read(fiber, request.deadline().at));
         if (!frame) return Error(Code::Unreachable, "the sender stopped before the last chunk");
         TRY(wire::SnapshotChunk chunk, wire::decode_snapshot_chunk(*frame));
         if (chunk.snapshot_id != install.snapshot_id || chunk.sequence != install.next_sequence)
             return Error(Code::Invalid, "chunk " + std::to_string(chunk.sequence) + " where " + std::to_string(install.next_sequence) + " was due");
+        install.carry.append(chunk.bytes);
         store::Batch batch;
         const Bytes prefix = space_begin(install.space);
-        ByteReader reader(chunk.bytes);
-        while (!reader.empty()) {
+        ByteReader reader(install.carry);
+        for (;;) {
+            ByteReader attempt = reader;
             ByteView key, value;
-            if (!reader.take_string(key) || !reader.take_string(value)) return Error(Code::Corrupt, "a chunk ends inside a pair");
+            if (!attempt.take_string(key) || !attempt.take_string(value)) break;
             batch.put(prefix + Bytes(key), value);
+            reader = attempt;
         }
-        TRY(host_.store().write_when_possible(fiber, batch, request.deadline().at));
-        host_.note_applied(batch.size_bytes());
+        Bytes rest(reader.rest());
+        last = chunk.last;
+        if (last && !rest.empty()) return Error(Code::Corrupt, "the snapshot ends inside a pair");
+        if (rest.size() > kMaxPairBytes) return Error(Code::Corrupt, "the snapshot holds a pair larger than any");
+        if (!batch.empty()) TRY(host_.store().write_when_possible(fiber, batch, request.deadline().at));
+        // What the chunk brought is written: only now it counts as received, or a resumed transfer would leave it out.
+        install.carry = std::move(rest);
         install.bytes += chunk.bytes.size();
         ++install.next_sequence;
-        last = chunk.last;
+        host_.note_applied(batch.size_bytes());
         TRY(env_.tracer.checkpoint(fiber, "raft.snapshot.receive.chunk", {{"group", id_}, {"sequence", chunk.sequence}}));
         if (stopped_) return Error(Code::NotReady, "the group has stopped here");
-        if (chunk.term < core_->term() && !last) return Error(Code::Stale, "the sender's term has passed");
+        if (install.sender_term < core_->term()) return Error(Code::Stale, "the sender's term has passed");
     }
-    return swap_in(fiber, install);
+    return {};
 }
 
 Result<void> Group::swap_in(Fiber& fiber, Install& install) {
@@ -205,40 +255,42 @@ Result<void> Group::swap_in(Fiber& fiber, Install& install) {
 Result<void> Group::swap_in_locked(Fiber& fiber, Install& install) {
     TRY(Mutex::Lock lock, applying_.lock(fiber));
     TRY(env_.tracer.checkpoint(fiber, "raft.snapshot.install.begin", {{"group", id_}, {"index", install.floor.index}}));
-    if (stopped_) return Error(Code::NotReady, "the group has stopped here");
-    if (install.floor.index <= applied_.applied.index) {
-        drop_later(install.space);
-        return {};
-    }
     TRY(std::optional<Bytes> record, host_.store().get(fiber, applied_key(install.space)));
     if (!record) return Error(Code::Corrupt, "the snapshot holds no applied record");
     TRY(AppliedRecord applied, decode_applied(*record));
     if (applied.applied != install.floor.position())
         return Error(Code::Corrupt, "the snapshot's applied record is of another index than announced");
+    if (stopped_) return Error(Code::NotReady, "the group has stopped here");
+    // Meanwhile the log may have caught up, or we may lead: then nobody has committed more than we have.
+    if (leads() || install.sender_term < core_->term()) return Error(Code::Stale, "the sender's term has passed");
+    if (install.floor.index <= applied_.applied.index) {
+        drop_later(install.space);
+        return {};
+    }
 
     store::Batch pointer;
     pointer.put(pointer_key(id_), encode_pointer({install.space.generation, install.floor}));
     pointer.mark(id_.value, install.floor.index.value);
-    TRY(host_.store().write_when_possible(fiber, pointer));
-    TRY(host_.store().flush(fiber));
-    TRY(env_.tracer.checkpoint(fiber, "raft.snapshot.install.durable", {{"group", id_}, {"index", install.floor.index}}));
+    // No way back from here: the Store may name the new generation after a crash, so memory has to follow.
+    Result<void> durable = write_applied(fiber, pointer);
+    if (durable.ok()) durable = flush_pointer(fiber);
+    if (durable.ok()) durable = env_.tracer.checkpoint(fiber, "raft.snapshot.install.durable", {{"group", id_}, {"index", install.floor.index}});
+    if (durable.ok()) durable = machine_->load(fiber, install.space);
+    if (!durable.ok()) {
+        if (durable.code() != Code::Cancelled) stop_group(durable.error().within("install of a snapshot"));
+        return durable;
+    }
 
     const std::shared_ptr<const StateSpace> old = space_;
-    Result<void> loaded = machine_->load(fiber, install.space);
-    if (!loaded.ok()) {
-        // The pointer has moved already: there is no way back but a restart.
-        if (loaded.code() != Code::Cancelled) stop_group(loaded.error().within("load of an installed snapshot"));
-        return loaded;
-    }
     space_ = std::make_shared<const StateSpace>(install.space);
     applied_ = std::move(applied);
     durable_applied_ = std::max(durable_applied_, install.floor.index);
-    const LogIndex old_floor = core_->log().floor().index;
-    const LogIndex old_last = core_->log().last().index;
+    // What the core has not handed out yet goes to the log's queue first, where the floor can judge it.
+    turn();
+    if (stopped_) return Error(Code::NotReady, "the group has stopped here");
     if (core_->restore(env_.now(), install.floor)) {
-        truncate_before_floor_ = old_last > install.floor.index && core_->log().last().index == install.floor.index;
-        truncate_from_floor_ = old_floor;
-        floor_to_log_ = install.floor;
+        const bool tail_kept = core_->log().last().index > install.floor.index;
+        queue_floor(install.floor, tail_kept ? std::nullopt : std::optional<LogIndex>(log_floor_.next()));
     } else {
         core_->applied(env_.now(), install.floor.index);
     }
@@ -247,6 +299,15 @@ Result<void> Group::swap_in_locked(Fiber& fiber, Install& install) {
     if (old->generation != install.space.generation) retire(old);
     log_ready();
     return {};
+}
+
+Result<void> Group::flush_pointer(Fiber& fiber) {
+    for (;;) {
+        Result<void> flushed = host_.store().flush(fiber);
+        if (!flushed.failed_with(Code::NoSpace)) return flushed;
+        TRY(env_.sleep(fiber, Duration::millis(500)));
+        if (host_.store().try_resume(fiber).failed_with(Code::Cancelled)) return Code::Cancelled;
+    }
 }
 
 // ---- generations that nobody reads any more ---------------------------------------------------------------------
@@ -266,13 +327,14 @@ void Group::drop_later(StateSpace space) {
 }
 
 Result<void> Group::drop_generation(Fiber& fiber, StateSpace space) {
-    CHECK(space != *space_, space.generation);
-    store::Batch batch;
-    batch.erase_range(space_begin(space), space_end(space));
-    Result<void> dropped = host_.store().write_when_possible(fiber, batch);
-    if (!dropped.ok() && dropped.code() != Code::Cancelled)
-        env_.tracer.warning("raft.generation_not_dropped", {{"group", id_}, {"generation", space.generation}, {"error", dropped.error().text()}});
-    return dropped;
+    for (;;) {
+        CHECK(space != *space_, space.generation);
+        store::Batch batch;
+        batch.erase_range(space_begin(space), space_end(space));
+        Result<void> dropped = host_.store().write_when_possible(fiber, batch);
+        if (dropped.ok() || dropped.code() != Code::NoSpace) return dropped;
+        TRY(env_.sleep(fiber, Duration::seconds(1)));  // a full disk; start erases what is left over
+    }
 }
 
 }  // namespace orrery::raft

@@ -22,6 +22,9 @@ struct ApplyItem {
     Bytes reply;
 };
 
+/// Where a value of state-machine time comes from: a leader's replaces our own, a voter's raises it.
+enum class TimeSource : uint8_t { Leader, Voter };
+
 class StateMachine {
  public:
     virtual ~StateMachine() = default;
@@ -41,10 +44,11 @@ class StateMachine {
     /// The attachment's bytes, for a member that lacks the entry. Yields. Errors: NotFound, Corrupt, Io, Cancelled.
     virtual Result<std::shared_ptr<const Bytes>> load_attachment(Fiber& fiber, const Entry& entry);
 
-    /// State-machine time of this node now, carried by heartbeats and vote answers; 0 when there is none.
+    /// State-machine time of this node now, carried by heartbeats and vote answers; 0 when nothing was heard
+    /// since the start.
     virtual int64_t running_time_ns() const { return 0; }
-    /// A heartbeat's or vote answer's time arrived: this node's own value is at least that from now on.
-    virtual void observe_time_ns(int64_t /*time*/) {}
+    /// A member's time arrived, above 0.
+    virtual void observe_time_ns(int64_t /*time*/, TimeSource /*source*/) {}
 };
 
 }  // namespace orrery::raft

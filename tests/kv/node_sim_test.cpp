@@ -42,6 +42,8 @@ struct Cluster {
         return out;
     }
 
+    uint64_t retain_bytes = 64 << 20;
+
     explicit Cluster(uint64_t seed, size_t count = 3) : world(options(seed)) {
         REQUIRE(check_rocksdb_is_deterministic(seed).ok());
         for (size_t i = 0; i < count; ++i) {
@@ -52,7 +54,7 @@ struct Cluster {
     }
 
     void start(size_t i) {
-        nodes[i]->start([i](Env& env) {
+        nodes[i]->start([i, this](Env& env) {
             kv::KvNodeOptions options;
             const std::string name = "n" + std::to_string(i + 1);
             options.node = NodeId(i + 1);
@@ -60,10 +62,12 @@ struct Cluster {
             options.client_listen = {name, 7000};
             options.admin_listen = Address{name, 7200};
             options.host.store = store::Options::small();
-            options.host.log.segment_bytes = 256 << 10;
-            options.host.log.batch_bytes = 64 << 10;
-            options.host.log.queue_bytes = 128 << 10;
+            options.host.log.segment_bytes = 16 << 20;
+            options.host.log.batch_bytes = 4 << 20;
+            options.host.log.queue_bytes = 8 << 20;
             options.host.log.copy_bytes = 32 << 10;
+            options.host.flush_log_bytes = retain_bytes / 4;
+            options.group.retain_bytes = retain_bytes;
             options.group.core.election_timeout_min = Duration::millis(300);
             options.group.core.election_timeout_max = Duration::millis(600);
             options.group.core.heartbeat = Duration::millis(50);
@@ -202,4 +206,25 @@ TEST_CASE("kv: expired keys are gone for readers at once and leave the count by 
     for (Host* node : cluster.nodes) {
         CHECK(static_cast<kv::KvNode*>(node->process())->service()->machine().metadata().keys == 1);
     }
+}
+
+TEST_CASE("kv: a snapshot carries values larger than any frame") {
+    Cluster cluster(6);
+    cluster.retain_bytes = 256 << 10;
+    for (size_t i = 0; i < 3; ++i) {
+        cluster.nodes[i]->crash(Host::Death::Power);
+        cluster.start(i);
+    }
+    cluster.found();
+    cluster.nodes[2]->crash(Host::Death::Power);
+    const std::string large(3 << 20, 'x');
+    REQUIRE(cluster.ask("n1", "*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$" + std::to_string(large.size()) + "\r\n" + large + "\r\n") == "+OK\r\n");
+    for (int i = 0; i < 40; ++i) REQUIRE(cluster.ask("n1", "SET k" + std::to_string(i) + " " + std::string(20'000, 'y') + "\r\n") == "+OK\r\n");
+    cluster.run(Duration::seconds(3));
+    cluster.start(2);
+    cluster.run(Duration::seconds(8));
+    raft::Group* group = static_cast<kv::KvNode*>(cluster.nodes[2]->process())->group();
+    REQUIRE(group != nullptr);
+    CHECK(group->space()->generation > Generation(1));
+    CHECK(cluster.ask("n3", "STRLEN large\r\nDBSIZE\r\nWAITALL 3000\r\n") == ":3145728\r\n:41\r\n*3\r\n:3\r\n:3\r\n*0\r\n");
 }

@@ -94,12 +94,22 @@ TEST_CASE("raft: a member behind the log's floor gets a snapshot and then equals
 }
 
 TEST_CASE("raft: an install that power loss interrupts leaves the old state or the new one (crash at each disk operation)") {
-    // The victim restarts behind the floor and is cut down at the n-th changing operation of its disk, for rising n.
+    // The victim restarts behind the floor and is cut down at the n-th changing operation of its disk, for rising n. Its own
+    // log is empty, or has a floor from an earlier compaction already.
+    for (bool compacted : {false, true}) {
     int installs = 0;
     uint64_t operations = 0;  // of the victim from its restart to the end, when nothing strikes (nth = 0)
     for (uint64_t nth = 0; nth <= operations; ++nth) {
         GroupWorld group(7, 4 << 10, 8 << 10);
         std::vector<std::string> acknowledged;
+        for (int i = 0; compacted && i < 40; ++i) {
+            acknowledged.push_back("-" + std::string(600, static_cast<char>('A' + i % 26)) + std::to_string(i));
+            REQUIRE(group.put(acknowledged.back()));
+        }
+        if (compacted) {
+            group.world.run_until(group.world.now() + Duration::seconds(1));
+            REQUIRE(group.group(2)->core().log().floor().index > LogIndex(1));
+        }
         group.hosts[2]->crash(sim::Host::Death::Power);
         for (int i = 0; i < 25; ++i) {
             acknowledged.push_back("-" + std::string(600, static_cast<char>('a' + i)) + std::to_string(i));
@@ -124,4 +134,5 @@ TEST_CASE("raft: an install that power loss interrupts leaves the old state or t
     }
     MESSAGE("crash points " << operations << ", with an install in the end " << installs);
     CHECK(installs > static_cast<int>(operations) / 2);
+    }
 }
