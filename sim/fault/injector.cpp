@@ -268,7 +268,8 @@ void Injector::apply(Strike& strike, const NetChange& fault) {
     if (fault.corrupt_p >= 0) {
         net.corrupt_p = fault.corrupt_p;
         if (fault.corrupt_p > 0)
-            for (Host* member : cast_.members()) member->expect_error("rpc.bad_frame");
+            for (Host* member : cast_.members())
+                for (std::string_view name : {"rpc.bad_frame", "rpc.connect_failed", "rpc.handshake_refused"}) member->expect_error(std::string(name));
         // Only what a checksum protects: between members, not towards clients.
         net.corrupt_among_first = static_cast<uint32_t>(cast_.members().size());
     }
