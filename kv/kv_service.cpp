@@ -273,8 +273,9 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
         } else if (leader) {
             done = forward_wait(fiber, leader, request, leaver);
         }
-        if (done.failed_with(Code::Cancelled) || leaver.left()) return Error(Code::Unreachable, "the client left");
+        // What is known is answered even then: a client may have closed its sending side only.
         if (done.ok() && done->end != WaitEnd::Unblocked) return wait_reply(*done, version);
+        if (done.failed_with(Code::Cancelled) || leaver.left()) return Error(Code::Unreachable, "the client left");
         if (done.failed_with(Code::Overloaded)) return error_reply(done.error());
         if (env_.now() >= request.deadline) {
             // Nobody who leads could be asked in time: of nobody is it known that he holds it.

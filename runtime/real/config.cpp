@@ -149,7 +149,10 @@ ValueOrBad value_of_text(const ConfigKey& key, std::string_view text) {
 
 ValueOrBad value_of_node(const ConfigKey& key, const toml::node& node) {
     std::ostringstream shown;
-    node.visit([&shown](const auto& of_type) { shown << of_type; });
+    if (const auto* string = node.as_string())
+        shown << string->get();  // without TOML's quotes: the message has its own
+    else
+        node.visit([&shown](const auto& of_type) { shown << of_type; });
     switch (key.type) {
         case ConfigType::Boolean:
             if (const auto* boolean = node.as_boolean()) return ConfigValue(boolean->get());

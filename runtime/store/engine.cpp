@@ -64,6 +64,7 @@ Result<void> Engine::open(Blocking&) {
     if (files_->locked_by_other()) error.code = Code::Exists;
     // A missing table is looked for under LevelDB's suffix last, and then reported under that name.
     for (size_t at; (at = error.context.find(".ldb")) != std::string::npos;) error.context.replace(at, 4, ".sst");
+    if (status.IsPathNotFound()) error.code = Code::Corrupt;  // a file that another one of them names is gone
     if (error.code == Code::Corrupt)
         error.context += "; the store cannot be repaired in place: move the directory '" + path_ +
                          "' away and start again, the node then fetches the state of its groups from their other members";
