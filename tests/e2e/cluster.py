@@ -21,6 +21,11 @@ PORTS_PER_TEST = 40
 LIBC = ctypes.CDLL(None)
 
 
+def plain_environment():
+    """Ours without what would configure a daemon."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("ORRERY_")}
+
+
 def die_with_parent():
     LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: also a killed test leaves nothing behind
 
@@ -90,7 +95,7 @@ class Node:
         assert self.process is None, f"{self.name} runs already"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env={**os.environ, **self.environment}, preexec_fn=die_with_parent)
+                                            env={**plain_environment(), **self.environment}, preexec_fn=die_with_parent)
         return self
 
     def alive(self):
@@ -167,8 +172,12 @@ class Stage:
     """Everything of one test."""
 
     def __init__(self, build, name):
-        self.build, self.ports, self.nodes = build, Ports(), []
+        self.build, self.ports, self.nodes, self.closers = build, Ports(), [], []
         self.directory = tempfile.mkdtemp(prefix=f"orrery-e2e-{name}-")
+
+    def at_close(self, call):
+        """Called once no process is left."""
+        self.closers.append(call)
 
     def program(self, path):
         return os.path.join(self.build, path)
@@ -176,9 +185,9 @@ class Stage:
     def node(self, number, **options):
         return Node(self, number, **options)
 
-    def cluster(self, count=3, flags=(), **options):
-        """A founded cluster of `count` nodes, all ready."""
-        cluster = Cluster([self.node(i + 1, flags=flags, **options) for i in range(count)])
+    def cluster(self, count=3, flags=(), first=1, **options):
+        """A founded cluster of `count` nodes with the numbers from `first` on, all ready."""
+        cluster = Cluster([self.node(first + i, flags=flags, **options) for i in range(count)])
         for node in cluster.nodes:
             node.start()
         self.found(cluster.nodes)
@@ -202,6 +211,8 @@ class Stage:
                 node.process.kill()  # also ends a stopped one
                 node.process.wait()
         self.ports.guard.close()
+        for call in reversed(self.closers):
+            call()
         if keep or ended:
             for node in self.nodes:
                 if node.data_dir.startswith(self.directory):

@@ -1,5 +1,5 @@
-// LD_PRELOAD shim: fdatasync and fsync of files whose path contains ORRERY_FAIL_SYNC_OF fail with EIO while the file
-// ORRERY_FAIL_SYNC_WHEN exists. What was written stays in the page cache, as after a real failed sync.
+// LD_PRELOAD shim: fdatasync and fsync of files whose path contains FAIL_SYNC_OF fail with EIO while the file
+// FAIL_SYNC_WHEN exists. What was written stays in the page cache, as after a real failed sync.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 static int must_fail(int descriptor) {
-    const char* part = getenv("ORRERY_FAIL_SYNC_OF");
-    const char* when = getenv("ORRERY_FAIL_SYNC_WHEN");
+    const char* part = getenv("FAIL_SYNC_OF");
+    const char* when = getenv("FAIL_SYNC_WHEN");
     if (part == NULL || when == NULL || access(when, F_OK) != 0) return 0;
     char link[64], path[4096];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", descriptor);
