@@ -131,11 +131,12 @@ class Run {
     std::optional<Result<void>> read_;
     std::vector<check::ReplicaState> states_;
     uint64_t digests_pending_ = 0;
+    bool until_reached_ = false;  // RunOptions::until
 };
 
 bool Run::over() {
     if (world_.failure()) return true;
-    if (world_.now() >= options_.until || world_.timeline().hash().steps() >= options_.until_step) return true;
+    if (until_reached_ || world_.now() >= options_.until || world_.timeline().hash().steps() >= options_.until_step) return true;
     return options_.stop_at_violation && (watcher_.raft().violation_count() > 0 || !waits_.violations().empty() || !found_.empty());
 }
 
@@ -146,6 +147,8 @@ Run::Ended Run::run_until(Instant by, const std::function<bool()>& done) {
         ended = done();
         return ended || over();
     });
+    // The world does not move on to an instant at which nothing happens.
+    if (!ended && until == options_.until && world_.timeline().next_at() > until) until_reached_ = true;
     if (!ended && !world_.failure() && world_.now() < until && !over()) return Ended::No;  // idle
     return ended ? Ended::Yes : Ended::No;
 }
@@ -306,7 +309,9 @@ void Run::judge_all(RunResult& result) {
         check::Verdict verdict = ledger_.judge();
         if (verdict.outcome != check::Outcome::Inconclusive || workload_.ok() > 0) parts.push_back(std::move(verdict));
     }
-    if (verified_ && plan_.check.replicas) parts.push_back(replicas_.verdict());
+    // With fewer than two members left there is nothing to compare.
+    if (verified_ && plan_.check.replicas && states_.size() > 1) parts.push_back(replicas_.verdict());
+    if (verified_ && states_.size() < 2) notes_.push_back("fewer than two members to compare at rest");
     if (plan_.check.liveness) violated(liveness_.violations());
     if (!world_.failure()) {
         if (workload_.ok() == 0) inconclusive("no operation of a client succeeded: nothing was checked");
@@ -351,7 +356,10 @@ RunResult Run::go() {
     }
     if (!over() && world_.now() >= limit_)
         add("run.no-progress", "limit", "the run was not over after " + duration_text(plan_.limits.sim_time) + " of simulated time");
-    if (world_.now() >= options_.until || world_.timeline().hash().steps() >= options_.until_step) unfinished_ = "stopped where it was asked to";
+    if (until_reached_ || world_.now() >= options_.until || world_.timeline().hash().steps() >= options_.until_step) {
+        unfinished_ = "stopped where it was asked to";
+        result.stopped = true;
+    }
     const TraceHash& hash = world_.timeline().hash();
     result.hash = hash.value();
     result.steps = hash.steps();

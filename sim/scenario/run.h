@@ -51,6 +51,7 @@ struct RunResult {
     std::vector<uint64_t> checkpoints;   // [i]: hash after step (i + 1) * TraceHash::kEvery
     uint64_t watched_hash = 0;           // after RunOptions::watch_step
     Duration sim_time;
+    bool stopped = false;                // at RunOptions::until or until_step, before its own end
     std::vector<FiredFault> faults;
     std::vector<size_t> never_fired;     // positions in the plan's events
     std::map<std::string, uint64_t> probes;

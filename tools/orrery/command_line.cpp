@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <map>
 
@@ -63,7 +64,7 @@ class CommandLine {
         app_.footer(
             "Exit codes: 0 fine, 1 a property was violated, 2 usage or scenario error, 3 inconclusive, 4 the same seed gave a\n"
             "different hash, 65 a recorded file is damaged, 69 timed out, 70 our own bug, 74 I/O error, 75 try again later.\n"
-            "First steps: orrery run scenarios/swarm/kv.toml --seed 7      orrery fuzz --budget 30s");
+            "First steps: orrery run scenarios/swarm/kv-default.toml --seed 7      orrery fuzz --budget 30s");
         add_choice(app_, "-o,--output", globals_.output, {{"text", OutputForm::Text}, {"json", OutputForm::Json}, {"jsonl", OutputForm::Jsonl}},
                    "form of the result: text, json, jsonl");
         add_choice(app_, "--color", globals_.color, {{"auto", ColorChoice::Auto}, {"always", ColorChoice::Always}, {"never", ColorChoice::Never}},
@@ -88,7 +89,7 @@ class CommandLine {
             app_.parse(argc, argv);
         } catch (const CLI::CallForHelp&) {
             const CLI::App* shown = chosen() != nullptr ? chosen() : &app_;
-            std::fputs(shown->help("", CLI::AppFormatMode::Normal).c_str(), stdout);
+            std::fputs(shown->help(shown == &app_ ? "" : "orrery", CLI::AppFormatMode::Normal).c_str(), stdout);
             return std::fflush(stdout) == 0 ? 0 : number_of(ExitCode::Io);
         } catch (const CLI::ParseError& error) {
             return refuse_line(error);
@@ -123,10 +124,13 @@ class CommandLine {
         const std::string where = at == &app_ ? "orrery" : "orrery " + at->get_name();
         std::string what = error.what();
         std::string to_do = fmt::format("see '{} --help'", where);
-        if (error.get_name() == "ExtrasError") {
+        if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
             const std::vector<std::string> extras = app_.remaining(true);
             if (!extras.empty()) {
-                const std::string word = extras.front().substr(0, extras.front().find('='));
+                // The first option is the mistake; what follows it may be its value.
+                const auto first_option = std::find_if(extras.begin(), extras.end(), [](const std::string& extra) { return extra.starts_with("-"); });
+                const std::string& extra = first_option == extras.end() ? extras.front() : *first_option;
+                const std::string word = extra.substr(0, extra.find('='));
                 const bool option = word.starts_with("-");
                 std::vector<std::string> known;
                 if (option) {
@@ -148,14 +152,15 @@ class CommandLine {
 
     CLI::App& add_command(const std::string& name, const std::string& text) {
         CLI::App* command = app_.add_subcommand(name, text);
+        command->footer("");
         app_.require_subcommand(0, 1);
         return *command;
     }
 
     void add_scenario(CLI::App& command, ScenarioRequest& request) {
         command.add_option("SCENARIO", request.file, "scenario file (TOML)")->required()->type_name("");
-        command.add_option("--set", request.sets, "sets a key of the scenario, e.g. workload.clients=5; may be repeated")->type_name("K=V")->expected(1)->allow_extra_args(false);
-        command.add_option("--defect", request.defects, "turns a seeded defect on; may be repeated (orrery list defects)")->type_name("NAME")->expected(1)->allow_extra_args(false);
+        command.add_option("--set", request.sets, "sets a key of the scenario, e.g. workload.clients=5; may be repeated")->type_name("K=V")->allow_extra_args(false);
+        command.add_option("--defect", request.defects, "turns a seeded defect on; may be repeated (orrery list defects)")->type_name("NAME")->allow_extra_args(false);
     }
 
     template <typename Into>
@@ -205,8 +210,8 @@ class CommandLine {
         command.add_option("--out", fuzz_.out, "where run directories and the log go (default: runs)")->type_name("DIR");
         command.add_option("--junit", fuzz_.junit, "writes JUnit XML there")->type_name("F");
         command.add_option("--jsonl", fuzz_.jsonl, "appends a line for every seed and failure; - is standard output")->type_name("F");
-        command.add_option("--set", fuzz_.sets, "sets a key of every scenario; may be repeated")->type_name("K=V")->expected(1)->allow_extra_args(false);
-        command.add_option("--defect", fuzz_.defects, "turns a seeded defect on; may be repeated")->type_name("NAME")->expected(1)->allow_extra_args(false);
+        command.add_option("--set", fuzz_.sets, "sets a key of every scenario; may be repeated")->type_name("K=V")->allow_extra_args(false);
+        command.add_option("--defect", fuzz_.defects, "turns a seeded defect on; may be repeated")->type_name("NAME")->allow_extra_args(false);
         add_wall(command, fuzz_.wall);
         command.footer(
             "Every 20th seed runs twice, in different surroundings. SIGTERM and SIGINT: what runs is finished or dropped within\n"

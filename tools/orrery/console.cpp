@@ -29,6 +29,7 @@ Console::Console(const Globals& globals) : globals_(globals) {
     error_color_ = colored(globals.color, STDERR_FILENO);
     if (globals_.progress == ProgressForm::Auto) globals_.progress = isatty(STDERR_FILENO) == 1 ? ProgressForm::Tty : ProgressForm::Plain;
     if (globals_.verbosity == Verbosity::Quiet) globals_.progress = ProgressForm::None;
+    last_plain_ = machine_now();
 }
 
 void Console::line(std::string_view text) {
@@ -72,7 +73,7 @@ void Console::progress(std::string_view text) {
         progress_shown_ = true;
     } else if (globals_.progress == ProgressForm::Plain) {
         const Instant now = machine_now();
-        if (last_plain_.ns != INT64_MIN && now - last_plain_ < kPlainProgressEvery) return;
+        if (now - last_plain_ < kPlainProgressEvery) return;
         last_plain_ = now;
         std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
     }

@@ -58,7 +58,7 @@ class Console {
     bool color_ = false;
     bool error_color_ = false;
     bool progress_shown_ = false;
-    Instant last_plain_{INT64_MIN};
+    Instant last_plain_;
 };
 
 std::string json_text(const Json& value, int indent = -1);

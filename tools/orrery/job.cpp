@@ -99,10 +99,7 @@ int simulate(const Job& job, int reply_fd) {
                                                        .until_step = job.until_step,
                                                        .stop_at_violation = job.stop_at_violation});
     RunRecord record = record_of(plan, result);
-    const bool asked_to_stop = job.until != Instant::never() || job.until_step != UINT64_MAX;
-    record.stopped_early = (asked_to_stop && record.outcome == check::Outcome::Inconclusive &&
-                            (record.steps >= job.until_step || record.simulated.ns >= job.until.ns)) ||
-                           (job.stop_at_violation && record.outcome == check::Outcome::Violated);
+    record.stopped_early = result.stopped || (job.stop_at_violation && record.outcome == check::Outcome::Violated);
     if (recorder != nullptr) {
         record.trace_events = recorder->events();
         record.excerpt = recorder->excerpt();

@@ -95,7 +95,10 @@ class Replay {
         std::string conclusion;
         const ExitCode exit = arguments_.until.empty() ? judge_whole(*outcome, conclusion) : judge_part(*outcome, conclusion);
         for (const std::string& line : outcome->record.excerpt) console_.line(line);
-        for (const std::string& line : verdict_lines(console_, *outcome, "")) console_.line(line);
+        // Of a run cut short there is no verdict, only a place.
+        const bool cut_short = outcome->record.stopped_early && outcome->record.outcome == check::Outcome::Inconclusive;
+        if (!cut_short)
+            for (const std::string& line : verdict_lines(console_, *outcome, "")) console_.line(line);
         console_.line(conclusion);
         Json json = to_json(outcome->record);
         json["same_build"] = same_build_;

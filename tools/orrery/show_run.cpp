@@ -42,7 +42,7 @@ std::vector<std::string> verdict_lines(const Console& console, const RunOutcome&
     } else if (!record.expected) {
         lines.push_back(console.paint(Paint::Bad, "FAIL") + "      no property was violated, but the scenario expects a violation");
     } else {
-        lines.push_back(console.paint(Paint::Good, "PASS"));
+        lines.push_back(console.paint(Paint::Good, "PASS") + "      no property is violated");
     }
     if (outcome.came_to_end) {
         lines.push_back(fmt::format("          {} simulated, {} steps, hash {}", show(record.simulated), show_count(record.steps), show_hash(record.hash)));
@@ -50,7 +50,7 @@ std::vector<std::string> verdict_lines(const Console& console, const RunOutcome&
                                     show_count(record.operations_unknown)));
         uint64_t fired = 0;
         for (const auto& [name, count] : record.faults_fired) fired += count;
-        lines.push_back(fmt::format("          faults fired {} of {} planned: {}", fired, record.planned_events, show_counts(record.faults_fired)));
+        lines.push_back(fmt::format("          faults fired {}, from a plan of {} events: {}", show_count(fired), show_count(record.planned_events), show_counts(record.faults_fired)));
     }
     for (const std::string& note : record.notes) lines.push_back("          note: " + note);
     if (console.verbose()) {
