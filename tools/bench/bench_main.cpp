@@ -1,4 +1,5 @@
-// orrery_bench: the figures of one machine and one commit. tools/bench/run builds and runs it beside its peers.
+// orrery_bench: the figures of one machine and one commit. tools/bench/run builds and runs it
+// beside its peers.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -6,13 +7,18 @@
 
 #include "tools/bench/figures.h"
 #include "tools/bench/pp3.h"
+#include "tools/bench/scenario_runs.h"
 
 namespace {
 
 int usage() {
-    std::fprintf(stderr,
-                 "usage: orrery_bench [--rounds N] [--only PREFIX,PREFIX...] [--json]   all figures\n"
-                 "       orrery_bench --pp3 WINDOW MESSAGES                            one run, for a profiler; prints its hash\n");
+    std::fprintf(
+        stderr,
+        "usage: orrery_bench [--rounds N] [--only PREFIX,PREFIX...] [--json]   all figures\n"
+        "       orrery_bench --pp3 WINDOW MESSAGES                            one run, for a "
+        "profiler; prints its hash\n"
+        "       orrery_bench --scenario FILE FIRST_SEED COUNT                 simulated seconds of "
+        "a scenario, a line a seed\n");
     return 2;
 }
 
@@ -34,12 +40,18 @@ int main(int argc, char** argv) {
                 at = end + 1;
             }
         } else if (argument == "--pp3" && i + 2 < argc) {
-            const auto result = orrery::bench::run_pp3(1, std::strtoull(argv[i + 1], nullptr, 10), std::strtoull(argv[i + 2], nullptr, 10));
+            const auto result = orrery::bench::run_pp3(1, std::strtoull(argv[i + 1], nullptr, 10),
+                                                       std::strtoull(argv[i + 2], nullptr, 10));
             std::printf("pp3: %llu messages, %.1f ns each, %.2f steps each, hash %016llx\n",
-                        static_cast<unsigned long long>(result.delivered), result.cpu_seconds * 1e9 / static_cast<double>(result.delivered),
+                        static_cast<unsigned long long>(result.delivered),
+                        result.cpu_seconds * 1e9 / static_cast<double>(result.delivered),
                         static_cast<double>(result.steps) / static_cast<double>(result.delivered),
                         static_cast<unsigned long long>(result.hash));
             return 0;
+        } else if (argument == "--scenario" && i + 3 < argc) {
+            return orrery::bench::run_scenarios(argv[i + 1],
+                                                std::strtoull(argv[i + 2], nullptr, 10),
+                                                std::strtoull(argv[i + 3], nullptr, 10));
         } else {
             return usage();
         }

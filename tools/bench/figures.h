@@ -10,12 +10,14 @@ namespace orrery::bench {
 void add_runtime_figures(std::vector<Figure>& figures);    // fibers, hash, draws
 void add_simulator_figures(std::vector<Figure>& figures);  // PP3, worlds, disk
 void add_node_figures(std::vector<Figure>& figures);       // RESP, Raft core, log, Store
+void add_group_figures(std::vector<Figure>& figures);      // a KV group in a world
 
 inline std::vector<Figure> all_figures() {
     std::vector<Figure> figures;
     add_runtime_figures(figures);
     add_simulator_figures(figures);
     add_node_figures(figures);
+    add_group_figures(figures);
     return figures;
 }
 

@@ -30,7 +30,9 @@ struct Event {
     uint64_t sequence;
     uint64_t target;
     uint64_t argument;
-    bool operator<(const Event& other) const { return at != other.at ? at > other.at : sequence > other.sequence; }
+    bool operator<(const Event& other) const {
+        return at != other.at ? at > other.at : sequence > other.sequence;
+    }
 };
 
 double median_of(std::vector<double> values) {
@@ -53,8 +55,12 @@ std::string readable(double value) {
 
 }  // namespace
 
-int64_t cpu_ns() { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
-int64_t wall_ns() { return read_clock(CLOCK_MONOTONIC); }
+int64_t cpu_ns() {
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+int64_t wall_ns() {
+    return read_clock(CLOCK_MONOTONIC);
+}
 
 double ns_per_iteration(const std::function<void(uint64_t)>& work) {
     for (uint64_t iterations = 16;; iterations *= 4) {
@@ -76,7 +82,8 @@ double calibration_ns() {
     for (uint64_t i = 0; i < 100; ++i) events.push({static_cast<int64_t>(draw() >> 44), i, i, i});
     constexpr size_t kStackBytes = 64 * 1024;
     const auto stack = std::make_unique<char[]>(kStackBytes);
-    context::fcontext_t other = context::make_fcontext(stack.get() + kStackBytes, kStackBytes, &bounce);
+    context::fcontext_t other =
+        context::make_fcontext(stack.get() + kStackBytes, kStackBytes, &bounce);
     uint64_t payload[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     uint64_t sequence = 100;
     return ns_per_iteration([&](uint64_t iterations) {
@@ -99,9 +106,10 @@ double calibration_ns() {
 void run_figures(const std::vector<Figure>& figures, const RunOptions& options) {
     std::vector<const Figure*> chosen;
     for (const Figure& figure : figures) {
-        const bool wanted = options.only.empty() || std::any_of(options.only.begin(), options.only.end(), [&](const std::string& prefix) {
-                                return figure.name.starts_with(prefix);
-                            });
+        const bool wanted =
+            options.only.empty() ||
+            std::any_of(options.only.begin(), options.only.end(),
+                        [&](const std::string& prefix) { return figure.name.starts_with(prefix); });
         if (wanted) chosen.push_back(&figure);
     }
     std::vector<std::vector<double>> values(chosen.size());
@@ -117,31 +125,38 @@ void run_figures(const std::vector<Figure>& figures, const RunOptions& options) 
         busy.push_back(static_cast<double>(wall_ns() - wall) / static_cast<double>(cpu_ns() - cpu));
     }
     if (!options.json) {
-        std::printf("%-34s %10s %10s %10s %7s %-9s %8s %9s  %s\n", "figure", "median", "min", "max", "spread", "unit", "calib ns",
-                    "x calib", "goal");
+        std::printf("%-34s %10s %10s %10s %7s %-9s %8s %9s  %s\n", "figure", "median", "min", "max",
+                    "spread", "unit", "calib ns", "x calib", "goal");
     }
     for (size_t i = 0; i < chosen.size(); ++i) {
         const Figure& figure = *chosen[i];
         const double median = median_of(values[i]);
         const auto [low, high] = std::minmax_element(values[i].begin(), values[i].end());
         const double calibration = median_of(calibrations[i]);
-        // A rate becomes a time, so that the ratio to the calibration loop means the same for every row.
+        // A rate becomes a time, so that the ratio to the calibration loop means the same for every
+        // row.
         const double in_ns = figure.better == Better::Higher ? 1e9 / median
                              : figure.unit == "us"           ? median * 1e3
                              : figure.unit == "ms"           ? median * 1e6
                                                              : median;
-        const bool met = figure.better == Better::Lower ? median <= figure.goal : median >= figure.goal;
+        const bool met =
+            figure.better == Better::Lower ? median <= figure.goal : median >= figure.goal;
         if (options.json) {
-            std::printf("{\"figure\":\"%s\",\"median\":%.6g,\"min\":%.6g,\"max\":%.6g,\"unit\":\"%s\",\"calibration_ns\":%.4g,\"goal\":%.6g}\n",
-                        figure.name.c_str(), median, *low, *high, figure.unit.c_str(), calibration, figure.goal);
+            std::printf(
+                "{\"figure\":\"%s\",\"median\":%.6g,\"min\":%.6g,\"max\":%.6g,\"unit\":\"%s\","
+                "\"calibration_ns\":%.4g,\"goal\":%.6g}\n",
+                figure.name.c_str(), median, *low, *high, figure.unit.c_str(), calibration,
+                figure.goal);
             continue;
         }
         std::string goal;
         if (figure.goal != 0)
-            goal = (figure.better == Better::Lower ? "<= " : ">= ") + readable(figure.goal) + (met ? "  met" : "  MISSED");
-        std::printf("%-34s %10s %10s %10s %6.1f%% %-9s %8.1f %9.3g  %s\n", figure.name.c_str(), readable(median).c_str(),
-                    readable(*low).c_str(), readable(*high).c_str(), median > 0 ? (*high - *low) / median * 100 : 0,
-                    figure.unit.c_str(), calibration, in_ns / calibration, goal.c_str());
+            goal = (figure.better == Better::Lower ? "<= " : ">= ") + readable(figure.goal) +
+                   (met ? "  met" : "  MISSED");
+        std::printf("%-34s %10s %10s %10s %6.1f%% %-9s %8.1f %9.3g  %s\n", figure.name.c_str(),
+                    readable(median).c_str(), readable(*low).c_str(), readable(*high).c_str(),
+                    median > 0 ? (*high - *low) / median * 100 : 0, figure.unit.c_str(),
+                    calibration, in_ns / calibration, goal.c_str());
     }
     const double wall_over_cpu = median_of(busy);
     if (!options.json)

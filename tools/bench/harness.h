@@ -1,7 +1,9 @@
-// How a figure is measured: rounds, a calibration loop before every measurement, medians and spread.
+// How a figure is measured: rounds, a calibration loop before every measurement, medians and
+// spread.
 //
-// Figures are times of this thread's processor time, so that a neighbour on a shared machine changes little; how busy the
-// machine was is printed as wall time over processor time. Nothing here fails because it was slow: these are measurements.
+// Figures are times of this thread's processor time, so that a neighbour on a shared machine
+// changes little; how busy the machine was is printed as wall time over processor time. Nothing
+// here fails because it was slow: these are measurements.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +29,8 @@ int64_t cpu_ns();
 /// Monotonic time, in ns.
 int64_t wall_ns();
 
-/// Calls `work(iterations)` with more and more iterations until a call takes 50 ms of processor time; ns an iteration.
+/// Calls `work(iterations)` with more and more iterations until a call takes 50 ms of processor
+/// time; ns an iteration.
 double ns_per_iteration(const std::function<void(uint64_t)>& work);
 
 /// Keeps a value alive for the optimiser.
@@ -36,8 +39,9 @@ inline void keep(const T& value) {
     asm volatile("" : : "g"(&value) : "memory");
 }
 
-/// One turn of the loop that stands beside every figure: an event heap of depth 100 (pop and push), a crc32c of 64 bytes, a
-/// switch to another stack and back. Made of foreign parts only, so that a change of ours never changes the yardstick.
+/// One turn of the loop that stands beside every figure: an event heap of depth 100 (pop and push),
+/// a crc32c of 64 bytes, a switch to another stack and back. Made of foreign parts only, so that a
+/// change of ours never changes the yardstick.
 double calibration_ns();
 
 struct RunOptions {

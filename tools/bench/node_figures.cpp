@@ -19,7 +19,8 @@ namespace {
 /// ns to parse one SET of a 16-byte key and a 64-byte value, from pipelined reads of 16 requests.
 double resp_ns() {
     resp::RequestParser parser;
-    const std::string one = "*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000001\r\n$64\r\n" + std::string(64, 'v') + "\r\n";
+    const std::string one =
+        "*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000001\r\n$64\r\n" + std::string(64, 'v') + "\r\n";
     constexpr int kPipelined = 16;
     std::string chunk;
     for (int i = 0; i < kPipelined; ++i) chunk += one;
@@ -27,14 +28,16 @@ double resp_ns() {
     const double ns = ns_per_iteration([&](uint64_t iterations) {
         for (uint64_t i = 0; i < iterations; ++i) {
             parser.append(chunk);
-            while (parser.next() == resp::RequestParser::Status::Request) words += parser.argv().size();
+            while (parser.next() == resp::RequestParser::Status::Request)
+                words += parser.argv().size();
         }
     });
     CHECK(words > 0);
     return ns / kPipelined;
 }
 
-/// Three raft cores that hand each other their messages in one loop; a disk that syncs at once; `window` proposals open.
+/// Three raft cores that hand each other their messages in one loop; a disk that syncs at once;
+/// `window` proposals open.
 class RaftLoop {
  public:
     RaftLoop() {
@@ -46,7 +49,8 @@ class RaftLoop {
             options.self = members[id - 1];
             raft::Recovered recovered;
             recovered.floor.configuration = all;
-            cores_.push_back(raft::Core::create(now_, options, recovered, RandomStream(1, "raft", id)).value());
+            cores_.push_back(
+                raft::Core::create(now_, options, recovered, RandomStream(1, "raft", id)).value());
             cores_.back()->set_campaign_allowed(now_, true);
         }
         cores_[0]->campaign(now_);
@@ -60,18 +64,23 @@ class RaftLoop {
         uint64_t proposed = 0;
         while (cores_[0]->applied_index() < last) {
             now_ = now_ + Duration::micros(50);
-            while (proposed < entries && proposed < window + (entries - (last.value - cores_[0]->applied_index().value))) {
+            while (proposed < entries &&
+                   proposed <
+                       window + (entries - (last.value - cores_[0]->applied_index().value))) {
                 CHECK(cores_[0]->propose(now_, body_).ok());
                 ++proposed;
             }
             for (int i = 0; i < 3; ++i)
-                if (cores_[static_cast<size_t>(i)]->next_deadline() <= now_) cores_[static_cast<size_t>(i)]->tick(now_);
+                if (cores_[static_cast<size_t>(i)]->next_deadline() <= now_)
+                    cores_[static_cast<size_t>(i)]->tick(now_);
             for (int i = 0; i < 3; ++i) pump(i);
-            // One message at a time: no batching of deliveries that a network would not give either.
+            // One message at a time: no batching of deliveries that a network would not give
+            // either.
             for (size_t left = queue_.size(); left > 0; --left) deliver();
         }
         // As drivers do, now and then, and only what all have applied.
-        const LogIndex floor = std::min({cores_[0]->applied_index(), cores_[1]->applied_index(), cores_[2]->applied_index()});
+        const LogIndex floor = std::min(
+            {cores_[0]->applied_index(), cores_[1]->applied_index(), cores_[2]->applied_index()});
         if (floor.value > 1000)
             for (auto& core : cores_) core->compact(LogIndex{floor.value - 500});
     }
@@ -149,8 +158,8 @@ void run_script(const Script::Body& body) {
     sim::release_rocksdb_process_state();
 }
 
-/// us of processor time of one append of 64 bytes and the wait for its sync, on the simulated disk; `together` appends
-/// share a batch.
+/// us of processor time of one append of 64 bytes and the wait for its sync, on the simulated disk;
+/// `together` appends share a batch.
 double log_us(uint64_t together) {
     double us = 0;
     run_script([&](Fiber& fiber, Env& env) -> Result<void> {
@@ -185,7 +194,8 @@ struct StoreTimes {
     double get_ns = 0;
 };
 
-/// Puts of 16 + 64 bytes in batches of 100 with marks, then reads that memory answers; RocksDB on the simulated disk.
+/// Puts of 16 + 64 bytes in batches of 100 with marks, then reads that memory answers; RocksDB on
+/// the simulated disk.
 StoreTimes store_times() {
     StoreTimes times;
     run_script([&](Fiber& fiber, Env& env) -> Result<void> {
@@ -197,7 +207,8 @@ StoreTimes store_times() {
         store::Batch batch;
         for (uint64_t number = 0; number < kBatches; ++number) {
             batch.clear();
-            for (uint64_t i = 0; i < 100; ++i) batch.put(key_of((number * 7919 + i * 104729) % kKeys), value);
+            for (uint64_t i = 0; i < 100; ++i)
+                batch.put(key_of((number * 7919 + i * 104729) % kKeys), value);
             batch.mark(1, number + 1);
             TRY(store->write_when_possible(fiber, batch));
         }
@@ -220,12 +231,18 @@ StoreTimes store_times() {
 
 void add_node_figures(std::vector<Figure>& figures) {
     figures.push_back({"resp.parse SET 64 B", "ns", Better::Lower, 0, resp_ns});
-    figures.push_back({"raft.core loop W=64 commits", "1/s", Better::Higher, 0, [] { return raft_rate(64); }});
-    figures.push_back({"raft.core loop W=1 commits", "1/s", Better::Higher, 0, [] { return raft_rate(1); }});
-    figures.push_back({"log.append+sync (1 a batch)", "us", Better::Lower, 0, [] { return log_us(1); }});
-    figures.push_back({"log.append+sync (64 a batch)", "us", Better::Lower, 0, [] { return log_us(64); }});
-    figures.push_back({"store.put (100 a batch)", "ns", Better::Lower, 0, [] { return store_times().put_ns; }});
-    figures.push_back({"store.get (memory)", "ns", Better::Lower, 0, [] { return store_times().get_ns; }});
+    figures.push_back(
+        {"raft.core loop W=64 commits", "1/s", Better::Higher, 0, [] { return raft_rate(64); }});
+    figures.push_back(
+        {"raft.core loop W=1 commits", "1/s", Better::Higher, 0, [] { return raft_rate(1); }});
+    figures.push_back(
+        {"log.append+sync (1 a batch)", "us", Better::Lower, 0, [] { return log_us(1); }});
+    figures.push_back(
+        {"log.append+sync (64 a batch)", "us", Better::Lower, 0, [] { return log_us(64); }});
+    figures.push_back(
+        {"store.put (100 a batch)", "ns", Better::Lower, 0, [] { return store_times().put_ns; }});
+    figures.push_back(
+        {"store.get (memory)", "ns", Better::Lower, 0, [] { return store_times().get_ns; }});
 }
 
 }  // namespace orrery::bench

@@ -24,7 +24,8 @@ class Node final : public Process {
     Result<void> run(Fiber& fiber) override {
         TRY(std::unique_ptr<Listener> listener, env_.net.listen({"", kPort}));
         for (int other = number_ + 1; other < 3; ++other) {
-            TRY(std::unique_ptr<Conn> conn, env_.net.connect(fiber, {"n" + std::to_string(other), kPort}, Instant::never()));
+            TRY(std::unique_ptr<Conn> conn,
+                env_.net.connect(fiber, {"n" + std::to_string(other), kPort}, Instant::never()));
             serve(std::move(conn));
         }
         for (int accepted = 0; accepted < number_; ++accepted) {
@@ -37,7 +38,8 @@ class Node final : public Process {
 
  private:
     void serve(std::unique_ptr<Conn> conn) {
-        env_.spawn("echo", [this, conn = std::move(conn)](Fiber& fiber) { (void)echo(fiber, *conn).ok(); });
+        env_.spawn("echo",
+                   [this, conn = std::move(conn)](Fiber& fiber) { (void)echo(fiber, *conn).ok(); });
     }
 
     Result<void> echo(Fiber& fiber, Conn& conn) {
@@ -58,7 +60,8 @@ class Node final : public Process {
                 ++delivered_;
                 TRY(conn.write_all(fiber, ByteView(into.data() + at, kMessageBytes)));
             }
-            std::copy(into.begin() + static_cast<ptrdiff_t>(at), into.begin() + static_cast<ptrdiff_t>(have), into.begin());
+            std::copy(into.begin() + static_cast<ptrdiff_t>(at),
+                      into.begin() + static_cast<ptrdiff_t>(have), into.begin());
             have -= at;
         }
     }
@@ -81,9 +84,12 @@ Pp3Result run_pp3(uint64_t seed, uint64_t window, uint64_t messages) {
     uint64_t delivered = 0;
     for (int i = 0; i < 3; ++i) world.add_host("n" + std::to_string(i));
     for (int i = 2; i >= 0; --i)
-        world.host(static_cast<size_t>(i)).start([&, i](Env& env) { return std::make_unique<Node>(env, i, window, delivered); });
+        world.host(static_cast<size_t>(i)).start([&, i](Env& env) {
+            return std::make_unique<Node>(env, i, window, delivered);
+        });
     // Warm: connections made, buffers grown.
-    CHECK(world.run_until(Instant{Duration::millis(20).ns}) == sim::World::Stop::Time, world.failure() ? world.failure()->text : "");
+    CHECK(world.run_until(Instant{Duration::millis(20).ns}) == sim::World::Stop::Time,
+          world.failure() ? world.failure()->text : "");
     const uint64_t delivered_before = delivered;
     const Instant simulated_before = world.now();
     const uint64_t goal = delivered + messages;
@@ -93,8 +99,9 @@ Pp3Result run_pp3(uint64_t seed, uint64_t window, uint64_t messages) {
         CHECK(stop == sim::World::Stop::Time, world.failure() ? world.failure()->text : "idle");
     }
     const int64_t end = cpu_ns();
-    return {delivered - delivered_before, static_cast<double>(end - begin) / 1e9, (world.now() - simulated_before).as_seconds(),
-            world.timeline().hash().value(), world.timeline().hash().steps()};
+    return {delivered - delivered_before, static_cast<double>(end - begin) / 1e9,
+            (world.now() - simulated_before).as_seconds(), world.timeline().hash().value(),
+            world.timeline().hash().steps()};
 }
 
 }  // namespace orrery::bench

@@ -1,5 +1,6 @@
-// PP3 in SimGrid (S4U mailboxes, C++): the peer that tools/bench/run compiles and runs beside ours. The same workload: three
-// hosts, every ordered pair keeps W 64-byte messages in flight, each delivery is echoed; link latency 1 ms.
+// PP3 in SimGrid (S4U mailboxes, C++): the peer that tools/bench/run compiles and runs beside ours.
+// The same workload: three hosts, every ordered pair keeps W 64-byte messages in flight, each
+// delivery is echoed; link latency 1 ms.
 //
 // usage: pp3_simgrid WINDOW MESSAGES; prints messages per second of this process's processor time.
 #include <time.h>
@@ -49,7 +50,8 @@ int main(int argc, char** argv) {
         for (int b = a + 1; b < 3; ++b) {
             auto* link = zone->create_link(std::to_string(a) + "-" + std::to_string(b), 1e9);
             link->set_latency(1e-3)->seal();
-            zone->add_route(hosts[a]->get_netpoint(), hosts[b]->get_netpoint(), nullptr, nullptr, {{link, sg4::LinkInRoute::Direction::NONE}}, true);
+            zone->add_route(hosts[a]->get_netpoint(), hosts[b]->get_netpoint(), nullptr, nullptr,
+                            {{link, sg4::LinkInRoute::Direction::NONE}}, true);
         }
     zone->seal();
     for (int a = 0; a < 3; ++a)
@@ -62,7 +64,9 @@ int main(int argc, char** argv) {
     const double begin = cpu_seconds();
     engine.run();
     const double took = cpu_seconds() - begin;
-    std::printf("{\"peer\":\"simgrid\",\"window\":%d,\"delivered\":%lu,\"messages_per_s\":%.0f,\"simulated_s_per_s\":%.3g}\n", window, delivered,
-                static_cast<double>(delivered) / took, sg4::Engine::get_clock() / took);
+    std::printf(
+        "{\"peer\":\"simgrid\",\"window\":%d,\"delivered\":%lu,\"messages_per_s\":%.0f,\"simulated_"
+        "s_per_s\":%.3g}\n",
+        window, delivered, static_cast<double>(delivered) / took, sg4::Engine::get_clock() / took);
     return 0;
 }

@@ -1,8 +1,10 @@
-// orrery_resp_load: a closed-loop load on a server that speaks RESP. One thread, epoll, any number of connections, each with
-// a fixed number of operations under way. An operation is one command, or a SET and the WAIT behind it as a pair.
+// orrery_resp_load: a closed-loop load on a server that speaks RESP. One thread, epoll, any number
+// of connections, each with a fixed number of operations under way. An operation is one command, or
+// a SET and the WAIT behind it as a pair.
 //
-// Prints one JSON object: operations per second, latency quantiles, errors, and the processor time of the servers for each
-// operation (their pids are given). Not a correctness tool: it counts replies, it does not check values.
+// Prints one JSON object: operations per second, latency quantiles, errors, and the processor time
+// of the servers for each operation (their pids are given). Not a correctness tool: it counts
+// replies, it does not check values.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -50,7 +52,8 @@ int64_t now_ns() {
     std::exit(1);
 }
 
-/// Processor time of the processes so far, in us: the sum of user and system time of all their threads.
+/// Processor time of the processes so far, in us: the sum of user and system time of all their
+/// threads.
 double cpu_us(const std::vector<int>& pids) {
     double total = 0;
     for (int pid : pids) {
@@ -61,9 +64,11 @@ double cpu_us(const std::vector<int>& pids) {
         const size_t end = line.rfind(')');
         unsigned long user = 0;
         unsigned long system = 0;
-        if (std::sscanf(line.c_str() + end + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+        if (std::sscanf(line.c_str() + end + 2,
+                        "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
             die("can not read " + path);
-        total += static_cast<double>(user + system) * 1e6 / static_cast<double>(sysconf(_SC_CLK_TCK));
+        total +=
+            static_cast<double>(user + system) * 1e6 / static_cast<double>(sysconf(_SC_CLK_TCK));
     }
     return total;
 }
@@ -90,7 +95,8 @@ class Replies {
         const size_t line = rest_.find("\r\n", at);
         if (line == std::string::npos) return line;
         const char kind = rest_[at];
-        if (kind == '+' || kind == '-' || kind == ':' || kind == '_' || kind == '#') return line + 2;
+        if (kind == '+' || kind == '-' || kind == ':' || kind == '_' || kind == '#')
+            return line + 2;
         const long long count = std::atoll(rest_.c_str() + at + 1);
         if (kind == '$') {
             if (count < 0) return line + 2;
@@ -99,7 +105,8 @@ class Replies {
         }
         if (kind != '*') die("not a RESP reply: '" + rest_.substr(at, 40) + "'");
         size_t end = line + 2;
-        for (long long i = 0; i < count && end != std::string::npos; ++i) end = end < rest_.size() ? one(end) : std::string::npos;
+        for (long long i = 0; i < count && end != std::string::npos; ++i)
+            end = end < rest_.size() ? one(end) : std::string::npos;
         return end;
     }
     std::string rest_;
@@ -117,7 +124,8 @@ struct Client {
 
 class Load {
  public:
-    explicit Load(const Options& options) : options_(options), value_(static_cast<size_t>(options.value_bytes), 'v') {
+    explicit Load(const Options& options)
+        : options_(options), value_(static_cast<size_t>(options.value_bytes), 'v') {
         if (options.operation.rfind("setwait:", 0) == 0) {
             waits_ = options.operation.substr(8);
             replies_per_operation_ = 2;
@@ -140,7 +148,8 @@ class Load {
         std::vector<epoll_event> events(256);
         std::vector<char> into(256 * 1024);
         while (now_ns() < end) {
-            const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 100);
+            const int count =
+                epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 100);
             if (!measuring && now_ns() >= measure_from) {
                 measuring = true;
                 latencies_.clear();
@@ -168,9 +177,11 @@ class Load {
             sockaddr_in to{};
             to.sin_family = AF_INET;
             to.sin_port = htons(static_cast<uint16_t>(options_.port));
-            if (inet_pton(AF_INET, options_.host.c_str(), &to.sin_addr) != 1) die("not an IPv4 address: " + options_.host);
+            if (inet_pton(AF_INET, options_.host.c_str(), &to.sin_addr) != 1)
+                die("not an IPv4 address: " + options_.host);
             if (connect(client.socket, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0)
-                die("connect to port " + std::to_string(options_.port) + ": " + std::strerror(errno));
+                die("connect to port " + std::to_string(options_.port) + ": " +
+                    std::strerror(errno));
             const int on = 1;
             setsockopt(client.socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
             fcntl(client.socket, F_SETFL, O_NONBLOCK);
@@ -192,7 +203,8 @@ class Load {
     void add_operation(Client& client) {
         // A multiplicative walk over the keys: no generator to share, every key as often.
         char key[32];
-        std::snprintf(key, sizeof key, "key:%012llu", static_cast<unsigned long long>((next_key_ += 7919) % options_.keys));
+        std::snprintf(key, sizeof key, "key:%012llu",
+                      static_cast<unsigned long long>((next_key_ += 7919) % options_.keys));
         if (options_.operation == "get") {
             client.out += "*2\r\n$3\r\nGET\r\n";
             bulk(client.out, key);
@@ -212,7 +224,8 @@ class Load {
 
     void flush(Client& client) {
         while (client.sent < client.out.size()) {
-            const ssize_t wrote = send(client.socket, client.out.data() + client.sent, client.out.size() - client.sent, MSG_NOSIGNAL);
+            const ssize_t wrote = send(client.socket, client.out.data() + client.sent,
+                                       client.out.size() - client.sent, MSG_NOSIGNAL);
             if (wrote < 0 && errno == EAGAIN) break;
             if (wrote < 0) die(std::string("send: ") + std::strerror(errno));
             client.sent += static_cast<size_t>(wrote);
@@ -233,7 +246,9 @@ class Load {
     void receive(Client& client, std::vector<char>& into) {
         const ssize_t got = recv(client.socket, into.data(), into.size(), 0);
         if (got < 0 && errno == EAGAIN) return;
-        if (got <= 0) die(got == 0 ? "the server closed the connection" : std::string("recv: ") + std::strerror(errno));
+        if (got <= 0)
+            die(got == 0 ? "the server closed the connection"
+                         : std::string("recv: ") + std::strerror(errno));
         client.replies.take({into.data(), static_cast<size_t>(got)}, [&](std::string_view reply) {
             if (client.begun.empty()) die("a reply too many: " + std::string(reply.substr(0, 40)));
             if (reply[0] == '-') {
@@ -241,7 +256,8 @@ class Load {
                 if (first_error_.empty()) first_error_ = reply.substr(1, reply.size() - 3);
             }
             if (--client.replies_due > 0) return;
-            latencies_.push_back(static_cast<uint32_t>(std::min<int64_t>((now_ns() - client.begun.front()) / 100, UINT32_MAX)));
+            latencies_.push_back(static_cast<uint32_t>(
+                std::min<int64_t>((now_ns() - client.begun.front()) / 100, UINT32_MAX)));
             client.begun.pop_front();
             ++operations_;
             add_operation(client);
@@ -253,14 +269,20 @@ class Load {
         std::sort(latencies_.begin(), latencies_.end());
         const auto quantile = [&](double q) {
             if (latencies_.empty()) return 0.0;
-            return latencies_[std::min(latencies_.size() - 1, static_cast<size_t>(q * static_cast<double>(latencies_.size())))] / 10.0;
+            return latencies_[std::min(
+                       latencies_.size() - 1,
+                       static_cast<size_t>(q * static_cast<double>(latencies_.size())))] /
+                   10.0;
         };
-        std::printf("{\"operation\":\"%s\",\"clients\":%d,\"pipeline\":%d,\"seconds\":%.2f,\"ops_per_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f,"
-                    "\"server_cpu_us_per_op\":%.2f,\"errors\":%llu%s%s%s}\n",
-                    options_.operation.c_str(), options_.clients, options_.pipeline, seconds, static_cast<double>(operations_) / seconds,
-                    quantile(0.5), quantile(0.99), operations_ > 0 ? server_cpu_us / static_cast<double>(operations_) : 0,
-                    static_cast<unsigned long long>(errors_), errors_ > 0 ? ",\"first_error\":\"" : "", first_error_.c_str(),
-                    errors_ > 0 ? "\"" : "");
+        std::printf(
+            "{\"operation\":\"%s\",\"clients\":%d,\"pipeline\":%d,\"seconds\":%.2f,\"ops_per_s\":%."
+            "0f,\"p50_us\":%.1f,\"p99_us\":%.1f,"
+            "\"server_cpu_us_per_op\":%.2f,\"errors\":%llu%s%s%s}\n",
+            options_.operation.c_str(), options_.clients, options_.pipeline, seconds,
+            static_cast<double>(operations_) / seconds, quantile(0.5), quantile(0.99),
+            operations_ > 0 ? server_cpu_us / static_cast<double>(operations_) : 0,
+            static_cast<unsigned long long>(errors_), errors_ > 0 ? ",\"first_error\":\"" : "",
+            first_error_.c_str(), errors_ > 0 ? "\"" : "");
     }
 
     Options options_;
@@ -284,20 +306,32 @@ int main(int argc, char** argv) {
     for (int i = 1; i + 1 < argc; i += 2) {
         const std::string name = argv[i];
         const std::string value = argv[i + 1];
-        if (name == "--host") options.host = value;
-        else if (name == "--port") options.port = std::atoi(value.c_str());
-        else if (name == "--clients") options.clients = std::atoi(value.c_str());
-        else if (name == "--pipeline") options.pipeline = std::atoi(value.c_str());
-        else if (name == "--seconds") options.seconds = std::atof(value.c_str());
-        else if (name == "--warm") options.warm_seconds = std::atof(value.c_str());
-        else if (name == "--operation") options.operation = value;
-        else if (name == "--value-bytes") options.value_bytes = std::atoi(value.c_str());
-        else if (name == "--keys") options.keys = std::strtoull(value.c_str(), nullptr, 10);
-        else if (name == "--pid") options.pids.push_back(std::atoi(value.c_str()));
-        else die("unknown option " + name);
+        if (name == "--host")
+            options.host = value;
+        else if (name == "--port")
+            options.port = std::atoi(value.c_str());
+        else if (name == "--clients")
+            options.clients = std::atoi(value.c_str());
+        else if (name == "--pipeline")
+            options.pipeline = std::atoi(value.c_str());
+        else if (name == "--seconds")
+            options.seconds = std::atof(value.c_str());
+        else if (name == "--warm")
+            options.warm_seconds = std::atof(value.c_str());
+        else if (name == "--operation")
+            options.operation = value;
+        else if (name == "--value-bytes")
+            options.value_bytes = std::atoi(value.c_str());
+        else if (name == "--keys")
+            options.keys = std::strtoull(value.c_str(), nullptr, 10);
+        else if (name == "--pid")
+            options.pids.push_back(std::atoi(value.c_str()));
+        else
+            die("unknown option " + name);
     }
     if (argc % 2 == 0 || options.clients < 1 || options.pipeline < 1)
-        die("usage: orrery_resp_load [--host A] [--port P] [--clients N] [--pipeline N] [--seconds S] [--operation set|get|setwait:N] "
+        die("usage: orrery_resp_load [--host A] [--port P] [--clients N] [--pipeline N] [--seconds "
+            "S] [--operation set|get|setwait:N] "
             "[--value-bytes N] [--keys N] [--pid PID]...");
     Load(options).run();
     return 0;

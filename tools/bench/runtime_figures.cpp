@@ -9,8 +9,8 @@ namespace orrery::bench {
 
 namespace {
 
-/// ns of one slice: into a fiber and back, by the scheduler. `burst` slices run between two returns to the caller, as in
-/// the loop of a daemon; with 1 every slice returns, as in a simulated world.
+/// ns of one slice: into a fiber and back, by the scheduler. `burst` slices run between two returns
+/// to the caller, as in the loop of a daemon; with 1 every slice returns, as in a simulated world.
 double slice_ns(uint32_t burst) {
     SchedulerHooks hooks;
     StackPool stacks;
@@ -24,7 +24,9 @@ double slice_ns(uint32_t burst) {
         if (burst == 1) {
             for (uint64_t i = 0; i < iterations; ++i) scheduler.run_one();
         } else {
-            for (uint64_t i = 0; i < iterations; i += burst) scheduler.run_ready(static_cast<uint32_t>(std::min<uint64_t>(burst, iterations - i)));
+            for (uint64_t i = 0; i < iterations; i += burst)
+                scheduler.run_ready(
+                    static_cast<uint32_t>(std::min<uint64_t>(burst, iterations - i)));
         }
     });
     scheduler.cancel_all();
@@ -70,8 +72,10 @@ double draw_ns() {
 }  // namespace
 
 void add_runtime_figures(std::vector<Figure>& figures) {
-    figures.push_back({"fiber.switch (one way, loop)", "ns", Better::Lower, 10, [] { return slice_ns(1024) / 2; }});
-    figures.push_back({"fiber.switch (one way, world)", "ns", Better::Lower, 0, [] { return slice_ns(1) / 2; }});
+    figures.push_back({"fiber.switch (one way, loop)", "ns", Better::Lower, 10,
+                       [] { return slice_ns(1024) / 2; }});
+    figures.push_back(
+        {"fiber.switch (one way, world)", "ns", Better::Lower, 0, [] { return slice_ns(1) / 2; }});
     figures.push_back({"fiber.create+run+destroy", "ns", Better::Lower, 100, fiber_life_ns});
     figures.push_back({"hash.event", "ns", Better::Lower, 25, trace_hash_ns});
     figures.push_back({"random.draw (addressed)", "ns", Better::Lower, 0, draw_ns});

@@ -31,8 +31,12 @@ double world_ms() {
                for (uint64_t i = 0; i < iterations; ++i) {
                    sim::World world({.seed = i + 1});
                    for (int host = 0; host < 6; ++host)
-                       world.add_host("n" + std::to_string(host)).start([](Env&) { return std::make_unique<Idle>(); });
-                   CHECK(world.run_until(Instant{Duration::millis(1).ns}) != sim::World::Stop::Failed, world.failure()->text);
+                       world.add_host("n" + std::to_string(host)).start([](Env&) {
+                           return std::make_unique<Idle>();
+                       });
+                   CHECK(
+                       world.run_until(Instant{Duration::millis(1).ns}) != sim::World::Stop::Failed,
+                       world.failure()->text);
                }
            }) /
            1e6;
@@ -68,8 +72,10 @@ class Appender final : public Process {
 double disk_us() {
     sim::World world({.seed = 1});
     uint64_t done = 0;
-    world.add_host("n").start([&](Env& env) { return std::make_unique<Appender>(env, 4096, done); });
-    CHECK(world.run_until(Instant{Duration::millis(10).ns}) == sim::World::Stop::Time, world.failure()->text);
+    world.add_host("n").start(
+        [&](Env& env) { return std::make_unique<Appender>(env, 4096, done); });
+    CHECK(world.run_until(Instant{Duration::millis(10).ns}) == sim::World::Stop::Time,
+          world.failure()->text);
     const uint64_t before = done;
     const int64_t begin = cpu_ns();
     while (cpu_ns() - begin < 100'000'000) {
@@ -84,9 +90,12 @@ double disk_us() {
 }  // namespace
 
 void add_simulator_figures(std::vector<Figure>& figures) {
-    figures.push_back({"sim.pp3 W=64 messages", "1/s", Better::Higher, 1e6, [] { return pp3_rate(64, 200'000); }});
-    figures.push_back({"sim.pp3 W=8 messages", "1/s", Better::Higher, 0, [] { return pp3_rate(8, 100'000); }});
-    figures.push_back({"sim.pp3 W=1 messages", "1/s", Better::Higher, 0, [] { return pp3_rate(1, 100'000); }});
+    figures.push_back({"sim.pp3 W=64 messages", "1/s", Better::Higher, 1e6,
+                       [] { return pp3_rate(64, 200'000); }});
+    figures.push_back(
+        {"sim.pp3 W=8 messages", "1/s", Better::Higher, 0, [] { return pp3_rate(8, 100'000); }});
+    figures.push_back(
+        {"sim.pp3 W=1 messages", "1/s", Better::Higher, 0, [] { return pp3_rate(1, 100'000); }});
     figures.push_back({"sim.world set-up+tear-down", "ms", Better::Lower, 20, world_ms});
     figures.push_back({"sim.disk 4 KiB write+sync", "us", Better::Lower, 0, disk_us});
 }
