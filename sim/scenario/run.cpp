@@ -45,12 +45,17 @@ namespace {
 class SinkObserver : public TraceObserver {
  public:
     SinkObserver(World& world, TraceSink& sink) : world_(world), sink_(sink) {}
-    void on_event(Host& host, const TraceEvent& event) override { sink_.on_event(++sequence_, world_.now(), host.name(), event); }
+    void on_event(Host& host, const TraceEvent& event) override {
+        if (open_) sink_.on_event(++sequence_, world_.now(), host.name(), event);
+    }
+    /// The run is over: what taking the world apart emits is no part of it.
+    void close() { open_ = false; }
     void fault(const Fired& fired) { sink_.on_fault(++sequence_, world_.now(), fired.what); }
 
  private:
     World& world_;
     TraceSink& sink_;
+    bool open_ = true;
     uint64_t sequence_ = 0;
 };
 
@@ -366,6 +371,7 @@ RunResult Run::go() {
     result.checkpoints = hash.checkpoints();
     result.watched_hash = hash.watched_value();
     result.sim_time = world_.now() - Instant{};
+    if (sink_ != nullptr) sink_->close();
     tear_down();
     judge_all(result);
     for (const Fired& fired : injector_.fired()) {

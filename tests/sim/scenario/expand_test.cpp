@@ -1,0 +1,75 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "sim/scenario/run.h"
+
+using namespace orrery;
+using namespace orrery::sim;
+
+namespace {
+Scenario family() {
+    Scenario scenario;
+    scenario.name = "family";
+    scenario.swarm.emplace();
+    scenario.swarm->long_p = 0;
+    return scenario;
+}
+std::vector<PlannedFault> of_kind(const Scenario& plan, std::string_view name) {
+    std::vector<PlannedFault> out;
+    for (PlannedFault event : plan.plan.events) {
+        if (fault_name(event.fault) != name) continue;
+        event.id.clear();
+        out.push_back(event);
+    }
+    return out;
+}
+}  // namespace
+
+TEST_CASE("expand: the same seed gives the same plan, another seed another") {
+    CHECK(expand(family(), 5) == expand(family(), 5));
+    CHECK(expand(family(), 5).plan.events != expand(family(), 6).plan.events);
+    CHECK(expand(family(), 5).is_plan());
+}
+
+TEST_CASE("expand: taking a class out leaves every other fault where it was") {
+    for (uint64_t seed = 1; seed <= 40; ++seed) {
+        const Scenario all = expand(family(), seed);
+        Scenario less = family();
+        less.swarm->exclude = {"partition"};
+        const Scenario without = expand(less, seed);
+        CHECK(of_kind(without, "net.partition").empty());
+        for (std::string_view kind : {"proc.crash", "net.clog", "net.reset", "net.change", "proc.pause", "disk.stall"})
+            CHECK(of_kind(all, kind) == of_kind(without, kind));
+    }
+}
+
+TEST_CASE("expand: a class is off in about three of ten seeds") {
+    int on = 0;
+    for (uint64_t seed = 1; seed <= 1000; ++seed) {
+        const SwarmSpec spec;
+        on += SwarmDraw(spec, seed).on("crash");
+    }
+    CHECK(on > 650);
+    CHECK(on < 750);
+}
+
+TEST_CASE("expand: plans stay within the budget, and every default class strikes in some seed") {
+    std::set<std::string_view> seen;
+    Scenario scenario = family();
+    for (uint64_t seed = 1; seed <= 400; ++seed) {
+        const Scenario plan = expand(scenario, seed);
+        CHECK(beyond_budget(plan.budget, plan.plan.events, plan.cluster.kv).empty());
+        for (const PlannedFault& event : plan.plan.events) {
+            seen.insert(fault_name(event.fault));
+            CHECK(std::get<TriggerAt>(event.trigger).at <= plan.phases.chaos);
+        }
+    }
+    for (const FaultInfo& one : fault_catalogue()) {
+        const bool drawn = one.name != "hold" && one.name != "disk.write_failure" && one.name != "proc.restart" && one.budget_class != 'C';
+        CHECK_MESSAGE(seen.contains(one.name) == drawn, one.name);
+    }
+    scenario.budget.mode = BudgetMode::None;
+    for (uint64_t seed = 1; seed <= 200; ++seed) CHECK(of_kind(expand(scenario, seed), "disk.wipe").empty());
+}
