@@ -171,9 +171,10 @@ class Node:
 class Stage:
     """Everything of one test."""
 
-    def __init__(self, build, name):
+    def __init__(self, build, name, directory=None):
         self.build, self.ports, self.nodes, self.closers = build, Ports(), [], []
-        self.directory = tempfile.mkdtemp(prefix=f"orrery-e2e-{name}-")
+        self.directory = directory or tempfile.mkdtemp(prefix=f"orrery-e2e-{name}-")
+        os.makedirs(self.directory, exist_ok=True)
 
     def at_close(self, call):
         """Called once no process is left."""
@@ -193,6 +194,10 @@ class Stage:
         self.found(cluster.nodes)
         cluster.wait_ready()
         return cluster
+
+    def group(self, nodes):
+        """Nodes that were founded by other means."""
+        return Cluster(nodes)
 
     def found(self, nodes):
         done = self.init(nodes)
