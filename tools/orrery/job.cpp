@@ -91,7 +91,9 @@ int simulate(const Job& job, int reply_fd) {
         recorder = std::make_unique<Recorder>(RecorderOptions{.dir = job.capture_dir,
                                                               .excerpt_lines = job.excerpt_lines,
                                                               .until_event = job.until_event,
-                                                              .reached = stop_here});
+                                                              .reached = stop_here,
+                                                              .mark_step = job.watch_step,
+                                                              .until_step = job.until_step});
     }
     const sim::RunResult result = sim::run_plan(plan, {.sink = recorder.get(),
                                                        .watch_step = job.watch_step,

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "sim/core/world.h"
 #include "tools/orrery/children.h"
 #include "tools/orrery/quantity.h"
 
@@ -81,19 +82,22 @@ void Recorder::on_event(uint64_t sequence, Instant at, std::string_view host, co
             write_line(log->second, line);
         }
     }
-    if (options_.excerpt_lines > 0) {
-        if (excerpt_.size() == options_.excerpt_lines) excerpt_.pop_front();
-        excerpt_.push_back(fmt::format("{:>7} {:>14}  {:<8} {}", sequence, show_exact(at), host, event.format()));
-    }
+    if (options_.excerpt_lines > 0) keep(sequence, at, host, event.format());
     if (sequence == options_.until_event && options_.reached) options_.reached();
 }
 
 void Recorder::on_fault(uint64_t sequence, Instant at, std::string_view text) {
     write_line(faults_, one_line(Json{{"event", sequence}, {"at_ns", at.ns}, {"what", text}}));
-    if (options_.excerpt_lines > 0) {
-        if (excerpt_.size() == options_.excerpt_lines) excerpt_.pop_front();
-        excerpt_.push_back(fmt::format("{:>7} {:>14}  {:<8} {}", sequence, show_exact(at), "fault", text));
-    }
+    if (options_.excerpt_lines > 0) keep(sequence, at, "fault", std::string(text));
+}
+
+void Recorder::keep(uint64_t sequence, Instant at, std::string_view host, const std::string& text) {
+    sim::World* world = sim::World::current();
+    const uint64_t step = world == nullptr ? 0 : world->timeline().hash().steps();
+    if (step > options_.until_step) return;
+    const bool marked = options_.mark_step > 0 && step >= options_.mark_step;
+    if (excerpt_.size() == options_.excerpt_lines) excerpt_.pop_front();
+    excerpt_.push_back(fmt::format("{} {:>7} {:>14}  {:<8} {}", marked ? '>' : ' ', sequence, show_exact(at), host, text));
 }
 
 }  // namespace orrery::cli

@@ -19,6 +19,8 @@ struct RecorderOptions {
     size_t excerpt_lines = 0;    // the last so many events are kept as text
     uint64_t until_event = 0;    // calls `reached` at this event
     std::function<void()> reached;
+    uint64_t mark_step = 0;      // excerpt lines of events from this step on begin with '>'
+    uint64_t until_step = UINT64_MAX;  // what is emitted behind it (the world's end) is left out of the excerpt
     uint64_t max_bytes = 512ull << 20;  // of all files together
 };
 
@@ -40,6 +42,7 @@ class Recorder final : public sim::TraceSink {
  private:
     int open_file(const std::string& name);
     void write_line(int fd, std::string line);
+    void keep(uint64_t sequence, Instant at, std::string_view host, const std::string& text);
 
     RecorderOptions options_;
     int trace_ = -1;

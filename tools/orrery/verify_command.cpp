@@ -12,7 +12,8 @@ namespace orrery::cli {
 
 namespace {
 
-constexpr uint32_t kExcerptLines = 12;
+constexpr uint32_t kExcerptLines = 16;
+constexpr uint64_t kStepsBehind = 24;  // so many steps behind the first divergent one are shown too
 
 struct Tally {
     uint64_t equal = 0, different = 0, violated = 0, inconclusive = 0;
@@ -94,9 +95,9 @@ class Verify {
         if (tally_.different == 1) first_different_ = {seed, first_difference(plain.record, changed.record), plain.came_to_end && changed.came_to_end};
     }
 
-    // Both runs again, up to `step`; their hashes there.
-    Result<std::pair<RunOutcome, RunOutcome>> both_until(uint64_t seed, uint64_t step, uint32_t excerpt) {
-        Job job{.scenario = scenario_, .seed = seed, .watch_step = step, .until_step = step, .excerpt_lines = excerpt, .wall = wall_};
+    // Both runs again, with their hashes at `step`, up to `until`.
+    Result<std::pair<RunOutcome, RunOutcome>> both_until(uint64_t seed, uint64_t step, uint64_t until, uint32_t excerpt) {
+        Job job{.scenario = scenario_, .seed = seed, .watch_step = step, .until_step = until, .excerpt_lines = excerpt, .wall = wall_};
         TRY(RunOutcome plain, run_job(job, &stop_));
         job.surroundings = Surroundings::Changed;
         TRY(RunOutcome changed, run_job(job, &stop_));
@@ -114,7 +115,7 @@ class Verify {
         bool steady = true;
         const auto equal_at = [&](uint64_t step) -> Result<bool> {
             console_.progress(fmt::format("bisect: step {} (run {})", show_count(step), ++asked));
-            TRY(const auto runs, both_until(seed, step, 0));
+            TRY(const auto runs, both_until(seed, step, step, 0));
             return runs.first.record.watched_value == runs.second.record.watched_value;
         };
         const Result<bool> at_end = equal_at(range->upto);
@@ -129,11 +130,11 @@ class Verify {
         const Result<uint64_t> step = narrow(*range, equal_at);
         if (!step.ok()) return void(report(console_, refuse(step.error(), "orrery verify", "E0475", "start it again")));
         console_.line(fmt::format("          first divergent step: {}", show_count(*step)));
-        const auto runs = both_until(seed, *step, kExcerptLines);
+        const auto runs = both_until(seed, *step, *step + kStepsBehind, kExcerptLines);
         if (!runs.ok()) return;
         bisected_ = {{"seed", seed}, {"step", *step}, {"plain", runs->first.record.excerpt}, {"changed", runs->second.record.excerpt}};
         for (const auto& [name, outcome] : {std::pair{"plain surroundings", &runs->first}, std::pair{"changed surroundings", &runs->second}}) {
-            console_.line(fmt::format("          events up to there, {} ({} of simulated time):", name, show_exact(Instant{} + outcome->record.simulated)));
+            console_.line(fmt::format("          events around it, {} ('>': at that step or behind it):", name));
             for (const std::string& line : outcome->record.excerpt) console_.line("          | " + line);
         }
     }
@@ -146,9 +147,9 @@ class Verify {
         if (tally_.violated > 0) exit = worse(exit, ExitCode::Violated);
         if (tally_.inconclusive > 0) exit = worse(exit, ExitCode::Inconclusive);
         if (done < arguments_.seeds) exit = worse(exit, ExitCode::TryAgain);
-        console_.line(fmt::format("{}  {}: {} seeds, each in two processes: {} equal, {} different",
-                                  tally_.different > 0 ? console_.paint(Paint::Bad, "DIFFERS") : console_.paint(Paint::Good, "EQUAL"), scenario_.name, done,
-                                  tally_.equal, tally_.different));
+        console_.line(fmt::format("{}  {}: {} seed{}, each in two processes: {} equal, {} different",
+                                  tally_.different > 0 ? console_.paint(Paint::Bad, "DIFFERS") : console_.paint(Paint::Good, "EQUAL") + "  ", scenario_.name, done,
+                                  done == 1 ? "" : "s", tally_.equal, tally_.different));
         console_.line(fmt::format("          {} checkpoints compared, {} steps, {} simulated", show_count(tally_.checkpoints), show_count(tally_.steps), show(tally_.simulated)));
         if (done < arguments_.seeds) console_.line(fmt::format("          stopped: {} of {} seeds were not compared", arguments_.seeds - done, arguments_.seeds));
         if (tally_.violated > 0) console_.line(fmt::format("          {} seeds are not as the scenario expects, first {}", tally_.violated, tally_.first_violation));
