@@ -82,9 +82,21 @@ Result<void> Opener::open_segments(Blocking& blocking) {
         segment.number = *number;
         segment.path = options_.directory + "/" + entry.name;
         TRY(segment.file, env_.disk.open(blocking, segment.path, OpenMode::ReadWrite));
+        // A segment gets its name when all of it is written and synced, so one that is shorter was cut later.
+        TRY(uint64_t bytes, segment.file->size(blocking));
+        if (bytes < identity_.segment_bytes)
+            report_.node_damage.push_back({segment.path, bytes, 0, "the file ends here, a segment has " +
+                                                                       std::to_string(identity_.segment_bytes) + " bytes"});
         segments_.push_back(std::move(segment));
     }
     std::sort(segments_.begin(), segments_.end(), [](const Segment& a, const Segment& b) { return a.number < b.number; });
+    // Numbers rise from 1, each name is durable before the next is made, and no segment is ever given back.
+    uint64_t expected = 1;
+    for (const Segment& segment : segments_) {
+        for (; expected < segment.number; ++expected)
+            report_.node_damage.push_back({segment_path(options_.directory, expected), 0, 0, "the file is missing"});
+        expected = segment.number + 1;
+    }
     return {};
 }
 
