@@ -129,6 +129,14 @@ class Verify {
         }
         const Result<uint64_t> step = narrow(*range, equal_at);
         if (!step.ok()) return void(report(console_, refuse(step.error(), "orrery verify", "E0475", "start it again")));
+        // Runs that differ only now and then lead the search astray: what it found must hold when asked again.
+        const Result<bool> at_step = equal_at(*step);
+        const Result<bool> before = *step == 1 ? Result<bool>(true) : equal_at(*step - 1);
+        if (!at_step.ok() || !before.ok() || *at_step || !*before) {
+            console_.line(fmt::format("          the runs differ only now and then; between step {} and step {} is all that can be said", show_count(range->after),
+                                      show_count(range->upto)));
+            return;
+        }
         console_.line(fmt::format("          first divergent step: {}", show_count(*step)));
         const auto runs = both_until(seed, *step, *step + kStepsBehind, kExcerptLines);
         if (!runs.ok()) return;
