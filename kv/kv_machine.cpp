@@ -4,25 +4,22 @@
 
 namespace orrery::kv {
 
-/// The keyspace of one epoch: the Store, and on top what the entries before this one in the batch did.
-class KvMachine::View : public KeyspaceView {
+/// The keyspace as reads see it: the applied state, at one point of the Store if given.
+class KvMachine::AppliedView : public KeyspaceView {
  public:
-    View(KvMachine& machine, Fiber& fiber, FlushEpoch epoch, const store::Snapshot* at = nullptr)
+    AppliedView(KvMachine& machine, Fiber& fiber, FlushEpoch epoch, const store::Snapshot* at)
         : machine_(machine), fiber_(fiber), space_(machine.space()), epoch_(epoch), at_(at) {}
 
     Result<std::optional<ValueRecord>> get(ByteView key) override {
-        if (auto found = overlay_.find(key); found != overlay_.end()) return found->second;
-        if (flushed_) return std::optional<ValueRecord>();
-        TRY(std::optional<Bytes> bytes, machine_.store_.get(fiber_, data_key(space_, epoch_, key), at_));
-        if (!bytes) return std::optional<ValueRecord>();
-        TRY(ValueRecord record, decode_value(*bytes));
-        return std::optional<ValueRecord>(std::move(record));
-    }
-    void set(ByteView key, std::optional<ValueRecord> record) { overlay_[Bytes(key)] = std::move(record); }
-    void flush(FlushEpoch epoch) {
-        epoch_ = epoch;
-        flushed_ = true;  // nothing of a new epoch is in the Store yet
-        overlay_.clear();
+        // The cache is of now; a read at a point may be older than that.
+        if (at_ == nullptr)
+            if (const std::optional<ValueRecord>* known = machine_.cache_.find(key)) return *known;
+        const LogIndex before = machine_.metadata_.applied_index;
+        TRY(std::optional<ValueRecord> record, machine_.stored(fiber_, space_, epoch_, key, at_));
+        // Kept only if nothing was applied, or swapped in, while the disk was asked.
+        if (at_ == nullptr && machine_.metadata_.applied_index == before && machine_.space() == space_ && machine_.metadata_.epoch == epoch_)
+            machine_.cache_.set(key, record);
+        return record;
     }
 
  private:
@@ -31,9 +28,31 @@ class KvMachine::View : public KeyspaceView {
     Space space_;
     FlushEpoch epoch_;
     const store::Snapshot* at_;
-    bool flushed_ = false;
-    std::map<Bytes, std::optional<ValueRecord>, std::less<>> overlay_;
 };
+
+/// The keyspace as the next entry of the batch sees it: the applied state, and on top what the entries before it did.
+class KvMachine::BatchView : public KeyspaceView {
+ public:
+    BatchView(KvMachine& machine, Fiber& fiber) : machine_(machine), fiber_(fiber) {}
+
+    Result<std::optional<ValueRecord>> get(ByteView key) override {
+        if (auto found = machine_.overlay_.find(key); found != machine_.overlay_.end()) return found->second;
+        if (machine_.next_flushes_) return std::optional<ValueRecord>();  // nothing of a new epoch is in the Store yet
+        if (const std::optional<ValueRecord>* known = machine_.cache_.find(key)) return *known;
+        return machine_.stored(fiber_, machine_.space(), machine_.metadata_.epoch, key, nullptr);
+    }
+
+ private:
+    KvMachine& machine_;
+    Fiber& fiber_;
+};
+
+Result<std::optional<ValueRecord>> KvMachine::stored(Fiber& fiber, const Space& space, FlushEpoch epoch, ByteView key, const store::Snapshot* at) {
+    TRY(std::optional<Bytes> bytes, store_.get(fiber, data_key(space, epoch, key), at));
+    if (!bytes) return std::optional<ValueRecord>();
+    TRY(ValueRecord record, decode_value(*bytes));
+    return std::optional<ValueRecord>(std::move(record));
+}
 
 Result<void> KvMachine::load(Fiber& fiber, const raft::StateSpace& space) {
     const Space where{space.group, space.generation};
@@ -59,13 +78,16 @@ Result<void> KvMachine::load(Fiber& fiber, const raft::StateSpace& space) {
     metadata_ = metadata;
     next_ = metadata;
     replies_ = std::move(replies);
+    cache_.clear();
     time_.floor(metadata_.time);
     return {};
 }
 
 Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, store::Batch& batch) {
     next_ = metadata_;
-    View view(*this, fiber, next_.epoch);
+    next_flushes_ = false;
+    overlay_.clear();
+    BatchView view(*this, fiber);
     for (raft::ApplyItem& item : items) {
         Result<LogEntry> decoded = decode_entry(item.body);
         if (!decoded.ok()) return decoded.error().within("entry " + std::to_string(item.index.value));
@@ -88,7 +110,8 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
             if (done->flush) {
                 next_.epoch = next_.epoch.next();
                 next_.keys = next_.volatile_keys = 0;
-                view.flush(next_.epoch);
+                next_flushes_ = true;
+                overlay_.clear();
                 batch.erase_range(epoch_begin(space(), FlushEpoch(1)), epoch_begin(space(), next_.epoch));
             }
             for (Mutation& mutation : done->mutations) {
@@ -98,7 +121,7 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
                 } else {
                     batch.erase(key);
                 }
-                view.set(mutation.key, std::move(mutation.record));
+                overlay_[std::move(mutation.key)] = std::move(mutation.record);
             }
             if (!done->flush) {
                 next_.keys += static_cast<uint64_t>(done->keys_delta);
@@ -123,6 +146,9 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
 
 void KvMachine::applied(LogIndex) {
     metadata_ = next_;
+    if (next_flushes_) cache_.clear();
+    for (const auto& [key, record] : overlay_) cache_.set(key, record);
+    overlay_.clear();
     time_.floor(metadata_.time);
 }
 
@@ -141,7 +167,7 @@ Result<Executed> KvMachine::read(Fiber& fiber, ArgvView argv, LogTime now) {
     const FlushEpoch epoch = metadata_.epoch;
     // Several keys are read across yields: all at one point, that of the metadata.
     const std::unique_ptr<store::Snapshot> point = argv.size() > 2 ? store_.snapshot() : nullptr;
-    View view(*this, fiber, epoch, point.get());
+    AppliedView view(*this, fiber, epoch, point.get());
     ExecuteContext context{metadata_.time, std::max(now, metadata_.time), LogIndex(), metadata_.keys};
     TRY(Executed done, execute(argv, context, view));
     if (space_ != before || metadata_.epoch != epoch) return Error(Code::Stale, "the state changed under the read");

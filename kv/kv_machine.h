@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "kv/execute.h"
+#include "kv/record_cache.h"
 #include "kv/reply_cache.h"
 #include "kv/state_time.h"
 #include "kv/stored_format.h"
@@ -17,7 +18,7 @@ namespace orrery::kv {
 
 class KvMachine : public raft::StateMachine {
  public:
-    KvMachine(Env& env, store::Store& store) : env_(env), store_(store) {}
+    KvMachine(Env& env, store::Store& store, RecordCache::Options cache) : env_(env), store_(store), cache_(cache) {}
 
     Result<void> load(Fiber& fiber, const raft::StateSpace& space) override;
     Result<void> apply(Fiber& fiber, std::span<raft::ApplyItem> items, store::Batch& batch) override;
@@ -48,7 +49,9 @@ class KvMachine : public raft::StateMachine {
     Result<Digest> digest(Fiber& fiber);
 
  private:
-    class View;
+    class AppliedView;
+    class BatchView;
+    Result<std::optional<ValueRecord>> stored(Fiber& fiber, const Space& space, FlushEpoch epoch, ByteView key, const store::Snapshot* at);
     Space space() const { return {space_.group, space_.generation}; }
 
     Env& env_;
@@ -57,11 +60,14 @@ class KvMachine : public raft::StateMachine {
     Metadata metadata_;
     ReplyCache replies_;
     StateTime time_;
+    RecordCache cache_;  // equals the applied state
     uint64_t hits_ = 0;
     uint64_t misses_ = 0;
 
     // The batch that is being applied; applied() makes it the state.
     Metadata next_;
+    bool next_flushes_ = false;
+    std::map<Bytes, std::optional<ValueRecord>, std::less<>> overlay_;  // what its entries so far did
 };
 
 }  // namespace orrery::kv

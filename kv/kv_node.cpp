@@ -88,7 +88,7 @@ Result<void> KvNode::serve(Fiber& fiber) {
         peer_server_ = std::make_unique<rpc::Server>(env_, directory_->identity(), peer_service_, rpc::ServerOptions{.name = "peer"});
         TRY(peer_server_->start(options_.peer_listen));
     }
-    TRY(group_, host_->add_group(fiber, kKvGroup, [this](store::Store& store) { return std::make_unique<KvMachine>(env_, store); },
+    TRY(group_, host_->add_group(fiber, kKvGroup, [this](store::Store& store) { return std::make_unique<KvMachine>(env_, store, options_.cache); },
                                  options_.group));
     service_ = std::make_unique<KvService>(env_, *host_, *group_, options_.service);
     TRY(client_listener_, env_.net.listen(options_.client_listen));

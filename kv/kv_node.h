@@ -26,6 +26,7 @@ struct KvNodeOptions {
     raft::GroupHostOptions host;
     raft::GroupOptions group;
     KvServiceOptions service;
+    RecordCache::Options cache;
     resp::ParserLimits limits;
     uint32_t max_clients = 10'000;
     /// A client that takes none of its replies for so long is disconnected.

@@ -38,6 +38,7 @@ kv::KvNodeOptions Cluster::node_options(size_t index) const {
     options.peer_listen = {members_[index]->name(), kPeerPort};
     options.client_listen = {members_[index]->name(), kClientPort};
     options.host.store = store::Options::small();
+    options.cache.slots = 64;  // few, so that keys push each other out
     options.host.store.memtable_bytes = knobs.memtable_bytes;
     options.host.log.segment_bytes = knobs.log_segment_bytes;
     options.host.log.batch_bytes = knobs.log_batch_bytes;
@@ -65,7 +66,9 @@ void Cluster::start_all() {
 void Cluster::start(Host& host) {
     if (host.up() || world_.failure()) return;
     if (host.index() < members_.size()) {
-        host.start([options = node_options(host.index())](Env& env) { return std::make_unique<kv::KvNode>(env, options); });
+        host.start([options = node_options(host.index())](Env& env) {
+            return std::make_unique<kv::KvNode>(env, options);
+        });
     } else {
         host.start([](Env&) { return std::make_unique<IdleProcess>(); });
     }
@@ -77,7 +80,9 @@ std::vector<Address> Cluster::peer_addresses() const {
     return out;
 }
 
-kv::KvNode* Cluster::node(size_t index) { return static_cast<kv::KvNode*>(members_[index]->process()); }
+kv::KvNode* Cluster::node(size_t index) {
+    return static_cast<kv::KvNode*>(members_[index]->process());
+}
 
 raft::Group* Cluster::group(size_t index) {
     kv::KvNode* node = this->node(index);
@@ -101,7 +106,8 @@ std::vector<Host*> Cluster::resolve(const NodeName& name, RandomStream& draws) {
     if (name == "all(kv)") return members_;
     if (name == "any(kv)") return {members_[draws.below(members_.size())]};
     const std::optional<size_t> leading = leader();
-    if (name == "leader(kv)") return leading ? std::vector<Host*>{members_[*leading]} : std::vector<Host*>{};
+    if (name == "leader(kv)")
+        return leading ? std::vector<Host*>{members_[*leading]} : std::vector<Host*>{};
     constexpr std::string_view kFollower = "follower(kv,";
     if (name.starts_with(kFollower) && name.ends_with(")")) {
         size_t which = 0;
@@ -119,7 +125,8 @@ std::vector<Host*> Cluster::resolve(const NodeName& name, RandomStream& draws) {
 
 bool Cluster::transfer(Host& to) {
     const std::optional<size_t> leading = leader();
-    if (!leading || members_[*leading] == &to || members_[*leading]->state() != Host::State::Up) return false;
+    if (!leading || members_[*leading] == &to || members_[*leading]->state() != Host::State::Up)
+        return false;
     return group(*leading)->transfer(node_id(to)).ok();
 }
 
@@ -136,7 +143,8 @@ void Cluster::keeps_down(Host& host, bool down) {
 void Cluster::on_event(Host& host, const TraceEvent& event) {
     if (host.index() >= members_.size()) return;
     if (event.name == "log.damaged") damaged_[host.index()] = true;
-    if (event.name == "process.failed" || event.name == "process.exited" || event.name == "raft.group_stopped" || event.name == "log.sealed")
+    if (event.name == "process.failed" || event.name == "process.exited" ||
+        event.name == "raft.group_stopped" || event.name == "log.sealed")
         supervise(host);
 }
 

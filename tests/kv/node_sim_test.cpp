@@ -62,6 +62,7 @@ struct Cluster {
             options.client_listen = {name, 7000};
             options.admin_listen = Address{name, 7200};
             options.host.store = store::Options::small();
+            options.cache.slots = 16;
             options.host.log.segment_bytes = 16 << 20;
             options.host.log.batch_bytes = 4 << 20;
             options.host.log.queue_bytes = 8 << 20;

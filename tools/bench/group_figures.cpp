@@ -20,6 +20,7 @@ kv::KvNodeOptions node_options(uint64_t number) {
     options.peer_listen = {name, 7100};
     options.client_listen = {name, 7000};
     options.host.store = store::Options::small();
+    options.cache.slots = 64;
     options.host.log.segment_bytes = 256 << 10;
     options.host.log.batch_bytes = 64 << 10;
     options.host.log.queue_bytes = 128 << 10;
