@@ -73,6 +73,8 @@ kv::KvNodeOptions node_options(const real::Config& config) {
     options.host.log.queue_bytes = 24 << 20;
     options.host.store.memtable_bytes = config.size_bytes("store.memtable_bytes");
     options.host.store.cache_bytes = config.size_bytes("store.cache_bytes");
+    // A memtable to be flushed, one to be compacted, and what comes in between two looks.
+    options.host.reserve_bytes = 2 * options.host.store.memtable_bytes + (4 << 20);
     options.process_id = static_cast<uint64_t>(getpid());
     return options;
 }

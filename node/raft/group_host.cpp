@@ -85,6 +85,7 @@ Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeD
     host->log_->start();
     env.spawn("raft.outbox", [self](Fiber& own) { self->flush_outbox(own); });
     env.spawn("raft.caretaker", [self](Fiber& own) { self->caretaker(own); });
+    if (self->options_.reserve_bytes > 0) env.spawn("raft.space", [self](Fiber& own) { self->watch_space(own); });
     return host;
 }
 
@@ -198,6 +199,7 @@ Result<void> GroupHost::stop(Fiber& fiber, Instant deadline) {
     stopping_ = true;
     outbox_filled_.notify_all();
     care_.notify_all();
+    look_at_space_.notify_all();
     (void)peers_->close(fiber, deadline);
     Result<void> log = log_->stop(fiber);
     Result<void> store = store_->close(fiber, deadline);
@@ -350,13 +352,33 @@ void GroupHost::refused(GroupId id, const Refusal& refusal) {
 
 // ---- flushes and space ------------------------------------------------------------------------------------------
 
-void GroupHost::note_applied(uint64_t) {
+void GroupHost::note_applied(uint64_t bytes) {
+    applied_since_look_ += bytes;
+    if (applied_since_look_ >= options_.reserve_bytes / 8) look_at_space_.notify_all();
     if (log_->appended_bytes() - flushed_at_ < options_.flush_log_bytes) return;
     Result<void> asked = store_->request_flush();
     if (asked.ok()) {
         flushed_at_ = log_->appended_bytes();
     } else if (asked.code() != Code::Cancelled && asked.code() != Code::NoSpace) {
         env_.tracer.warning("raft.flush_refused", {{"error", asked.error().text()}});
+    }
+}
+
+void GroupHost::watch_space(Fiber& fiber) {
+    // An eighth of the reserve may be applied between two looks; a quarter more than it is needed to leave the state again.
+    while (!stopping_) {
+        applied_since_look_ = 0;
+        Result<Disk::Space> space = Code::Io;
+        if (!env_.blocking(fiber, [&](Blocking& blocking) { space = env_.disk.space(blocking); }).ok()) return;
+        const uint64_t wanted = options_.reserve_bytes + (below_reserve_ ? options_.reserve_bytes / 4 : 0);
+        const bool below = space.ok() && space->free_bytes < wanted;
+        if (below != below_reserve_) {
+            below_reserve_ = below;
+            env_.tracer.event(below ? Severity::Warning : Severity::Info, below ? "raft.below_reserve" : "raft.above_reserve",
+                              {{"free_bytes", space->free_bytes}, {"reserve_bytes", options_.reserve_bytes}});
+        }
+        const Duration pause = below ? Duration::millis(250) : Duration::seconds(1);
+        if (look_at_space_.wait(fiber, env_.now() + pause).failed_with(Code::Cancelled)) return;
     }
 }
 

@@ -20,6 +20,9 @@ struct GroupHostOptions {
     rpc::PeersOptions peers;
     /// Log bytes appended since the last flush of the Store after which the next is asked for.
     uint64_t flush_log_bytes = 32 << 20;
+    /// Free space of the disk below which proposals are refused, so that what is committed can still be applied and flushed.
+    /// 0: only what has failed for want of space counts.
+    uint64_t reserve_bytes = 0;
 };
 
 using MachineFactory = UniqueFunction<std::unique_ptr<StateMachine>(store::Store&)>;
@@ -51,7 +54,7 @@ class GroupHost {
     rpc::Peers& peers() { return *peers_; }
     const log::RecoveryReport& recovery() const { return recovery_; }
     /// Proposals are refused meanwhile.
-    bool short_of_space() const { return log_->no_space() || store_->health() == store::Health::NoSpace; }
+    bool short_of_space() const { return below_reserve_ || log_->no_space() || store_->health() == store::Health::NoSpace; }
 
  private:
     friend class Group;
@@ -65,6 +68,7 @@ class GroupHost {
     void note_no_space();
     void flush_outbox(Fiber& fiber);
     void caretaker(Fiber& fiber);
+    void watch_space(Fiber& fiber);
     void on_raft_message(rpc::Message& message);
     void on_heartbeats(rpc::Message& message);
     void on_heartbeat_replies(rpc::Message& message);
@@ -89,6 +93,9 @@ class GroupHost {
     Notify care_;
     bool stopping_ = false;
     bool trouble_ = false;  // a disk or log was full when last looked at
+    bool below_reserve_ = false;
+    uint64_t applied_since_look_ = 0;  // bytes
+    Notify look_at_space_;
     uint64_t flushed_at_ = 0;  // log bytes appended when the last flush was asked for
     std::map<std::pair<GroupId, Member>, uint64_t> refusals_told_;
 };
