@@ -11,9 +11,9 @@ from cluster import Cluster, until
 from ledger import Ledger
 from resp import ReplyError
 
-# Four segments of the log and little more: the Store's files meet the end of the disk.
-DISK_MIB = 260
-FLAGS = ("--store-memtable-bytes", "1MiB", "--raft-retain-bytes", "1MiB")
+# Four segments of the log (192 MiB), the reserve (two memtables and 4 MiB), and a little for the Store's tables.
+DISK_MIB = 280
+FLAGS = ("--store-memtable-bytes", "8MiB", "--raft-retain-bytes", "1MiB")
 
 
 class SmallDisk:
@@ -71,10 +71,10 @@ def test_a_node_alone_on_a_full_disk_refuses_writes_serves_reads_and_goes_on_whe
     node = stage.node(1, data_dir=disk.data_dir(1), flags=FLAGS).start()
     stage.found([node])
     until("ready", node.ready)
-    for round_number in range(2):
+    for round_number, leave in enumerate((22 << 20, 256 << 10)):  # towards the reserve by writing, and beyond it at once
         with node.client(timeout=30) as client:
             client.call("SET", f"before{round_number}", "1")
-            disk.fill(leave=256 << 10)
+            disk.fill(leave=leave)
             acked, unknown, refusal = write_until_refused(client)
             assert refusal.startswith("OOM ") and refusal.endswith("; the command had no effect"), refusal
             for _ in range(20):
