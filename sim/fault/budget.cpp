@@ -4,7 +4,9 @@
 
 namespace orrery::sim {
 
-char budget_class(const Fault& fault) { return fault_catalogue()[fault.index()].budget_class; }
+char budget_class(const Fault& fault) {
+    return fault_catalogue()[fault.index()].budget_class;
+}
 
 namespace {
 /// The node a fault names; symbolic names that may mean anybody stay apart from each other.
@@ -18,10 +20,12 @@ const NodeName* target_of(const Fault& fault) {
 }
 }  // namespace
 
-std::vector<std::string> beyond_budget(const Budget& budget, const std::vector<PlannedFault>& events, uint64_t members) {
+std::vector<std::string> beyond_budget(const Budget& budget,
+                                       const std::vector<PlannedFault>& events, uint64_t members) {
     std::vector<std::string> problems;
     if (budget.mode == BudgetMode::Unlimited) return problems;
-    const uint64_t allowed = budget.mode == BudgetMode::None || members <= 2 ? 0 : members - (members / 2 + 1);
+    const uint64_t allowed =
+        budget.mode == BudgetMode::None || members <= 2 ? 0 : members - (members / 2 + 1);
     std::set<std::string> struck;
     uint64_t symbolic = 0;
     for (const PlannedFault& event : events) {
@@ -42,12 +46,14 @@ std::vector<std::string> beyond_budget(const Budget& budget, const std::vector<P
         if (kind == 'C' && std::holds_alternative<DiskBitRot>(event.fault)) {
             const std::string& zone = std::get<DiskBitRot>(event.fault).zone;
             if (zone.starts_with("identity") || zone.starts_with("founding"))
-                problems.push_back("bit rot of an identity file is a wiped replica, not a repairable chunk");
+                problems.push_back(
+                    "bit rot of an identity file is a wiped replica, not a repairable chunk");
         }
     }
     const uint64_t replicas = struck.size() + symbolic;
     if (replicas > allowed)
-        problems.push_back("faults that lose acknowledged bytes strike " + std::to_string(replicas) + " of " + std::to_string(members) +
+        problems.push_back("faults that lose acknowledged bytes strike " +
+                           std::to_string(replicas) + " of " + std::to_string(members) +
                            " replicas; the budget allows " + std::to_string(allowed));
     return problems;
 }

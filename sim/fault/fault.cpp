@@ -13,7 +13,8 @@ constexpr FaultInfo kCatalogue[] = {
     {"net.partition", 'A', "directed cuts: isolate a node, halves, bridge, ring, or named links"},
     {"net.clog", 'A', "a node or a pair is held back for a short time, sending, receiving or both"},
     {"net.reset", 'A', "streams of a node or a pair are reset, bytes in flight kept or lost"},
-    {"net.change", 'A', "delay, splitting, rate, refused or hanging connects, flipped bits, resets by rate"},
+    {"net.change", 'A',
+     "delay, splitting, rate, refused or hanging connects, flipped bits, resets by rate"},
     {"disk.latency", 'A', "how long reads, writes and syncs take, with a slow tail"},
     {"disk.stall", 'A', "no operation of the disk completes for a time"},
     {"disk.sync_failure", 'A', "a sync fails and its dirty pages are dropped"},
@@ -22,7 +23,8 @@ constexpr FaultInfo kCatalogue[] = {
     {"disk.bit_rot", 'C', "a durable bit flips"},
     {"disk.full", 'A', "the disk is full, then freed"},
     {"disk.wipe", 'B', "the disk is emptied; the node returns as another incarnation"},
-    {"proc.crash", 'A', "the process is killed or the machine loses power, now or at the n-th disk operation"},
+    {"proc.crash", 'A',
+     "the process is killed or the machine loses power, now or at the n-th disk operation"},
     {"proc.restart", 'A', "what is down starts, in the same order, reversed, or all at once"},
     {"proc.pause", 'A', "all fibers of a node stop; its sockets stay open"},
     {"proc.graceful", 'A', "a node drains, stops and starts again"},
@@ -33,9 +35,13 @@ constexpr FaultInfo kCatalogue[] = {
 };
 }  // namespace
 
-std::span<const FaultInfo> fault_catalogue() { return kCatalogue; }
+std::span<const FaultInfo> fault_catalogue() {
+    return kCatalogue;
+}
 
-std::string_view fault_name(const Fault& fault) { return fault_catalogue()[fault.index()].name; }
+std::string_view fault_name(const Fault& fault) {
+    return fault_catalogue()[fault.index()].name;
+}
 
 namespace {
 template <size_t I = 0>
@@ -68,7 +74,8 @@ constexpr Unit kUnits[] = {{"h", 3'600'000'000'000}, {"min", 60'000'000'000}, {"
 std::string duration_text(Duration duration) {
     if (duration.ns == 0) return "0s";
     for (const Unit& unit : kUnits)
-        if (duration.ns % unit.ns == 0) return std::to_string(duration.ns / unit.ns) + std::string(unit.name);
+        if (duration.ns % unit.ns == 0)
+            return std::to_string(duration.ns / unit.ns) + std::string(unit.name);
     UNREACHABLE(duration);
 }
 
@@ -80,13 +87,16 @@ std::optional<Duration> parse_duration(std::string_view text) {
         if (unit.name != unit_text) continue;
         const char* number_end = text.data() + unit_at;
         int64_t whole = 0;
-        if (auto [at, error] = std::from_chars(text.data(), number_end, whole); error == std::errc() && at == number_end) {
+        if (auto [at, error] = std::from_chars(text.data(), number_end, whole);
+            error == std::errc() && at == number_end) {
             if (whole > INT64_MAX / unit.ns || whole < -(INT64_MAX / unit.ns)) return std::nullopt;
             return Duration{whole * unit.ns};
         }
         double value = 0;
         auto [at, error] = std::from_chars(text.data(), number_end, value);
-        if (error != std::errc() || at != number_end || !(std::fabs(value) * static_cast<double>(unit.ns) < 9e18)) return std::nullopt;
+        if (error != std::errc() || at != number_end ||
+            !(std::fabs(value) * static_cast<double>(unit.ns) < 9e18))
+            return std::nullopt;
         return Duration{std::llround(value * static_cast<double>(unit.ns))};
     }
     return std::nullopt;

@@ -1,8 +1,10 @@
-// Fault: one thing that goes wrong, as a typed value with explicit parameters, and what sets it off.
+// Fault: one thing that goes wrong, as a typed value with explicit parameters, and what sets it
+// off.
 //
-// A plan is a list of these; a seed expands to a plan (swarm.h), and the plan is what is saved, shrunk and replayed.
-// Nodes are named symbolically ("leader(kv)", "follower(kv,1)", "any(kv)", "n2", "all(kv)") and resolved at the instant
-// the fault strikes. Not here: how a fault is carried out (injector.h).
+// A plan is a list of these; a seed expands to a plan (swarm.h), and the plan is what is saved,
+// shrunk and replayed. Nodes are named symbolically ("leader(kv)", "follower(kv,1)", "any(kv)",
+// "n2", "all(kv)") and resolved at the instant the fault strikes. Not here: how a fault is carried
+// out (injector.h).
 #pragma once
 
 #include <cstdint>
@@ -21,33 +23,38 @@ namespace orrery::sim {
 /// A symbolic node: resolved by the injector's Cast when the fault strikes.
 using NodeName = std::string;
 
-enum class Direction : uint8_t { Both, From, To };         // of what is cut: everything, what leaves, what arrives
+enum class Direction : uint8_t {
+    Both,
+    From,
+    To
+};  // of what is cut: everything, what leaves, what arrives
 enum class PartitionShape : uint8_t { Isolate, Halves, Bridge, Ring, Links };
 
 /// Directed cuts between nodes, for a time. `for_time` zero: until heal.
 struct NetPartition {
     PartitionShape shape = PartitionShape::Isolate;
-    NodeName node = "any(kv)";             // Isolate: who; Bridge: who reaches both halves
+    NodeName node = "any(kv)";  // Isolate: who; Bridge: who reaches both halves
     Direction direction = Direction::Both;
-    std::vector<std::string> links;        // Links: "n1->n2"
-    bool clients = false;                  // Isolate: cuts the node from the clients too
-    uint64_t split = 0;                    // Halves, Bridge, Ring: rotation of the order of nodes, so that halves differ
+    std::vector<std::string> links;  // Links: "n1->n2"
+    bool clients = false;            // Isolate: cuts the node from the clients too
+    uint64_t split =
+        0;  // Halves, Bridge, Ring: rotation of the order of nodes, so that halves differ
     Duration for_time;
     bool operator==(const NetPartition&) const = default;
 };
 /// One node, or one pair, is held back for a short time in the given direction.
 struct NetClog {
     NodeName node = "any(kv)";
-    NodeName peer;                         // empty: every other host
-    Direction direction = Direction::Both; // To: what the node receives
+    NodeName peer;                          // empty: every other host
+    Direction direction = Direction::Both;  // To: what the node receives
     Duration for_time = Duration::millis(500);
     bool operator==(const NetClog&) const = default;
 };
 /// Streams of a node, or of a pair, are reset.
 struct NetReset {
     NodeName node = "any(kv)";
-    NodeName peer;                         // empty: every other host
-    bool keep_in_flight = false;           // what was sent still arrives before the reset
+    NodeName peer;                // empty: every other host
+    bool keep_in_flight = false;  // what was sent still arrives before the reset
     bool operator==(const NetReset&) const = default;
 };
 /// Standing parameters of the network; negative or zero duration fields stay as they are ("keep").
@@ -63,7 +70,7 @@ struct NetChange {
     double hang_p = -1;
     double corrupt_p = -1;
     double reset_p = -1;
-    Duration for_time;                     // zero: until heal
+    Duration for_time;  // zero: until heal
     bool operator==(const NetChange&) const = default;
 };
 /// Latency of a node's disk.
@@ -74,7 +81,7 @@ struct DiskLatencyChange {
     Duration sync_low = Duration::micros(100), sync_high = Duration::millis(5);
     double slow_p = 0;
     Duration slow_max = Duration::seconds(1);
-    Duration for_time;                     // zero: until heal
+    Duration for_time;  // zero: until heal
     bool operator==(const DiskLatencyChange&) const = default;
 };
 struct DiskStall {
@@ -82,7 +89,8 @@ struct DiskStall {
     Duration for_time = Duration::seconds(1);
     bool operator==(const DiskStall&) const = default;
 };
-/// The nth sync (1: the next) below `zone` fails and its dirty pages are dropped: the node must exit.
+/// The nth sync (1: the next) below `zone` fails and its dirty pages are dropped: the node must
+/// exit.
 struct DiskSyncFailure {
     NodeName node = "any(kv)";
     std::string zone;
@@ -125,15 +133,16 @@ enum class CrashDeath : uint8_t { Kill, Power };
 struct ProcCrash {
     NodeName node = "any(kv)";
     CrashDeath death = CrashDeath::Power;
-    uint64_t at_disk_operation = 0;        // 0: now; n: at the n-th numbered disk operation from now
-    bool before_operation = false;         // strikes before that operation happened, not after
-    bool when_unsynced = false;            // now, or within 50 ms as soon as something is unsynced
+    uint64_t at_disk_operation = 0;  // 0: now; n: at the n-th numbered disk operation from now
+    bool before_operation = false;   // strikes before that operation happened, not after
+    bool when_unsynced = false;      // now, or within 50 ms as soon as something is unsynced
     bool restarts = true;
     Duration restart_after = Duration::seconds(1);
     bool operator==(const ProcCrash&) const = default;
 };
 enum class RestartOrder : uint8_t { Same, Reverse, AllAtOnce };
-/// Starts what is down. `delay` lies between two nodes (Same: as they went down; Reverse: the last one first).
+/// Starts what is down. `delay` lies between two nodes (Same: as they went down; Reverse: the last
+/// one first).
 struct ProcRestart {
     NodeName node = "all(kv)";
     RestartOrder order = RestartOrder::Same;
@@ -153,7 +162,7 @@ struct ProcGraceful {
 };
 struct ClockDrift {
     NodeName node = "any(kv)";
-    int64_t ppm = 0;                       // both clocks; |ppm| <= 100,000
+    int64_t ppm = 0;  // both clocks; |ppm| <= 100,000
     bool operator==(const ClockDrift&) const = default;
 };
 /// The wall clock moves once; the monotonic one does not.
@@ -173,9 +182,10 @@ struct HoldCheckpoint {
     bool operator==(const HoldCheckpoint&) const = default;
 };
 
-using Fault = std::variant<NetPartition, NetClog, NetReset, NetChange, DiskLatencyChange, DiskStall, DiskSyncFailure,
-                           DiskWriteFailure, DiskReadError, DiskBitRot, DiskFull, DiskWipe, ProcCrash, ProcRestart, ProcPause,
-                           ProcGraceful, ClockDrift, ClockJump, AdminTransfer, HoldCheckpoint>;
+using Fault = std::variant<NetPartition, NetClog, NetReset, NetChange, DiskLatencyChange, DiskStall,
+                           DiskSyncFailure, DiskWriteFailure, DiskReadError, DiskBitRot, DiskFull,
+                           DiskWipe, ProcCrash, ProcRestart, ProcPause, ProcGraceful, ClockDrift,
+                           ClockJump, AdminTransfer, HoldCheckpoint>;
 
 /// "net.partition", ...: the word behind `do`.
 std::string_view fault_name(const Fault& fault);
@@ -193,7 +203,8 @@ struct TriggerAt {
     Duration at;
     bool operator==(const TriggerAt&) const = default;
 };
-/// At the nth trace point of that name, by `node` (empty: any), whose fields match `where` ("term=3 role='leader'").
+/// At the nth trace point of that name, by `node` (empty: any), whose fields match `where` ("term=3
+/// role='leader'").
 struct TriggerWhen {
     std::string point;
     NodeName node;
@@ -201,7 +212,8 @@ struct TriggerWhen {
     std::string where;
     bool operator==(const TriggerWhen&) const = default;
 };
-/// `delay` after the event with that id (or, without such an id, the first with that fault name) has fired.
+/// `delay` after the event with that id (or, without such an id, the first with that fault name)
+/// has fired.
 struct TriggerAfter {
     std::string event;
     Duration delay;

@@ -1,7 +1,9 @@
-// The parameters of every fault, named once: what the writer, the reader and `list` of faults walk over.
+// The parameters of every fault, named once: what the writer, the reader and `list` of faults walk
+// over.
 //
-// visit_fields(fault, visit) calls visit("key", field) for each field in the order of the file. Kinds of field: text,
-// texts, Duration, uint64_t, int64_t, double, bool, and enums with kEnumWords.
+// visit_fields(fault, visit) calls visit("key", field) for each field in the order of the file.
+// Kinds of field: text, texts, Duration, uint64_t, int64_t, double, bool, and enums with
+// kEnumWords.
 #pragma once
 
 #include <array>
@@ -17,11 +19,13 @@ inline constexpr std::array<std::string_view, 0> kEnumWords{};
 template <>
 inline constexpr std::array<std::string_view, 3> kEnumWords<Direction>{"both", "send", "recv"};
 template <>
-inline constexpr std::array<std::string_view, 5> kEnumWords<PartitionShape>{"isolate", "halves", "bridge", "ring", "links"};
+inline constexpr std::array<std::string_view, 5> kEnumWords<PartitionShape>{
+    "isolate", "halves", "bridge", "ring", "links"};
 template <>
 inline constexpr std::array<std::string_view, 2> kEnumWords<CrashDeath>{"kill", "power"};
 template <>
-inline constexpr std::array<std::string_view, 3> kEnumWords<RestartOrder>{"same", "reverse", "all-at-once"};
+inline constexpr std::array<std::string_view, 3> kEnumWords<RestartOrder>{"same", "reverse",
+                                                                          "all-at-once"};
 
 // F: a fault, const or not.
 template <typename F, typename V>

@@ -7,7 +7,9 @@
 
 namespace orrery::sim {
 
-std::string_view schedule_policy_name(SchedulePolicy policy) { return policy == SchedulePolicy::Fifo ? "fifo" : "random"; }
+std::string_view schedule_policy_name(SchedulePolicy policy) {
+    return policy == SchedulePolicy::Fifo ? "fifo" : "random";
+}
 
 std::string toml_quote(std::string_view text) {
     static constexpr char kHex[] = "0123456789abcdef";

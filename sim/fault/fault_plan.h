@@ -1,4 +1,5 @@
-// FaultPlan: everything that a run's misfortune depends on, written down: events, schedule, pinned draws.
+// FaultPlan: everything that a run's misfortune depends on, written down: events, schedule, pinned
+// draws.
 #pragma once
 
 #include <optional>

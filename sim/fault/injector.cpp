@@ -26,10 +26,13 @@ bool fields_match(std::string_view where, const TraceEvent& event) {
         if (equals == std::string_view::npos) return false;
         const std::string_view name = term.substr(0, equals);
         std::string_view value = term.substr(equals + 1);
-        if (value.size() >= 2 && value.front() == '\'' && value.back() == '\'') value = value.substr(1, value.size() - 2);
-        const auto field = std::find_if(event.fields.begin(), event.fields.end(), [&](const TraceField& one) { return one.name == name; });
+        if (value.size() >= 2 && value.front() == '\'' && value.back() == '\'')
+            value = value.substr(1, value.size() - 2);
+        const auto field = std::find_if(event.fields.begin(), event.fields.end(),
+                                        [&](const TraceField& one) { return one.name == name; });
         if (field == event.fields.end()) return false;
-        if (field->is_text ? field->text != value : std::to_string(field->number) != value) return false;
+        if (field->is_text ? field->text != value : std::to_string(field->number) != value)
+            return false;
     }
     return true;
 }
@@ -37,9 +40,15 @@ bool fields_match(std::string_view where, const TraceEvent& event) {
 }  // namespace
 
 Injector::Injector(World& world, Cast& cast, const std::vector<PlannedFault>& events)
-    : world_(world), cast_(cast), events_(events), usual_net_(world.net().options()), matched_(events.size()), struck_(events.size()) {
+    : world_(world),
+      cast_(cast),
+      events_(events),
+      usual_net_(world.net().options()),
+      matched_(events.size()),
+      struck_(events.size()) {
     for (size_t i = 0; i < events.size(); ++i)
-        if (const auto* when = std::get_if<TriggerWhen>(&events[i].trigger)) by_point_[when->point].push_back(i);
+        if (const auto* when = std::get_if<TriggerWhen>(&events[i].trigger))
+            by_point_[when->point].push_back(i);
     if (!by_point_.empty()) world.add_observer(*this, true);
 }
 
@@ -68,13 +77,15 @@ std::vector<size_t> Injector::never_fired() const {
     return out;
 }
 
-// ---- triggers ---------------------------------------------------------------------------------------------------
+// ---- triggers
+// ---------------------------------------------------------------------------------------------------
 
 bool Injector::matches(const TriggerWhen& when, Host& host, const TraceEvent& event) {
     if (!when.where.empty() && !fields_match(when.where, event)) return false;
     if (when.node.empty() || when.node == host.name()) return true;
     RandomStream draws = world_.timeline().stream("fault.when");
-    const std::vector<Host*> meant = when.node.starts_with("any(") ? cast_.members() : cast_.resolve(when.node, draws);
+    const std::vector<Host*> meant =
+        when.node.starts_with("any(") ? cast_.members() : cast_.resolve(when.node, draws);
     return std::find(meant.begin(), meant.end(), &host) != meant.end();
 }
 
@@ -105,7 +116,10 @@ Duration Injector::on_checkpoint(Host& host, const TraceEvent& event) {
         hold = std::max(hold, waiting->second);
         holds_.erase(waiting);
         struck_[i] = true;
-        done(i, "held " + host.name() + " at " + std::string(event.name) + " for " + duration_text(hold), true);
+        done(i,
+             "held " + host.name() + " at " + std::string(event.name) + " for " +
+                 duration_text(hold),
+             true);
         arm_followers(i);
     }
     return hold;
@@ -128,8 +142,11 @@ void Injector::arm_followers(size_t event) {
     for (size_t i = 0; i < events_.size(); ++i) {
         const auto* after_event = std::get_if<TriggerAfter>(&events_[i].trigger);
         if (after_event == nullptr || struck_[i]) continue;
-        const bool by_id = std::any_of(events_.begin(), events_.end(), [&](const PlannedFault& one) { return one.id == after_event->event; });
-        if (by_id ? after_event->event != id : after_event->event != name || !first_of_name) continue;
+        const bool by_id =
+            std::any_of(events_.begin(), events_.end(),
+                        [&](const PlannedFault& one) { return one.id == after_event->event; });
+        if (by_id ? after_event->event != id : after_event->event != name || !first_of_name)
+            continue;
         last_due_ = std::max(last_due_, world_.now() + after_event->delay);
         after(after_event->delay, [this, i] { strike(i, nullptr); });
     }
@@ -147,12 +164,14 @@ std::vector<Host*> Injector::Strike::hosts(Injector& injector, const NodeName& n
     return injector.cast_.resolve(name, draws);
 }
 
-// ---- network ----------------------------------------------------------------------------------------------------
+// ---- network
+// ----------------------------------------------------------------------------------------------------
 
 void Injector::cut_for(size_t event, std::vector<Link> links, Duration for_time, std::string what) {
     for (const auto& [from, to] : links) world_.net().cut(from, to);
     const uint64_t held_before = world_.net().counters().held_by_cut;
-    done(event, what, false, [this, held_before] { return world_.net().counters().held_by_cut > held_before; });
+    done(event, what, false,
+         [this, held_before] { return world_.net().counters().held_by_cut > held_before; });
     if (for_time == Duration{}) return;
     after(for_time, [this, links = std::move(links)] {
         for (const auto& [from, to] : links) world_.net().heal(from, to);
@@ -174,7 +193,8 @@ void Injector::apply(Strike& strike, const NetPartition& fault) {
             const std::vector<Host*> alone = strike.hosts(*this, fault.node);
             for (Host* host : alone) {
                 std::vector<Host*> rest = members;
-                if (fault.clients) rest.insert(rest.end(), cast_.others().begin(), cast_.others().end());
+                if (fault.clients)
+                    rest.insert(rest.end(), cast_.others().begin(), cast_.others().end());
                 for (Host* other : rest) {
                     if (std::find(alone.begin(), alone.end(), other) != alone.end()) continue;
                     if (fault.direction != Direction::To) cut(host, other);
@@ -189,7 +209,8 @@ void Injector::apply(Strike& strike, const NetPartition& fault) {
             // The bridge is the node between both halves.
             for (size_t i = 0; i < members.size(); ++i) {
                 for (size_t j = 0; j < members.size(); ++j) {
-                    const bool bridge = fault.shape == PartitionShape::Bridge && (place(i) == half || place(j) == half);
+                    const bool bridge = fault.shape == PartitionShape::Bridge &&
+                                        (place(i) == half || place(j) == half);
                     if (bridge || place(i) >= half || place(j) < half) continue;
                     if (fault.direction != Direction::To) cut(members[i], members[j]);
                     if (fault.direction != Direction::From) cut(members[j], members[i]);
@@ -203,7 +224,9 @@ void Injector::apply(Strike& strike, const NetPartition& fault) {
             for (size_t i = 0; i < members.size(); ++i) {
                 for (size_t j = 0; j < members.size(); ++j) {
                     const size_t distance = (place(j) + members.size() - place(i)) % members.size();
-                    const bool neighbour = members.size() > 3 ? distance == 1 || distance == members.size() - 1 : distance == 1;
+                    const bool neighbour = members.size() > 3
+                                               ? distance == 1 || distance == members.size() - 1
+                                               : distance == 1;
                     if (!neighbour) cut(members[i], members[j]);
                 }
             }
@@ -220,7 +243,8 @@ void Injector::apply(Strike& strike, const NetPartition& fault) {
             break;
     }
     if (links.empty()) return done(strike.event, what + ": nothing to cut", false);
-    cut_for(strike.event, std::move(links), fault.for_time, what + (fault.for_time.ns ? " for " + duration_text(fault.for_time) : ""));
+    cut_for(strike.event, std::move(links), fault.for_time,
+            what + (fault.for_time.ns ? " for " + duration_text(fault.for_time) : ""));
 }
 
 void Injector::apply(Strike& strike, const NetClog& fault) {
@@ -232,12 +256,15 @@ void Injector::apply(Strike& strike, const NetClog& fault) {
     for (Host* node : nodes) {
         for (Host* other : others) {
             if (other == node) continue;
-            if (fault.direction != Direction::To) links.emplace_back(node->endpoint(), other->endpoint());
-            if (fault.direction != Direction::From) links.emplace_back(other->endpoint(), node->endpoint());
+            if (fault.direction != Direction::To)
+                links.emplace_back(node->endpoint(), other->endpoint());
+            if (fault.direction != Direction::From)
+                links.emplace_back(other->endpoint(), node->endpoint());
         }
     }
     if (links.empty()) return done(strike.event, "nothing to clog", false);
-    cut_for(strike.event, std::move(links), fault.for_time, "clogged " + names_of(nodes) + " for " + duration_text(fault.for_time));
+    cut_for(strike.event, std::move(links), fault.for_time,
+            "clogged " + names_of(nodes) + " for " + duration_text(fault.for_time));
 }
 
 void Injector::apply(Strike& strike, const NetReset& fault) {
@@ -248,8 +275,11 @@ void Injector::apply(Strike& strike, const NetReset& fault) {
     size_t struck = 0;
     for (Host* node : nodes)
         for (Host* other : others)
-            if (other != node) struck += world_.net().reset_between(node->endpoint(), other->endpoint(), fault.keep_in_flight);
-    done(strike.event, "reset " + std::to_string(struck) + " streams of " + names_of(nodes), struck > 0);
+            if (other != node)
+                struck += world_.net().reset_between(node->endpoint(), other->endpoint(),
+                                                     fault.keep_in_flight);
+    done(strike.event, "reset " + std::to_string(struck) + " streams of " + names_of(nodes),
+         struck > 0);
 }
 
 void Injector::apply(Strike& strike, const NetChange& fault) {
@@ -260,8 +290,10 @@ void Injector::apply(Strike& strike, const NetChange& fault) {
     if (fault.slow_p >= 0) net.slow_p = fault.slow_p;
     if (fault.slow_max.ns >= 0) net.slow_max = std::max(fault.slow_max, net.slow_min);
     if (fault.split_p >= 0) net.split_p = fault.split_p;
-    if (fault.split_max_bytes >= 0) net.split_max_bytes = static_cast<uint32_t>(std::max<int64_t>(fault.split_max_bytes, 1));
-    if (fault.rate_bytes_per_second >= 0) net.rate_bytes_per_second = static_cast<uint64_t>(fault.rate_bytes_per_second);
+    if (fault.split_max_bytes >= 0)
+        net.split_max_bytes = static_cast<uint32_t>(std::max<int64_t>(fault.split_max_bytes, 1));
+    if (fault.rate_bytes_per_second >= 0)
+        net.rate_bytes_per_second = static_cast<uint64_t>(fault.rate_bytes_per_second);
     if (fault.refuse_p >= 0) net.connect_refuse_p = fault.refuse_p;
     if (fault.hang_p >= 0) net.connect_hang_p = fault.hang_p;
     if (fault.reset_p >= 0) net.reset_p = fault.reset_p;
@@ -269,7 +301,9 @@ void Injector::apply(Strike& strike, const NetChange& fault) {
         net.corrupt_p = fault.corrupt_p;
         if (fault.corrupt_p > 0)
             for (Host* member : cast_.members())
-                for (std::string_view name : {"rpc.bad_frame", "rpc.connect_failed", "rpc.handshake_refused"}) member->expect_error(std::string(name));
+                for (std::string_view name :
+                     {"rpc.bad_frame", "rpc.connect_failed", "rpc.handshake_refused"})
+                    member->expect_error(std::string(name));
         // Only what a checksum protects: between members, not towards clients.
         net.corrupt_among_first = static_cast<uint32_t>(cast_.members().size());
     }
@@ -278,7 +312,8 @@ void Injector::apply(Strike& strike, const NetChange& fault) {
     after(fault.for_time, [this, before] { world_.net().options() = before; });
 }
 
-// ---- disks ------------------------------------------------------------------------------------------------------
+// ---- disks
+// ------------------------------------------------------------------------------------------------------
 
 void Injector::apply(Strike& strike, const DiskLatencyChange& fault) {
     DiskLatency latency;
@@ -291,7 +326,8 @@ void Injector::apply(Strike& strike, const DiskLatencyChange& fault) {
     for (Host* host : hosts) {
         const DiskLatency before = host->disk().latency();
         host->disk().set_latency(latency);
-        if (fault.for_time != Duration{}) after(fault.for_time, [host, before] { host->disk().set_latency(before); });
+        if (fault.for_time != Duration{})
+            after(fault.for_time, [host, before] { host->disk().set_latency(before); });
     }
     done(strike.event, "changed the disk latency of " + names_of(hosts), !hosts.empty());
 }
@@ -299,13 +335,17 @@ void Injector::apply(Strike& strike, const DiskLatencyChange& fault) {
 void Injector::apply(Strike& strike, const DiskStall& fault) {
     const std::vector<Host*> hosts = strike.hosts(*this, fault.node);
     for (Host* host : hosts) host->disk().stall_until(world_.now() + fault.for_time);
-    const bool busy = std::any_of(hosts.begin(), hosts.end(), [](Host* host) { return host->up(); });
-    done(strike.event, "stalled the disk of " + names_of(hosts) + " for " + duration_text(fault.for_time), busy);
+    const bool busy =
+        std::any_of(hosts.begin(), hosts.end(), [](Host* host) { return host->up(); });
+    done(strike.event,
+         "stalled the disk of " + names_of(hosts) + " for " + duration_text(fault.for_time), busy);
 }
 
 void Injector::apply(Strike& strike, const DiskSyncFailure& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
-        for (std::string_view name : {"log.sealed", "raft.group_stopped", "process.failed", "store.failed"}) host->expect_error(std::string(name));
+        for (std::string_view name :
+             {"log.sealed", "raft.group_stopped", "process.failed", "store.failed"})
+            host->expect_error(std::string(name));
         host->disk().arm_sync_failure(fault.zone, fault.nth);
         const uint64_t before = host->disk().counters().sync_failures;
         done(strike.event, "armed a sync failure of " + host->name(), false,
@@ -315,7 +355,9 @@ void Injector::apply(Strike& strike, const DiskSyncFailure& fault) {
 
 void Injector::apply(Strike& strike, const DiskWriteFailure& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
-        for (std::string_view name : {"log.sealed", "raft.group_stopped", "process.failed", "store.failed"}) host->expect_error(std::string(name));
+        for (std::string_view name :
+             {"log.sealed", "raft.group_stopped", "process.failed", "store.failed"})
+            host->expect_error(std::string(name));
         host->disk().arm_write_failure(fault.zone, fault.nth);
         const uint64_t before = host->disk().counters().write_failures;
         done(strike.event, "armed a write failure of " + host->name(), false,
@@ -325,26 +367,38 @@ void Injector::apply(Strike& strike, const DiskWriteFailure& fault) {
 
 void Injector::apply(Strike& strike, const DiskReadError& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
-        for (std::string_view name : {"log.damaged", "raft.group_stopped", "process.failed", "store.failed"}) host->expect_error(std::string(name));
+        for (std::string_view name :
+             {"log.damaged", "raft.group_stopped", "process.failed", "store.failed"})
+            host->expect_error(std::string(name));
         const auto place = host->disk().break_drawn_sector(fault.zone);
-        done(strike.event, place ? "broke a sector of " + host->name() + ":" + place->path : "nothing to break on " + host->name(), place.has_value());
+        done(strike.event,
+             place ? "broke a sector of " + host->name() + ":" + place->path
+                   : "nothing to break on " + host->name(),
+             place.has_value());
     }
 }
 
 void Injector::apply(Strike& strike, const DiskBitRot& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
-        for (std::string_view name : {"log.damaged", "raft.group_stopped", "process.failed", "store.failed"}) host->expect_error(std::string(name));
+        for (std::string_view name :
+             {"log.damaged", "raft.group_stopped", "process.failed", "store.failed"})
+            host->expect_error(std::string(name));
         const auto place = host->disk().flip_drawn_bit(fault.zone);
-        done(strike.event, place ? "flipped a bit of " + host->name() + ":" + place->path : "nothing to flip on " + host->name(), place.has_value());
+        done(strike.event,
+             place ? "flipped a bit of " + host->name() + ":" + place->path
+                   : "nothing to flip on " + host->name(),
+             place.has_value());
     }
 }
 
 void Injector::apply(Strike& strike, const DiskFull& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
-        host->expect_error("process.failed");  // a start that finds no room ends, and is tried again
+        host->expect_error(
+            "process.failed");  // a start that finds no room ends, and is tried again
         host->disk().set_capacity(host->disk().allocated_bytes() + fault.room_bytes);
         const uint64_t before = host->disk().counters().no_space;
-        done(strike.event, "filled the disk of " + host->name() + " for " + duration_text(fault.for_time), false,
+        done(strike.event,
+             "filled the disk of " + host->name() + " for " + duration_text(fault.for_time), false,
              [host, before] { return host->disk().counters().no_space > before; });
         after(fault.for_time, [host] { host->disk().set_capacity(DiskOptions{}.capacity_bytes); });
     }
@@ -357,13 +411,15 @@ void Injector::apply(Strike& strike, const DiskWipe& fault) {
         host->disk().wipe();
         // Its former peers refuse the new incarnation, loudly.
         for (Host* member : cast_.members())
-            for (std::string_view name : {"rpc.handshake_refused", "rpc.connect_failed"}) member->expect_error(std::string(name));
+            for (std::string_view name : {"rpc.handshake_refused", "rpc.connect_failed"})
+                member->expect_error(std::string(name));
         done(strike.event, "wiped " + host->name(), true);
         start_later(*host, fault.restart_after);
     }
 }
 
-// ---- processes --------------------------------------------------------------------------------------------------
+// ---- processes
+// --------------------------------------------------------------------------------------------------
 
 void Injector::start_later(Host& host, Duration delay) {
     cast_.keeps_down(host, true);
@@ -400,10 +456,12 @@ void Injector::apply(Strike& strike, const ProcCrash& fault) {
         }
         const uint64_t life = host->life();
         const size_t event = strike.event;
-        host->disk().crash_at_operation(operation, [this, host, fault, how, event, life, epoch = epoch_](const DiskOperation& at) {
+        host->disk().crash_at_operation(operation, [this, host, fault, how, event, life,
+                                                    epoch = epoch_](const DiskOperation& at) {
             const Instant when = fault.before_operation ? Instant{at.at.ns - 1} : at.at;
-            const std::string text = how + host->name() + (fault.before_operation ? " before " : " after ") +
-                                     std::string(disk_op_name(at.kind)) + " of " + std::string(at.path);
+            const std::string text =
+                how + host->name() + (fault.before_operation ? " before " : " after ") +
+                std::string(disk_op_name(at.kind)) + " of " + std::string(at.path);
             world_.at(std::max(when, world_.now()), [this, host, fault, text, event, life, epoch] {
                 if (epoch != epoch_ || !host->up() || host->life() != life) return;
                 crash(*host, fault);
@@ -429,7 +487,8 @@ void Injector::apply(Strike& strike, const ProcRestart& fault) {
         });
         if (fault.order != RestartOrder::AllAtOnce) delay = delay + fault.delay;
     }
-    done(strike.event, hosts.empty() ? "nobody was down" : "started " + names_of(hosts), !hosts.empty());
+    done(strike.event, hosts.empty() ? "nobody was down" : "started " + names_of(hosts),
+         !hosts.empty());
 }
 
 void Injector::resume(Host& host) {
@@ -439,7 +498,10 @@ void Injector::resume(Host& host) {
 void Injector::apply(Strike& strike, const ProcPause& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
         const bool strikes = host->state() == Host::State::Up;
-        done(strike.event, strikes ? "paused " + host->name() + " for " + duration_text(fault.for_time) : host->name() + " was not up", strikes);
+        done(strike.event,
+             strikes ? "paused " + host->name() + " for " + duration_text(fault.for_time)
+                     : host->name() + " was not up",
+             strikes);
         if (!strikes) continue;
         host->pause();
         after(fault.for_time, [this, host, life = host->life()] {
@@ -456,46 +518,57 @@ void Injector::apply(Strike& strike, const ProcGraceful& fault) {
         host->request_stop();
         cast_.keeps_down(*host, true);
         down_order_.push_back(host);
-        // Started again when it is down; looked at every now and then, since draining takes its time.
+        // Started again when it is down; looked at every now and then, since draining takes its
+        // time.
         auto look = std::make_shared<std::function<void()>>();
-        *look = [this, host, life = host->life(), wait = fault.restart_after, weak = std::weak_ptr(look)] {
+        *look = [this, host, life = host->life(), wait = fault.restart_after,
+                 weak = std::weak_ptr(look)] {
             if (host->life() != life) return;
             if (!host->up()) {
                 cast_.keeps_down(*host, false);
                 cast_.start(*host);
                 return;
             }
-            if (auto again = weak.lock()) after(std::max(wait, Duration::millis(20)), [again] { (*again)(); });
+            if (auto again = weak.lock())
+                after(std::max(wait, Duration::millis(20)), [again] { (*again)(); });
         };
         after(fault.restart_after, [look] { (*look)(); });
     }
 }
 
-// ---- clocks, operators ------------------------------------------------------------------------------------------
+// ---- clocks, operators
+// ------------------------------------------------------------------------------------------
 
 void Injector::apply(Strike& strike, const ClockDrift& fault) {
     const std::vector<Host*> hosts = strike.hosts(*this, fault.node);
     for (Host* host : hosts) host->clock().set_drift_ppb(fault.ppm * 1000);
-    done(strike.event, "drift of " + std::to_string(fault.ppm) + " ppm on " + names_of(hosts), !hosts.empty() && fault.ppm != 0);
+    done(strike.event, "drift of " + std::to_string(fault.ppm) + " ppm on " + names_of(hosts),
+         !hosts.empty() && fault.ppm != 0);
 }
 
 void Injector::apply(Strike& strike, const ClockJump& fault) {
     const std::vector<Host*> hosts = strike.hosts(*this, fault.node);
     for (Host* host : hosts) host->clock().jump_wall(fault.by);
-    done(strike.event, "the wall clock of " + names_of(hosts) + " jumped by " + duration_text(fault.by), !hosts.empty() && fault.by.ns != 0);
+    done(strike.event,
+         "the wall clock of " + names_of(hosts) + " jumped by " + duration_text(fault.by),
+         !hosts.empty() && fault.by.ns != 0);
 }
 
 void Injector::apply(Strike& strike, const AdminTransfer& fault) {
     const std::vector<Host*> hosts = strike.hosts(*this, fault.node);
     const bool handed = !hosts.empty() && cast_.transfer(*hosts.front());
-    done(strike.event, (handed ? "leadership is handed to " : "nobody could hand leadership to ") + names_of(hosts), handed);
+    done(strike.event,
+         (handed ? "leadership is handed to " : "nobody could hand leadership to ") +
+             names_of(hosts),
+         handed);
 }
 
 void Injector::apply(Strike& strike, const HoldCheckpoint&) {
     done(strike.event, "a hold needs a `when` trigger", false);
 }
 
-// ---- the end ----------------------------------------------------------------------------------------------------
+// ---- the end
+// ----------------------------------------------------------------------------------------------------
 
 void Injector::heal() {
     ++epoch_;

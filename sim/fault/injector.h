@@ -1,7 +1,9 @@
-// Injector: carries out a fault plan on a world, and tells which of its events fired and which changed something.
+// Injector: carries out a fault plan on a world, and tells which of its events fired and which
+// changed something.
 //
-// It strikes between two steps, never inside a fiber. Faults that last end by themselves or at heal(). Who is who, how a
-// host starts, and what leadership is, the Cast knows: the injector knows hosts and disks only.
+// It strikes between two steps, never inside a fiber. Faults that last end by themselves or at
+// heal(). Who is who, how a host starts, and what leadership is, the Cast knows: the injector knows
+// hosts and disks only.
 #pragma once
 
 #include <functional>
@@ -21,15 +23,17 @@ class Cast {
     virtual const std::vector<Host*>& members() const = 0;
     /// Clients and operators.
     virtual const std::vector<Host*>& others() const = 0;
-    /// "leader(kv)": the member that leads the highest term; "follower(kv,i)": the i-th of the other members;
-    /// "any(kv)": by draw; "all(kv)"; or a host's name. Empty when nobody is meant now.
+    /// "leader(kv)": the member that leads the highest term; "follower(kv,i)": the i-th of the
+    /// other members; "any(kv)": by draw; "all(kv)"; or a host's name. Empty when nobody is meant
+    /// now.
     virtual std::vector<Host*> resolve(const NodeName& name, RandomStream& draws) = 0;
     virtual void start(Host& host) = 0;
     /// Hands leadership to `to`. False: nobody could.
     virtual bool transfer(Host& to) = 0;
     /// Called before a host dies or loses its disk by the injector's hand.
     virtual void dies(Host& /*host*/, bool /*wiped*/) {}
-    /// A node that stopped by itself is started again after a while; this one asks not to (it is the injector's).
+    /// A node that stopped by itself is started again after a while; this one asks not to (it is
+    /// the injector's).
     virtual void keeps_down(Host& /*host*/, bool /*down*/) {}
 };
 
@@ -42,13 +46,15 @@ struct Fired {
 
 class Injector : public TraceObserver {
  public:
-    /// All outlive the injector, which outlives the world's run. Adds itself as an observer when the plan has `when` triggers.
+    /// All outlive the injector, which outlives the world's run. Adds itself as an observer when
+    /// the plan has `when` triggers.
     Injector(World& world, Cast& cast, const std::vector<PlannedFault>& events);
 
     /// The chaos phase begins now: `at` triggers count from here.
     void begin();
-    /// Nothing strikes any more and everything that lasts ends: links, pauses, stalls, full disks, latencies, drift.
-    /// Hosts that are down are started, but for those that shall stay down for good (`keep_down`).
+    /// Nothing strikes any more and everything that lasts ends: links, pauses, stalls, full disks,
+    /// latencies, drift. Hosts that are down are started, but for those that shall stay down for
+    /// good (`keep_down`).
     void heal();
     /// Latest instant at which an `at` event is due; begin() if there is none.
     Instant last_due() const { return last_due_; }
@@ -113,13 +119,14 @@ class Injector : public TraceObserver {
     Instant begun_ = Instant::never();
     Instant last_due_{};
     bool active_ = false;
-    uint64_t epoch_ = 0;  // actions of an earlier epoch do nothing
-    std::vector<uint64_t> matched_;           // of each event: trace points seen
+    uint64_t epoch_ = 0;             // actions of an earlier epoch do nothing
+    std::vector<uint64_t> matched_;  // of each event: trace points seen
     std::vector<bool> struck_;
     std::vector<Fired> fired_;
-    std::vector<std::pair<size_t, Probe>> probes_;  // position in fired_, whether it changed something
+    std::vector<std::pair<size_t, Probe>>
+        probes_;  // position in fired_, whether it changed something
     std::map<size_t, Duration> holds_;
-    std::vector<Host*> down_order_;           // as they went down
+    std::vector<Host*> down_order_;  // as they went down
     std::map<std::string, std::vector<size_t>, std::less<>> by_point_;
 };
 

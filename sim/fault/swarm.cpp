@@ -10,12 +10,14 @@ constexpr SwarmClass kClasses[] = {
     {"partition", true, "directed and whole partitions of all shapes"},
     {"clog", true, "short stalls of one direction"},
     {"reset", true, "stream resets"},
-    {"net", true, "delay, splitting, rate, refused and hanging connects, flipped bits between nodes"},
+    {"net", true,
+     "delay, splitting, rate, refused and hanging connects, flipped bits between nodes"},
     {"disk-latency", true, "latency of reads, writes and syncs, slow tail"},
     {"stall", true, "a disk that answers nothing for seconds"},
     {"sync-failure", true, "a failed sync with dropped pages"},
     {"full", true, "a full disk, then freed"},
-    {"crash", true, "crashes, most of them while something is unsynced or at a chosen disk operation"},
+    {"crash", true,
+     "crashes, most of them while something is unsynced or at a chosen disk operation"},
     {"restart-storm", true, "all nodes at once, and their restart order"},
     {"pause", true, "stopped processes"},
     {"graceful", true, "drain, stop, start"},
@@ -30,14 +32,19 @@ constexpr SwarmClass kClasses[] = {
 };
 }  // namespace
 
-std::span<const SwarmClass> swarm_classes() { return kClasses; }
+std::span<const SwarmClass> swarm_classes() {
+    return kClasses;
+}
 
 bool SwarmDraw::on(std::string_view swarm_class) const {
-    auto named = [&](const std::vector<std::string>& list) { return std::find(list.begin(), list.end(), swarm_class) != list.end(); };
+    auto named = [&](const std::vector<std::string>& list) {
+        return std::find(list.begin(), list.end(), swarm_class) != list.end();
+    };
     if (named(spec_.exclude)) return false;
     bool candidate = named(spec_.include);
     if (spec_.include.empty())
-        for (const SwarmClass& one : swarm_classes()) candidate |= one.name == swarm_class && one.by_default;
+        for (const SwarmClass& one : swarm_classes())
+            candidate |= one.name == swarm_class && one.by_default;
     RandomStream draw(seed_, "swarm.on", hash_name(swarm_class));
     return !draw.chance(spec_.off_p) && candidate;
 }
@@ -46,29 +53,37 @@ RandomStream SwarmDraw::stream(std::string_view swarm_class, uint64_t entity) co
     return RandomStream(seed_, swarm_class, combine64(hash_name("swarm"), entity));
 }
 
-bool SwarmDraw::long_run() const { return stream("long").chance(spec_.long_p); }
+bool SwarmDraw::long_run() const {
+    return stream("long").chance(spec_.long_p);
+}
 
 namespace {
 
 class Drawer {
  public:
-    Drawer(const SwarmSpec& spec, uint64_t seed, Duration chaos, uint64_t members, const Budget& budget)
+    Drawer(const SwarmSpec& spec, uint64_t seed, Duration chaos, uint64_t members,
+           const Budget& budget)
         : spec_(spec), draw_(spec, seed), chaos_(chaos), members_(members), budget_(budget) {}
 
     std::vector<PlannedFault> all() {
         for_each("net", 1, [&](RandomStream& draws) { at_zero(net(draws)); });
         for (uint64_t node = 1; node <= members_; ++node) {
-            for_one("disk-latency", node, [&](RandomStream& draws) { at_zero(disk_latency(draws, node)); });
+            for_one("disk-latency", node,
+                    [&](RandomStream& draws) { at_zero(disk_latency(draws, node)); });
             for_one("clock", node, [&](RandomStream& draws) { clock(draws, node); });
         }
         many("partition", 1, 4, [&](RandomStream& draws) { return Fault(partition(draws)); });
         many("clog", 1, 8, [&](RandomStream& draws) { return Fault(clog(draws)); });
         many("reset", 1, 6, [&](RandomStream& draws) {
-            return Fault(NetReset{.node = node(draws), .peer = {}, .keep_in_flight = draws.chance(0.5)});
+            return Fault(
+                NetReset{.node = node(draws), .peer = {}, .keep_in_flight = draws.chance(0.5)});
         });
-        many("stall", 0, 2, [&](RandomStream& draws) { return Fault(DiskStall{node(draws), log_uniform(draws, 0.1, 4)}); });
+        many("stall", 0, 2, [&](RandomStream& draws) {
+            return Fault(DiskStall{node(draws), log_uniform(draws, 0.1, 4)});
+        });
         many("sync-failure", 0, 1, [&](RandomStream& draws) {
-            return Fault(DiskSyncFailure{node(draws), draws.chance(0.7) ? "log" : "", 1 + draws.below(3)});
+            return Fault(
+                DiskSyncFailure{node(draws), draws.chance(0.7) ? "log" : "", 1 + draws.below(3)});
         });
         many("full", 0, 1, [&](RandomStream& draws) {
             return Fault(DiskFull{node(draws), draws.below(256 << 10), log_uniform(draws, 0.5, 4)});
@@ -79,17 +94,23 @@ class Drawer {
             all.restart_after = draws.between(Duration::millis(50), Duration::seconds(2));
             return Fault(all);
         });
-        many("pause", 0, 3, [&](RandomStream& draws) { return Fault(ProcPause{node(draws), log_uniform(draws, 0.1, 4)}); });
+        many("pause", 0, 3, [&](RandomStream& draws) {
+            return Fault(ProcPause{node(draws), log_uniform(draws, 0.1, 4)});
+        });
         many("graceful", 0, 1, [&](RandomStream& draws) {
-            return Fault(ProcGraceful{node(draws), draws.between(Duration::millis(10), Duration::seconds(2))});
+            return Fault(ProcGraceful{node(draws),
+                                      draws.between(Duration::millis(10), Duration::seconds(2))});
         });
         many("transfer", 0, 3, [&](RandomStream& draws) {
-            return Fault(AdminTransfer{"follower(kv," + std::to_string(draws.below(std::max<uint64_t>(members_ - 1, 1))) + ")"});
+            return Fault(AdminTransfer{
+                "follower(kv," + std::to_string(draws.below(std::max<uint64_t>(members_ - 1, 1))) +
+                ")"});
         });
         lose_bytes();
-        std::stable_sort(events_.begin(), events_.end(), [](const PlannedFault& a, const PlannedFault& b) {
-            return std::get<TriggerAt>(a.trigger).at < std::get<TriggerAt>(b.trigger).at;
-        });
+        std::stable_sort(
+            events_.begin(), events_.end(), [](const PlannedFault& a, const PlannedFault& b) {
+                return std::get<TriggerAt>(a.trigger).at < std::get<TriggerAt>(b.trigger).at;
+            });
         for (size_t i = 0; i < events_.size(); ++i) events_[i].id = "e" + std::to_string(i + 1);
         return std::move(events_);
     }
@@ -109,7 +130,8 @@ class Drawer {
     void many(std::string_view name, uint64_t low, uint64_t high, F&& make) {
         if (!draw_.on(name)) return;
         const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
-        const double wanted = static_cast<double>(low + draw_.stream(name).below(high - low + 1)) * scale;
+        const double wanted =
+            static_cast<double>(low + draw_.stream(name).below(high - low + 1)) * scale;
         const auto count = static_cast<uint64_t>(std::llround(wanted));
         for (uint64_t i = 0; i < count; ++i) {
             RandomStream draws = draw_.stream(name, 1 + i);
@@ -123,7 +145,9 @@ class Drawer {
         // Whole microseconds keep plans readable.
         return Duration::micros(std::llround(draws.log_uniform(low_seconds, high_seconds) * 1e6));
     }
-    NodeName numbered(RandomStream& draws) const { return "n" + std::to_string(1 + draws.below(members_)); }
+    NodeName numbered(RandomStream& draws) const {
+        return "n" + std::to_string(1 + draws.below(members_));
+    }
     NodeName node(RandomStream& draws) const {
         const double which = draws.unit();
         const NodeName name = numbered(draws);
@@ -139,7 +163,9 @@ class Drawer {
                                    : PartitionShape::Ring;
         out.node = node(draws);
         const double direction = draws.unit();
-        out.direction = direction < 0.5 ? Direction::Both : direction < 0.75 ? Direction::From : Direction::To;
+        out.direction = direction < 0.5    ? Direction::Both
+                        : direction < 0.75 ? Direction::From
+                                           : Direction::To;
         out.clients = draws.chance(0.2);
         out.split = draws.below(members_);
         out.for_time = log_uniform(draws, 0.2, 5);
@@ -151,7 +177,9 @@ class Drawer {
         out.node = node(draws);
         if (draws.chance(0.5)) out.peer = numbered(draws);
         const double direction = draws.unit();
-        out.direction = direction < 0.34 ? Direction::Both : direction < 0.67 ? Direction::From : Direction::To;
+        out.direction = direction < 0.34   ? Direction::Both
+                        : direction < 0.67 ? Direction::From
+                                           : Direction::To;
         out.for_time = Duration::micros(std::llround(3e6 * std::exp(-6 * draws.unit())));
         return out;
     }
@@ -159,10 +187,13 @@ class Drawer {
         NetChange out;
         out.delay_min = Duration::micros(static_cast<int64_t>(draws.below(5000)));
         out.delay_mean = Duration::micros(std::llround(draws.log_uniform(200, 20'000)));
-        const bool slow = draws.chance(0.3), split = draws.chance(0.5), rate = draws.chance(0.25), connect = draws.chance(0.25),
-                   corrupt = draws.chance(0.3), reset = draws.chance(0.3);
-        const double split_p = draws.unit(), rate_value = draws.log_uniform(200e3, 1e9), refuse = draws.unit(), hang = draws.unit(),
-                     corrupt_p = draws.log_uniform(1e-5, 1e-3), reset_p = draws.log_uniform(1e-5, 1e-3);
+        const bool slow = draws.chance(0.3), split = draws.chance(0.5), rate = draws.chance(0.25),
+                   connect = draws.chance(0.25), corrupt = draws.chance(0.3),
+                   reset = draws.chance(0.3);
+        const double split_p = draws.unit(), rate_value = draws.log_uniform(200e3, 1e9),
+                     refuse = draws.unit(), hang = draws.unit(),
+                     corrupt_p = draws.log_uniform(1e-5, 1e-3),
+                     reset_p = draws.log_uniform(1e-5, 1e-3);
         if (slow) out.slow_p = 1e-3;
         if (split) out.split_p = std::round(split_p * 1000) / 1000;
         if (split) out.split_max_bytes = draws.between(1, 1460);
@@ -192,7 +223,8 @@ class Drawer {
         const Duration by = log_uniform(draws, 1e-3, 3600), at = draws.between(Duration{}, chaos_);
         at_zero(ClockDrift{name, ppm});
         at_zero(ClockJump{name, skew});
-        if (jumps) events_.push_back({"", TriggerAt{at}, ClockJump{name, back ? Duration{} - by : by}});
+        if (jumps)
+            events_.push_back({"", TriggerAt{at}, ClockJump{name, back ? Duration{} - by : by}});
     }
     ProcCrash crash(RandomStream& draws) const {
         ProcCrash out;
@@ -215,7 +247,8 @@ class Drawer {
         if (budget_.mode == BudgetMode::None || members_ < 3) return;
         for_one("wipe", 0, [&](RandomStream& draws) {
             const bool strikes = draws.chance(0.2);
-            const Duration at = draws.between(Duration{}, chaos_), restart = draws.between(Duration::millis(10), Duration::seconds(2));
+            const Duration at = draws.between(Duration{}, chaos_),
+                           restart = draws.between(Duration::millis(10), Duration::seconds(2));
             const NodeName name = numbered(draws);
             if (!strikes) return;
             events_.push_back({"", TriggerAt{at}, DiskWipe{name, restart}});
@@ -247,7 +280,8 @@ class Drawer {
 
 }  // namespace
 
-std::vector<PlannedFault> draw_faults(const SwarmSpec& spec, uint64_t seed, Duration chaos, uint64_t members, const Budget& budget) {
+std::vector<PlannedFault> draw_faults(const SwarmSpec& spec, uint64_t seed, Duration chaos,
+                                      uint64_t members, const Budget& budget) {
     return Drawer(spec, seed, chaos, members, budget).all();
 }
 

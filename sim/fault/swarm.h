@@ -1,5 +1,6 @@
-// Swarm: from a seed and ranges to explicit faults. Each class of faults is off with p 0.3; what is on draws its
-// parameters. Every draw has an address of its own (swarm.<class>, number), so taking a class out moves no other draw.
+// Swarm: from a seed and ranges to explicit faults. Each class of faults is off with p 0.3; what is
+// on draws its parameters. Every draw has an address of its own (swarm.<class>, number), so taking
+// a class out moves no other draw.
 #pragma once
 
 #include <span>
@@ -11,14 +12,15 @@
 
 namespace orrery::sim {
 
-/// Names of classes: partition, clog, reset, net, disk-latency, stall, sync-failure, full, crash, restart-storm, pause,
-/// graceful, clock, transfer, wipe, schedule, knobs, load. Class C (bit-rot, read-error) only by `include`.
+/// Names of classes: partition, clog, reset, net, disk-latency, stall, sync-failure, full, crash,
+/// restart-storm, pause, graceful, clock, transfer, wipe, schedule, knobs, load. Class C (bit-rot,
+/// read-error) only by `include`.
 struct SwarmSpec {
     std::vector<std::string> include;  // empty: all of the default set
     std::vector<std::string> exclude;
-    double off_p = 0.3;                // of each class
-    double intensity = 1;              // factor on the number of events of every class
-    double long_p = 0.05;              // share of long runs: 6 times the operations and the time
+    double off_p = 0.3;    // of each class
+    double intensity = 1;  // factor on the number of events of every class
+    double long_p = 0.05;  // share of long runs: 6 times the operations and the time
     bool operator==(const SwarmSpec&) const = default;
 };
 
@@ -42,8 +44,10 @@ class SwarmDraw {
     uint64_t seed_;
 };
 
-/// Fault events of `chaos` simulated time for a group of `members` nodes n1..nN, within the budget, in order of time.
-std::vector<PlannedFault> draw_faults(const SwarmSpec& spec, uint64_t seed, Duration chaos, uint64_t members, const Budget& budget);
+/// Fault events of `chaos` simulated time for a group of `members` nodes n1..nN, within the budget,
+/// in order of time.
+std::vector<PlannedFault> draw_faults(const SwarmSpec& spec, uint64_t seed, Duration chaos,
+                                      uint64_t members, const Budget& budget);
 Schedule draw_schedule(const SwarmSpec& spec, uint64_t seed);
 
 }  // namespace orrery::sim

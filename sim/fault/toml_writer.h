@@ -20,19 +20,24 @@ class TomlWriter {
         out_ += value;
         out_ += '\n';
     }
-    void operator()(std::string_view key, const std::string& value) { line(key, toml_quote(value)); }
-    void operator()(std::string_view key, Duration value) { line(key, toml_quote(duration_text(value))); }
+    void operator()(std::string_view key, const std::string& value) {
+        line(key, toml_quote(value));
+    }
+    void operator()(std::string_view key, Duration value) {
+        line(key, toml_quote(duration_text(value)));
+    }
     void operator()(std::string_view key, uint64_t value) { line(key, std::to_string(value)); }
     void operator()(std::string_view key, int64_t value) { line(key, std::to_string(value)); }
     void operator()(std::string_view key, double value) { line(key, toml_number(value)); }
     void operator()(std::string_view key, bool value) { line(key, value ? "true" : "false"); }
     void operator()(std::string_view key, const std::vector<std::string>& values) {
         std::string list = "[";
-        for (const std::string& value : values) list += (list.size() > 1 ? ", " : "") + toml_quote(value);
+        for (const std::string& value : values)
+            list += (list.size() > 1 ? ", " : "") + toml_quote(value);
         line(key, list + "]");
     }
     template <typename E>
-        requires std::is_enum_v<E>
+    requires std::is_enum_v<E>
     void operator()(std::string_view key, E value) {
         line(key, toml_quote(kEnumWords<E>[static_cast<size_t>(value)]));
     }

@@ -1,7 +1,9 @@
-// Cluster: a world with the hosts of one KV group, its clients and an operator, and who is who among them.
+// Cluster: a world with the hosts of one KV group, its clients and an operator, and who is who
+// among them.
 //
-// Hosts: n1..nN run KvNode, c1..cK the workload's clients, "op" the operator. A node that stops by itself, or whose group
-// has stopped on a sealed log, is started again after a second, as a supervisor would.
+// Hosts: n1..nN run KvNode, c1..cK the workload's clients, "op" the operator. A node that stops by
+// itself, or whose group has stopped on a sealed log, is started again after a second, as a
+// supervisor would.
 #pragma once
 
 #include <map>

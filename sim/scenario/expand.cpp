@@ -34,7 +34,8 @@ void draw_knobs(const SwarmDraw& swarm, ClusterKnobs& knobs) {
 void draw_load(const SwarmDraw& swarm, WorkloadSpec& workload) {
     if (!swarm.on("load")) return;
     RandomStream draws = swarm.stream("load");
-    const bool hot = draws.chance(0.3), bursty = draws.chance(0.3), hasty = draws.chance(0.2), idle = draws.chance(0.3);
+    const bool hot = draws.chance(0.3), bursty = draws.chance(0.3), hasty = draws.chance(0.2),
+               idle = draws.chance(0.3);
     const uint64_t hot_keys = 1 + draws.below(3), many_keys = 4 + draws.below(60);
     const double burst = draws.unit();
     const Duration think = drawn_duration(draws, 2, 60), tail = drawn_duration(draws, 300, 3000);
@@ -65,13 +66,18 @@ Scenario expand(const Scenario& scenario, uint64_t seed) {
     } else {
         // 1/2 to all of the time and the operations, so that runs differ in density.
         RandomStream draws = swarm.stream("length");
-        plan.phases.chaos = Duration::millis(std::llround(plan.phases.chaos.as_seconds() * 1000 * (0.5 + draws.unit() / 2)));
-        plan.workload.ops = std::max<uint64_t>(1, static_cast<uint64_t>(static_cast<double>(plan.workload.ops) * (0.5 + draws.unit() / 2)));
+        plan.phases.chaos = Duration::millis(
+            std::llround(plan.phases.chaos.as_seconds() * 1000 * (0.5 + draws.unit() / 2)));
+        plan.workload.ops =
+            std::max<uint64_t>(1, static_cast<uint64_t>(static_cast<double>(plan.workload.ops) *
+                                                        (0.5 + draws.unit() / 2)));
     }
     draw_knobs(swarm, plan.cluster.knobs);
     draw_load(swarm, plan.workload);
-    std::vector<PlannedFault> drawn = draw_faults(spec, seed, plan.phases.chaos, plan.cluster.kv, plan.budget);
-    plan.plan.events.insert(plan.plan.events.end(), std::make_move_iterator(drawn.begin()), std::make_move_iterator(drawn.end()));
+    std::vector<PlannedFault> drawn =
+        draw_faults(spec, seed, plan.phases.chaos, plan.cluster.kv, plan.budget);
+    plan.plan.events.insert(plan.plan.events.end(), std::make_move_iterator(drawn.begin()),
+                            std::make_move_iterator(drawn.end()));
     const Pins pins = plan.plan.schedule.pins;
     plan.plan.schedule = draw_schedule(spec, seed);
     plan.plan.schedule.pins = pins;

@@ -4,17 +4,25 @@
 namespace orrery::sim {
 
 std::vector<NamedText> list_workloads() {
-    return {{"kv", "plain, appended and counted keys over RESP; WAIT and WAITALL after writes; unique values"},
+    return {{"kv",
+             "plain, appended and counted keys over RESP; WAIT and WAITALL after writes; unique "
+             "values"},
             {"kv-register", "as kv, plain keys alone: GET, SET, SET NX, DEL"}};
 }
 
 std::vector<NamedText> list_checks() {
-    return {{"raft", "one leader a term, votes, log matching, completeness, commit, apply, durability at restart; at every event"},
+    return {{"raft",
+             "one leader a term, votes, log matching, completeness, commit, apply, durability at "
+             "restart; at every event"},
             {"linearizable", "the clients' history, key by key"},
             {"durability", "every acknowledged write against the final reads"},
             {"replicas", "equal applied index and digest at rest"},
-            {"wait", "WAIT and WAITALL answers against the members' logs and states; progress in an idle group"},
-            {"liveness", "a leader within ten election timeouts of heal, no operation pending, everything readable"}};
+            {"wait",
+             "WAIT and WAITALL answers against the members' logs and states; progress in an idle "
+             "group"},
+            {"liveness",
+             "a leader within ten election timeouts of heal, no operation pending, everything "
+             "readable"}};
 }
 
 std::vector<NamedText> list_points() {

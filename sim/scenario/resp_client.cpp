@@ -20,7 +20,8 @@ size_t line_at(ByteView text, size_t at, ByteView& line) {
 Result<int64_t> number_of(ByteView line) {
     int64_t value = 0;
     auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value);
-    if (error != std::errc() || end != line.data() + line.size()) return Error(Code::Corrupt, "no number: '" + std::string(line.substr(0, 40)) + "'");
+    if (error != std::errc() || end != line.data() + line.size())
+        return Error(Code::Corrupt, "no number: '" + std::string(line.substr(0, 40)) + "'");
     return value;
 }
 
@@ -35,8 +36,12 @@ Result<size_t> parse_at(ByteView text, size_t at, int depth, resp::Reply& out) {
         return size_t{0};
     }
     switch (type) {
-        case '+': out = resp::Reply::simple(line); return next;
-        case '-': out = resp::Reply::error(line); return next;
+        case '+':
+            out = resp::Reply::simple(line);
+            return next;
+        case '-':
+            out = resp::Reply::error(line);
+            return next;
         case ':': {
             TRY(int64_t value, number_of(line));
             out = resp::Reply::integer(value);
@@ -48,10 +53,12 @@ Result<size_t> parse_at(ByteView text, size_t at, int depth, resp::Reply& out) {
                 out = resp::Reply::null();
                 return next;
             }
-            if (length < 0 || static_cast<uint64_t>(length) > kReplyMax) return Error(Code::Corrupt, "a bulk of impossible length");
+            if (length < 0 || static_cast<uint64_t>(length) > kReplyMax)
+                return Error(Code::Corrupt, "a bulk of impossible length");
             const auto size = static_cast<size_t>(length);
             if (text.size() < next + size + 2) return size_t{0};
-            if (text.substr(next + size, 2) != "\r\n") return Error(Code::Corrupt, "a bulk without its end");
+            if (text.substr(next + size, 2) != "\r\n")
+                return Error(Code::Corrupt, "a bulk without its end");
             out = resp::Reply::bulk(Bytes(text.substr(next, size)));
             return next + size + 2;
         }
@@ -61,7 +68,8 @@ Result<size_t> parse_at(ByteView text, size_t at, int depth, resp::Reply& out) {
                 out = resp::Reply::null_array();
                 return next;
             }
-            if (count < 0 || count > 1024 || depth >= kDepthMax) return Error(Code::Corrupt, "an array of impossible length");
+            if (count < 0 || count > 1024 || depth >= kDepthMax)
+                return Error(Code::Corrupt, "an array of impossible length");
             out = resp::Reply::array({});
             out.kind = Kind::Array;
             size_t position = next;
@@ -74,17 +82,21 @@ Result<size_t> parse_at(ByteView text, size_t at, int depth, resp::Reply& out) {
             }
             return position;
         }
-        default: return Error(Code::Corrupt, std::string("a reply that begins with '") + type + "'");
+        default:
+            return Error(Code::Corrupt, std::string("a reply that begins with '") + type + "'");
     }
 }
 
 }  // namespace
 
-Result<size_t> parse_reply(ByteView text, resp::Reply& out) { return parse_at(text, 0, 0, out); }
+Result<size_t> parse_reply(ByteView text, resp::Reply& out) {
+    return parse_at(text, 0, 0, out);
+}
 
 Bytes encode_command(const std::vector<Bytes>& words) {
     Bytes out = "*" + std::to_string(words.size()) + "\r\n";
-    for (const Bytes& word : words) out += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
+    for (const Bytes& word : words)
+        out += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
     return out;
 }
 
@@ -126,7 +138,8 @@ Result<resp::Reply> RespClient::receive(Fiber& fiber, Instant deadline) {
             return reply;
         }
         Result<size_t> count = conn_->read(fiber, buffer, deadline);
-        if (count.ok() && *count == 0) count = Error(Code::Unreachable, "the server closed the connection");
+        if (count.ok() && *count == 0)
+            count = Error(Code::Unreachable, "the server closed the connection");
         if (!count.ok()) {
             close();
             return count.error();

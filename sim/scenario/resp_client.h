@@ -1,5 +1,6 @@
-// RespClient: one client connection, as a user's library has it: connects, sends commands, reads replies in order.
-// Replies are parsed strictly; what cannot be a reply ends the connection, since then nobody knows which answer is whose.
+// RespClient: one client connection, as a user's library has it: connects, sends commands, reads
+// replies in order. Replies are parsed strictly; what cannot be a reply ends the connection, since
+// then nobody knows which answer is whose.
 #pragma once
 
 #include <memory>
@@ -33,7 +34,8 @@ class RespClient {
 
 /// A command as clients send it.
 Bytes encode_command(const std::vector<Bytes>& words);
-/// Parses one RESP2 reply at the front of `text`: its length, 0 when more bytes are needed. Errors: Corrupt.
+/// Parses one RESP2 reply at the front of `text`: its length, 0 when more bytes are needed. Errors:
+/// Corrupt.
 Result<size_t> parse_reply(ByteView text, resp::Reply& out);
 
 }  // namespace orrery::sim

@@ -1,4 +1,5 @@
-// One run, from founding to verdict: found -> chaos (faults strike, clients work) -> heal -> settle -> verify.
+// One run, from founding to verdict: found -> chaos (faults strike, clients work) -> heal -> settle
+// -> verify.
 #include "sim/scenario/run.h"
 
 #include <algorithm>
@@ -14,8 +15,12 @@
 
 namespace orrery::sim {
 
-std::string RunResult::failure_name() const { return verdict.violations.empty() ? std::string() : verdict.violations.front().name; }
-std::string RunResult::signature() const { return verdict.violations.empty() ? std::string() : verdict.violations.front().signature(); }
+std::string RunResult::failure_name() const {
+    return verdict.violations.empty() ? std::string() : verdict.violations.front().name;
+}
+std::string RunResult::signature() const {
+    return verdict.violations.empty() ? std::string() : verdict.violations.front().signature();
+}
 
 Judgement judge(const Expectation& expect, const check::Verdict& verdict) {
     using check::Outcome;
@@ -24,17 +29,22 @@ Judgement judge(const Expectation& expect, const check::Verdict& verdict) {
         return verdict.outcome == Outcome::Pass ? Judgement::AsExpected : Judgement::Unexpected;
     }
     if (verdict.outcome == Outcome::Inconclusive) return Judgement::Inconclusive;
-    const bool found = std::any_of(verdict.violations.begin(), verdict.violations.end(), [&](const check::Violation& one) {
-        return (expect.checker.empty() || one.name == expect.checker) && (expect.signature.empty() || one.signature() == expect.signature);
-    });
+    const bool found = std::any_of(
+        verdict.violations.begin(), verdict.violations.end(), [&](const check::Violation& one) {
+            return (expect.checker.empty() || one.name == expect.checker) &&
+                   (expect.signature.empty() || one.signature() == expect.signature);
+        });
     return found ? Judgement::AsExpected : Judgement::Unexpected;
 }
 
 int exit_code(Judgement judgement) {
     switch (judgement) {
-        case Judgement::AsExpected: return 0;
-        case Judgement::Unexpected: return 1;
-        case Judgement::Inconclusive: return 3;
+        case Judgement::AsExpected:
+            return 0;
+        case Judgement::Unexpected:
+            return 1;
+        case Judgement::Inconclusive:
+            return 3;
     }
     UNREACHABLE(static_cast<int>(judgement));
 }
@@ -127,7 +137,7 @@ class Run {
     std::unique_ptr<SinkObserver> sink_;
     check::Violations found_;  // by the run itself
     std::vector<std::string> notes_;
-    std::string unfinished_;   // why the verdict can be no better than inconclusive
+    std::string unfinished_;  // why the verdict can be no better than inconclusive
     Instant limit_;
     bool verified_ = false;
     // What harness fibers write: they may outlive the function that spawned them.
@@ -141,8 +151,11 @@ class Run {
 
 bool Run::over() {
     if (world_.failure()) return true;
-    if (until_reached_ || world_.now() >= options_.until || world_.timeline().hash().steps() >= options_.until_step) return true;
-    return options_.stop_at_violation && (watcher_.raft().violation_count() > 0 || !waits_.violations().empty() || !found_.empty());
+    if (until_reached_ || world_.now() >= options_.until ||
+        world_.timeline().hash().steps() >= options_.until_step)
+        return true;
+    return options_.stop_at_violation && (watcher_.raft().violation_count() > 0 ||
+                                          !waits_.violations().empty() || !found_.empty());
 }
 
 Run::Ended Run::run_until(Instant by, const std::function<bool()>& done) {
@@ -153,22 +166,26 @@ Run::Ended Run::run_until(Instant by, const std::function<bool()>& done) {
         return ended || over();
     });
     // The world does not move on to an instant at which nothing happens.
-    if (!ended && until == options_.until && world_.timeline().next_at() > until) until_reached_ = true;
+    if (!ended && until == options_.until && world_.timeline().next_at() > until)
+        until_reached_ = true;
     if (!ended && !world_.failure() && world_.now() < until && !over()) return Ended::No;  // idle
     return ended ? Ended::Yes : Ended::No;
 }
 
 void Run::spawn(Host& host, std::string_view name, std::function<void(Fiber&, Env&)> body) {
-    host.env()->spawn(name, [env = host.env(), body = std::move(body)](Fiber& fiber) { body(fiber, *env); });
+    host.env()->spawn(
+        name, [env = host.env(), body = std::move(body)](Fiber& fiber) { body(fiber, *env); });
 }
 
 Run::Ended Run::found() {
     spawn(cluster_.op(), "op.found", [this](Fiber& fiber, Env& env) {
-        founded_ = raft::found_cluster(fiber, env, cluster_.peer_addresses(), env.now() + Duration::seconds(20));
+        founded_ = raft::found_cluster(fiber, env, cluster_.peer_addresses(),
+                                       env.now() + Duration::seconds(20));
     });
     if (run_until(limit_, [&] { return founded_.has_value(); }) == Ended::No) return Ended::No;
     if (!founded_->ok()) {
-        add("run.not-founded", "founding", "the cluster could not be founded: " + founded_->error().text());
+        add("run.not-founded", "founding",
+            "the cluster could not be founded: " + founded_->error().text());
         return Ended::No;
     }
     const Duration patience = plan_.cluster.knobs.election_timeout_max * 10 + Duration::seconds(5);
@@ -180,7 +197,10 @@ Run::Ended Run::found() {
         return true;
     };
     if (run_until(world_.now() + patience, ready) == Ended::Yes) return Ended::Yes;
-    if (!over()) add("run.no-first-leader", "founding", "no leader, or a node that does not serve, " + duration_text(patience) + " after the founding");
+    if (!over())
+        add("run.no-first-leader", "founding",
+            "no leader, or a node that does not serve, " + duration_text(patience) +
+                " after the founding");
     return Ended::No;
 }
 
@@ -190,11 +210,14 @@ void Run::settle() {
     liveness_.healed(healed);
     const Duration election = plan_.cluster.knobs.election_timeout_max * 10 + Duration::seconds(3);
     const Instant by = healed + plan_.phases.heal_within;
-    if (run_until(healed + election, [&] { return cluster_.leader().has_value(); }) == Ended::No && !over() && plan_.check.liveness)
-        add("liveness.no-leader", "heal", "no leader " + duration_text(election) + " after all faults ended");
+    if (run_until(healed + election, [&] { return cluster_.leader().has_value(); }) == Ended::No &&
+        !over() && plan_.check.liveness)
+        add("liveness.no-leader", "heal",
+            "no leader " + duration_text(election) + " after all faults ended");
     if (over()) return;
     // Clients that still have something to do get a third of the time for it.
-    run_until(std::min(by, healed + plan_.phases.heal_within / 3), [&] { return workload_.finished(); });
+    run_until(std::min(by, healed + plan_.phases.heal_within / 3),
+              [&] { return workload_.finished(); });
     workload_.stop();
     run_until(by, [&] { return workload_.finished(); });
     if (over()) return;
@@ -203,17 +226,22 @@ void Run::settle() {
 }
 
 void Run::verify() {
-    // The last write, silence, and then every member must hold it: nothing else carries news in an idle group.
+    // The last write, silence, and then every member must hold it: nothing else carries news in an
+    // idle group.
     bool anyone_lost = false;
-    for (size_t i = 0; i < cluster_.size(); ++i) anyone_lost |= cluster_.wiped(i) || cluster_.damaged(i);
+    for (size_t i = 0; i < cluster_.size(); ++i)
+        anyone_lost |= cluster_.wiped(i) || cluster_.damaged(i);
     const Instant by = world_.now() + plan_.phases.heal_within;
     if (plan_.check.wait) {
         const Duration timeout = anyone_lost ? Duration::millis(200) : plan_.phases.heal_within / 2;
         spawn(cluster_.op(), "op.wait", [this, timeout](Fiber& fiber, Env& own) {
-            held_ = workload_.write_and_wait_all(fiber, own, plan_.workload.idle_tail, timeout, own.now() + plan_.phases.heal_within);
+            held_ = workload_.write_and_wait_all(fiber, own, plan_.workload.idle_tail, timeout,
+                                                 own.now() + plan_.phases.heal_within);
         });
-        if (run_until(by + plan_.phases.heal_within, [&] { return held_.has_value(); }) == Ended::No) {
-            if (!over()) add("liveness.pending-operation", "waitall", "the last WAITALL has no answer");
+        if (run_until(by + plan_.phases.heal_within, [&] { return held_.has_value(); }) ==
+            Ended::No) {
+            if (!over())
+                add("liveness.pending-operation", "waitall", "the last WAITALL has no answer");
             return;
         }
         if (!held_->ok()) {
@@ -222,18 +250,26 @@ void Run::verify() {
         }
         const int64_t expected = static_cast<int64_t>(cluster_.size());
         if ((*held_)->required != expected)
-            add("wait.wrong-members", "last waitall", "WAITALL asked " + std::to_string((*held_)->required) + " of " + std::to_string(expected) + " members");
+            add("wait.wrong-members", "last waitall",
+                "WAITALL asked " + std::to_string((*held_)->required) + " of " +
+                    std::to_string(expected) + " members");
         if (!anyone_lost && (*held_)->acked < expected)
-            add("wait.no-progress", "last waitall", "in an idle healed group only " + std::to_string((*held_)->acked) + " of " +
-                                                      std::to_string(expected) + " members hold the last write after " + duration_text(timeout));
+            add("wait.no-progress", "last waitall",
+                "in an idle healed group only " + std::to_string((*held_)->acked) + " of " +
+                    std::to_string(expected) + " members hold the last write after " +
+                    duration_text(timeout));
     }
 
     spawn(cluster_.op(), "op.read", [this](Fiber& fiber, Env& own) {
-        read_ = workload_.read_all(fiber, own, own.now() + plan_.phases.heal_within, [this](const Bytes& key, const check::Value& value) {
-            ledger_.final_read(key, value, {world_.now(), history_.mark()});
-        });
+        read_ =
+            workload_.read_all(fiber, own, own.now() + plan_.phases.heal_within,
+                               [this](const Bytes& key, const check::Value& value) {
+                                   ledger_.final_read(key, value, {world_.now(), history_.mark()});
+                               });
     });
-    if (run_until(world_.now() + plan_.phases.heal_within * 2, [&] { return read_.has_value(); }) == Ended::No) return;
+    if (run_until(world_.now() + plan_.phases.heal_within * 2, [&] { return read_.has_value(); }) ==
+        Ended::No)
+        return;
     if (!read_->ok()) {
         add("liveness.unreadable", "final read", read_->error().context);
         return;
@@ -243,7 +279,8 @@ void Run::verify() {
     auto converged = [&] {
         LogIndex highest;
         for (size_t i = 0; i < cluster_.size(); ++i)
-            if (raft::Group* group = cluster_.group(i)) highest = std::max(highest, group->core().commit());
+            if (raft::Group* group = cluster_.group(i))
+                highest = std::max(highest, group->core().commit());
         for (size_t i = 0; i < cluster_.size(); ++i) {
             if (cluster_.wiped(i) || cluster_.damaged(i)) continue;
             raft::Group* group = cluster_.group(i);
@@ -257,7 +294,8 @@ void Run::verify() {
         if (cluster_.wiped(i) || cluster_.damaged(i)) continue;
         kv::KvNode* node = cluster_.node(i);
         if (node == nullptr || node->service() == nullptr) {
-            add("replica.not-serving", "rest", cluster_.member(i).name() + " does not serve though all faults ended");
+            add("replica.not-serving", "rest",
+                cluster_.member(i).name() + " does not serve though all faults ended");
             continue;
         }
         ++digests_pending_;
@@ -266,14 +304,19 @@ void Run::verify() {
             if (digest.ok()) {
                 states_.push_back({NodeId(i + 1), digest->applied, digest->digest});
             } else {
-                notes_.push_back("no digest of n" + std::to_string(i + 1) + ": " + digest.error().text());
+                notes_.push_back("no digest of n" + std::to_string(i + 1) + ": " +
+                                 digest.error().text());
             }
             --digests_pending_;
         });
     }
-    if (run_until(world_.now() + plan_.phases.heal_within, [&] { return digests_pending_ == 0; }) == Ended::No) return;
-    std::sort(states_.begin(), states_.end(), [](const auto& a, const auto& b) { return a.node < b.node; });
-    if (plan_.check.replicas) replicas_.at_rest({world_.now(), history_.mark()}, kv::kKvGroup, states_);
+    if (run_until(world_.now() + plan_.phases.heal_within, [&] { return digests_pending_ == 0; }) ==
+        Ended::No)
+        return;
+    std::sort(states_.begin(), states_.end(),
+              [](const auto& a, const auto& b) { return a.node < b.node; });
+    if (plan_.check.replicas)
+        replicas_.at_rest({world_.now(), history_.mark()}, kv::kKvGroup, states_);
     verified_ = true;
 }
 
@@ -282,14 +325,21 @@ void Run::judge_all(RunResult& result) {
     auto violated = [&](const std::vector<check::Violation>& list) {
         if (!list.empty()) parts.push_back({check::Outcome::Violated, list, {}});
     };
-    auto inconclusive = [&](std::string why) { parts.push_back({check::Outcome::Inconclusive, {}, std::move(why)}); };
+    auto inconclusive = [&](std::string why) {
+        parts.push_back({check::Outcome::Inconclusive, {}, std::move(why)});
+    };
     if (plan_.check.raft) parts.push_back(watcher_.raft().verdict());
     violated(found_.list());
     if (const auto& failure = world_.failure()) {
-        // The site of a failed run is its text up to the operands: numbers are taken out by the signature.
+        // The site of a failed run is its text up to the operands: numbers are taken out by the
+        // signature.
         const std::string site = failure->text.substr(0, failure->text.find(" | "));
         parts.push_back({check::Outcome::Violated,
-                         {{.name = failure->name, .text = failure->text, .at = failure->at, .sequence = history_.sequence(), .site = site.substr(0, 160)}},
+                         {{.name = failure->name,
+                           .text = failure->text,
+                           .at = failure->at,
+                           .sequence = history_.sequence(),
+                           .site = site.substr(0, 160)}},
                          {}});
         result.recent = world_.recent_events();
     }
@@ -312,19 +362,26 @@ void Run::judge_all(RunResult& result) {
     if (verified_ && plan_.check.durability) {
         ledger_.add(history_.operations());
         check::Verdict verdict = ledger_.judge();
-        if (verdict.outcome != check::Outcome::Inconclusive || workload_.ok() > 0) parts.push_back(std::move(verdict));
+        if (verdict.outcome != check::Outcome::Inconclusive || workload_.ok() > 0)
+            parts.push_back(std::move(verdict));
     }
     // With fewer than two members left there is nothing to compare.
-    if (verified_ && plan_.check.replicas && states_.size() > 1) parts.push_back(replicas_.verdict());
-    if (verified_ && states_.size() < 2) notes_.push_back("fewer than two members to compare at rest");
+    if (verified_ && plan_.check.replicas && states_.size() > 1)
+        parts.push_back(replicas_.verdict());
+    if (verified_ && states_.size() < 2)
+        notes_.push_back("fewer than two members to compare at rest");
     if (plan_.check.liveness) violated(liveness_.violations());
     if (!world_.failure()) {
-        if (workload_.ok() == 0) inconclusive("no operation of a client succeeded: nothing was checked");
-        if (!verified_ && plan_.phases.verify) inconclusive(unfinished_.empty() ? "the run ended before its state was verified" : unfinished_);
+        if (workload_.ok() == 0)
+            inconclusive("no operation of a client succeeded: nothing was checked");
+        if (!verified_ && plan_.phases.verify)
+            inconclusive(unfinished_.empty() ? "the run ended before its state was verified"
+                                             : unfinished_);
         for (const std::string& id : plan_.check.require_fired) {
-            const bool fired = std::any_of(injector_.fired().begin(), injector_.fired().end(), [&](const Fired& one) {
-                return plan_.plan.events[one.event].id == id && one.effective;
-            });
+            const bool fired = std::any_of(
+                injector_.fired().begin(), injector_.fired().end(), [&](const Fired& one) {
+                    return plan_.plan.events[one.event].id == id && one.effective;
+                });
             if (!fired) inconclusive("event '" + id + "' had to fire and did not");
         }
     }
@@ -360,8 +417,11 @@ RunResult Run::go() {
         if (!over() && workload_.finished() && plan_.phases.verify) verify();
     }
     if (!over() && world_.now() >= limit_)
-        add("run.no-progress", "limit", "the run was not over after " + duration_text(plan_.limits.sim_time) + " of simulated time");
-    if (until_reached_ || world_.now() >= options_.until || world_.timeline().hash().steps() >= options_.until_step) {
+        add("run.no-progress", "limit",
+            "the run was not over after " + duration_text(plan_.limits.sim_time) +
+                " of simulated time");
+    if (until_reached_ || world_.now() >= options_.until ||
+        world_.timeline().hash().steps() >= options_.until_step) {
         unfinished_ = "stopped where it was asked to";
         result.stopped = true;
     }
@@ -376,7 +436,8 @@ RunResult Run::go() {
     judge_all(result);
     for (const Fired& fired : injector_.fired()) {
         const PlannedFault& event = plan_.plan.events[fired.event];
-        result.faults.push_back({fired.event, event.id, std::string(fault_name(event.fault)), fired.at, fired.what, fired.effective});
+        result.faults.push_back({fired.event, event.id, std::string(fault_name(event.fault)),
+                                 fired.at, fired.what, fired.effective});
     }
     result.never_fired = injector_.never_fired();
     result.probes = watcher_.probes();

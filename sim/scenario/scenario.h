@@ -1,7 +1,9 @@
-// Scenario: the one model of hand-written, generated and minimised runs. A *plan* is a scenario without ranges: nothing
-// in it is drawn any more but the addressed draws of its seed, so that it replays bit for bit.
+// Scenario: the one model of hand-written, generated and minimised runs. A *plan* is a scenario
+// without ranges: nothing in it is drawn any more but the addressed draws of its seed, so that it
+// replays bit for bit.
 //
-// Not here: TOML (scenario_toml.h), what a seed makes of ranges (expand() in run.h), running (run.h).
+// Not here: TOML (scenario_toml.h), what a seed makes of ranges (expand() in run.h), running
+// (run.h).
 #pragma once
 
 #include <cstdint>
@@ -30,8 +32,8 @@ struct ClusterKnobs {
     Duration election_timeout_min = Duration::millis(300);
     Duration election_timeout_max = Duration::millis(600);
     Duration heartbeat = Duration::millis(50);
-    uint64_t retain_bytes = 1 << 20;          // tiny: members that lag get snapshots
-    uint64_t flush_log_bytes = 256 << 10;     // log bytes after which the Store is flushed
+    uint64_t retain_bytes = 1 << 20;       // tiny: members that lag get snapshots
+    uint64_t flush_log_bytes = 256 << 10;  // log bytes after which the Store is flushed
     uint64_t snapshot_chunk_bytes = 16 << 10;
     uint64_t log_segment_bytes = 1 << 20;
     uint64_t log_batch_bytes = 64 << 10;
@@ -47,14 +49,15 @@ struct ClusterSpec {
     bool operator==(const ClusterSpec&) const = default;
 };
 
-/// Shares of the kinds of operations; they need not sum to 1. wait and waitall follow a write of the same connection.
+/// Shares of the kinds of operations; they need not sum to 1. wait and waitall follow a write of
+/// the same connection.
 struct WorkloadMix {
     double get = 0.4;
     double set = 0.35;
     double append = 0.05;
     double incr = 0.05;
     double del = 0.05;
-    double cas = 0.05;     // SET ... NX: a compare with absent
+    double cas = 0.05;  // SET ... NX: a compare with absent
     double wait = 0.025;
     double waitall = 0.025;
     bool operator==(const WorkloadMix&) const = default;
@@ -63,30 +66,33 @@ struct WorkloadMix {
 struct WorkloadSpec {
     std::string kind = "kv";
     uint64_t clients = 3;
-    uint64_t ops = 200;       // of all clients together
+    uint64_t ops = 200;  // of all clients together
     uint64_t keys = 12;
     uint64_t value_bytes = 24;
     WorkloadMix mix;
-    Duration think = Duration::millis(20);        // mean pause between two operations of a client, exponential
-    double burst_p = 0.1;                         // share of operations sent in a pipeline of 2 to 8
-    Duration op_timeout = Duration::seconds(3);   // then the outcome is unknown and the client goes on under a new number
+    Duration think =
+        Duration::millis(20);  // mean pause between two operations of a client, exponential
+    double burst_p = 0.1;      // share of operations sent in a pipeline of 2 to 8
+    Duration op_timeout = Duration::seconds(
+        3);  // then the outcome is unknown and the client goes on under a new number
     Duration wait_timeout = Duration::millis(500);
-    Duration idle_tail;                           // nobody writes for so long before the last WAITs
-    std::string target = "any";                   // which node a client connects to: any, or a symbolic node
+    Duration idle_tail;          // nobody writes for so long before the last WAITs
+    std::string target = "any";  // which node a client connects to: any, or a symbolic node
     bool operator==(const WorkloadSpec&) const = default;
 };
 
 struct Limits {
-    Duration sim_time = Duration::seconds(120);   // of the whole run; more is "run.no-progress"
-    uint64_t events = 20'000'000;                 // steps
-    Duration wall = Duration::seconds(60);        // for the caller, who owns the process
+    Duration sim_time = Duration::seconds(120);  // of the whole run; more is "run.no-progress"
+    uint64_t events = 20'000'000;                // steps
+    Duration wall = Duration::seconds(60);       // for the caller, who owns the process
     bool operator==(const Limits&) const = default;
 };
 
 struct Phases {
-    Duration chaos = Duration::seconds(10);       // faults strike; ends early never, later while directed events are due
-    Duration heal_within = Duration::seconds(20); // leader, pending operations, catch-up
-    bool verify = true;                           // final reads and digests
+    Duration chaos = Duration::seconds(
+        10);  // faults strike; ends early never, later while directed events are due
+    Duration heal_within = Duration::seconds(20);  // leader, pending operations, catch-up
+    bool verify = true;                            // final reads and digests
     bool operator==(const Phases&) const = default;
 };
 
@@ -97,8 +103,9 @@ struct Checks {
     bool replicas = true;
     bool wait = true;
     bool liveness = true;
-    std::vector<std::string> expect_errors;       // Error events that may be emitted
-    std::vector<std::string> require_fired;       // ids of events that must have fired, else inconclusive
+    std::vector<std::string> expect_errors;  // Error events that may be emitted
+    std::vector<std::string>
+        require_fired;  // ids of events that must have fired, else inconclusive
     bool operator==(const Checks&) const = default;
 };
 
@@ -115,14 +122,14 @@ struct Scenario {
     std::string name;
     uint64_t seed = 1;
     std::vector<std::string> tags;
-    std::vector<std::string> defects;             // seeded defects that are on, by name
+    std::vector<std::string> defects;  // seeded defects that are on, by name
     Origin origin;
     ClusterSpec cluster;
     WorkloadSpec workload;
     Limits limits;
-    std::optional<SwarmSpec> swarm;               // absent in a plan
+    std::optional<SwarmSpec> swarm;  // absent in a plan
     Budget budget;
-    FaultPlan plan;                               // [[event]] and [schedule]
+    FaultPlan plan;  // [[event]] and [schedule]
     Phases phases;
     Checks check;
     Expectation expect;

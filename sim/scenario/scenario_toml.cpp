@@ -1,9 +1,10 @@
-// Reading is strict: a key that nobody asks for is an error, since a misspelt fault is a test that never ran.
+// Reading is strict: a key that nobody asks for is an error, since a misspelt fault is a test that
+// never ran.
 #include "sim/scenario/scenario_toml.h"
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <set>
-#include <toml++/toml.h>
 
 #include "runtime/base/defect.h"
 #include "sim/fault/toml_writer.h"
@@ -11,10 +12,13 @@
 
 namespace orrery::sim {
 
-std::string Problem::line() const { return where + ": " + (error ? "error" : "warning") + "[" + code + "]: " + text; }
+std::string Problem::line() const {
+    return where + ": " + (error ? "error" : "warning") + "[" + code + "]: " + text;
+}
 
 bool Loaded::ok() const {
-    return std::none_of(problems.begin(), problems.end(), [](const Problem& one) { return one.error; });
+    return std::none_of(problems.begin(), problems.end(),
+                        [](const Problem& one) { return one.error; });
 }
 
 namespace {
@@ -28,7 +32,8 @@ size_t distance(std::string_view a, std::string_view b) {
         row[0] = i;
         for (size_t j = 1; j <= b.size(); ++j) {
             const size_t above = row[j];
-            row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+            row[j] =
+                std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
             diagonal = above;
         }
     }
@@ -50,9 +55,12 @@ std::string suggestion(std::string_view word, const std::vector<std::string>& kn
 
 class Reading {
  public:
-    Reading(std::string_view file, std::vector<Problem>& problems) : file_(file), problems_(problems) {}
+    Reading(std::string_view file, std::vector<Problem>& problems)
+        : file_(file), problems_(problems) {}
     void error(const toml::source_region& at, std::string_view code, std::string text) {
-        const std::string where = at.begin ? ":" + std::to_string(at.begin.line) + ":" + std::to_string(at.begin.column) : "";
+        const std::string where =
+            at.begin ? ":" + std::to_string(at.begin.line) + ":" + std::to_string(at.begin.column)
+                     : "";
         problems_.push_back({std::string(file_) + where, true, std::string(code), std::move(text)});
     }
 
@@ -64,7 +72,8 @@ class Reading {
 /// One table: every key that is asked for is known; finish() reports the others.
 class Table {
  public:
-    Table(Reading& reading, const toml::table& table, std::string name) : reading_(reading), table_(table), name_(std::move(name)) {}
+    Table(Reading& reading, const toml::table& table, std::string name)
+        : reading_(reading), table_(table), name_(std::move(name)) {}
 
     const toml::node* find(std::string_view key) {
         known_.emplace_back(key);
@@ -73,7 +82,8 @@ class Table {
     bool has(std::string_view key) const { return table_.contains(key); }
     const toml::source_region& source() const { return table_.source(); }
     void wrong(const toml::node& node, std::string_view key, const std::string& wanted) {
-        reading_.error(node.source(), "E0302", "'" + name_ + std::string(key) + "' must be " + wanted);
+        reading_.error(node.source(), "E0302",
+                       "'" + name_ + std::string(key) + "' must be " + wanted);
     }
 
     void operator()(std::string_view key, std::string& field) {
@@ -106,11 +116,13 @@ class Table {
     void operator()(std::string_view key, uint64_t& field) {
         const toml::node* node = find(key);
         if (node == nullptr) return;
-        // Seeds use all 64 bits; TOML's integers have 63, so that a seed may also be a string of digits.
+        // Seeds use all 64 bits; TOML's integers have 63, so that a seed may also be a string of
+        // digits.
         if (auto value = node->value_exact<int64_t>(); value && *value >= 0) {
             field = static_cast<uint64_t>(*value);
-        } else if (auto text = node->value_exact<std::string>(); text && !text->empty() && text->size() <= 20 &&
-                                                                text->find_first_not_of("0123456789") == std::string::npos) {
+        } else if (auto text = node->value_exact<std::string>();
+                   text && !text->empty() && text->size() <= 20 &&
+                   text->find_first_not_of("0123456789") == std::string::npos) {
             field = 0;
             for (char c : *text) field = field * 10 + static_cast<uint64_t>(c - '0');
         } else if (auto size = text ? parse_size(*text) : std::nullopt) {
@@ -154,7 +166,7 @@ class Table {
         }
     }
     template <typename E>
-        requires std::is_enum_v<E>
+    requires std::is_enum_v<E>
     void operator()(std::string_view key, E& field) {
         const toml::node* node = find(key);
         if (node == nullptr) return;
@@ -185,7 +197,8 @@ class Table {
         const toml::node* node = find(key);
         if (node == nullptr) return;
         const toml::array* array = node->as_array();
-        if (array == nullptr || !array->is_array_of_tables()) return wrong(*node, key, "a list of tables");
+        if (array == nullptr || !array->is_array_of_tables())
+            return wrong(*node, key, "a list of tables");
         for (const toml::node& item : *array) {
             Table next(reading_, *item.as_table(), std::string(key) + ".");
             body(next);
@@ -196,7 +209,9 @@ class Table {
         for (const auto& [key, node] : table_) {
             const std::string_view word = key.str();
             if (std::find(known_.begin(), known_.end(), word) != known_.end()) continue;
-            reading_.error(key.source(), "E0301", "unknown key '" + name_ + std::string(word) + "'" + suggestion(word, known_));
+            reading_.error(
+                key.source(), "E0301",
+                "unknown key '" + name_ + std::string(word) + "'" + suggestion(word, known_));
         }
     }
     Reading& reading() { return reading_; }
@@ -247,14 +262,19 @@ void read_event(Table& table, std::vector<PlannedFault>& events) {
         table("delay", after.delay);
         event.trigger = after;
     }
-    if (triggers != 1) table.reading().error(table.source(), "E0303", "an event has exactly one trigger: at, when or after");
+    if (triggers != 1)
+        table.reading().error(table.source(), "E0303",
+                              "an event has exactly one trigger: at, when or after");
     std::string action;
     table("do", action);
     std::optional<Fault> fault = fault_by_name(action);
     if (!fault) {
         std::vector<std::string> names;
         for (const FaultInfo& one : fault_catalogue()) names.emplace_back(one.name);
-        table.reading().error(table.source(), "E0304", action.empty() ? "an event needs an action: do = \"...\"" : "there is no fault '" + action + "'" + suggestion(action, names));
+        table.reading().error(
+            table.source(), "E0304",
+            action.empty() ? "an event needs an action: do = \"...\""
+                           : "there is no fault '" + action + "'" + suggestion(action, names));
         return;
     }
     std::visit([&](auto& one) { visit_fields(one, table); }, *fault);
@@ -269,14 +289,19 @@ void read_schedule(Table& table, Schedule& schedule) {
     table("pin", pins);
     for (const std::string& pin : pins) {
         // "stream/entity/counter=value", all numbers, the stream in hexadecimal or by its name.
-        const size_t first = pin.find('/'), second = pin.find('/', first + 1), equals = pin.find('=', second + 1);
-        if (first == std::string::npos || second == std::string::npos || equals == std::string::npos) {
-            table.reading().error(table.source(), "E0305", "a pin is \"stream/entity/counter=value\", not '" + pin + "'");
+        const size_t first = pin.find('/'), second = pin.find('/', first + 1),
+                     equals = pin.find('=', second + 1);
+        if (first == std::string::npos || second == std::string::npos ||
+            equals == std::string::npos) {
+            table.reading().error(table.source(), "E0305",
+                                  "a pin is \"stream/entity/counter=value\", not '" + pin + "'");
             continue;
         }
         auto number = [](std::string_view text, int base) {
             uint64_t value = 0;
-            for (char c : text) value = value * static_cast<uint64_t>(base) + static_cast<uint64_t>(c <= '9' ? c - '0' : c - 'a' + 10);
+            for (char c : text)
+                value = value * static_cast<uint64_t>(base) +
+                        static_cast<uint64_t>(c <= '9' ? c - '0' : c - 'a' + 10);
             return value;
         };
         const std::string_view text = pin, stream = text.substr(0, first);
@@ -298,7 +323,9 @@ void read_phase(Table& table, Phases& phases) {
     } else if (kind == "verify") {
         table("on", phases.verify);
     } else {
-        table.reading().error(table.source(), "E0306", "a phase is chaos (for), heal (within) or verify (on), not '" + kind + "'");
+        table.reading().error(
+            table.source(), "E0306",
+            "a phase is chaos (for), heal (within) or verify (on), not '" + kind + "'");
     }
 }
 
@@ -315,7 +342,8 @@ void read_all(Table& top, Scenario& scenario) {
     });
     top.table("workload", [&](Table& t) {
         visit_table(scenario.workload, t);
-        if (scenario.workload.kind == "kv-register") scenario.workload.mix.append = scenario.workload.mix.incr = 0;
+        if (scenario.workload.kind == "kv-register")
+            scenario.workload.mix.append = scenario.workload.mix.incr = 0;
         t.table("mix", [&](Table& mix) { visit_table(scenario.workload.mix, mix); });
     });
     top.table("limits", [&](Table& t) { visit_table(scenario.limits, t); });
@@ -330,9 +358,12 @@ void read_all(Table& top, Scenario& scenario) {
 }
 
 bool is_node_name(const NodeName& name, uint64_t members, uint64_t clients) {
-    if (name.empty() || name == "self" || name == "op" || name == "clients" || name == "leader(kv)" || name == "any(kv)" || name == "all(kv)") return true;
+    if (name.empty() || name == "self" || name == "op" || name == "clients" ||
+        name == "leader(kv)" || name == "any(kv)" || name == "all(kv)")
+        return true;
     for (uint64_t i = 0; i < members; ++i)
-        if (name == "n" + std::to_string(i + 1) || name == "follower(kv," + std::to_string(i) + ")") return true;
+        if (name == "n" + std::to_string(i + 1) || name == "follower(kv," + std::to_string(i) + ")")
+            return true;
     for (uint64_t i = 0; i < clients; ++i)
         if (name == "c" + std::to_string(i + 1)) return true;
     return false;
@@ -343,44 +374,64 @@ void check_values(const Scenario& scenario, Reading& reading) {
     auto bad = [&](bool wrong, std::string_view code, const std::string& text) {
         if (wrong) reading.error({}, code, text);
     };
-    bad(scenario.schema != 1, "E0310", "schema " + std::to_string(scenario.schema) + " is not known; this program reads schema 1");
+    bad(scenario.schema != 1, "E0310",
+        "schema " + std::to_string(scenario.schema) + " is not known; this program reads schema 1");
     bad(scenario.name.empty(), "E0311", "a scenario needs a name");
     bad(scenario.cluster.kv < 1 || scenario.cluster.kv > 9, "E0312", "cluster.kv must be 1 to 9");
-    bad(scenario.workload.kind != "kv" && scenario.workload.kind != "kv-register", "E0313", "there is no workload '" + scenario.workload.kind + "'");
-    bad(scenario.workload.clients < 1 || scenario.workload.clients > 64, "E0314", "workload.clients must be 1 to 64");
+    bad(scenario.workload.kind != "kv" && scenario.workload.kind != "kv-register", "E0313",
+        "there is no workload '" + scenario.workload.kind + "'");
+    bad(scenario.workload.clients < 1 || scenario.workload.clients > 64, "E0314",
+        "workload.clients must be 1 to 64");
     bad(scenario.workload.keys < 1, "E0315", "workload.keys must be at least 1");
-    for (const std::string& name : scenario.defects) bad(!find_defect(name), "E0316", "there is no defect '" + name + "'");
+    for (const std::string& name : scenario.defects)
+        bad(!find_defect(name), "E0316", "there is no defect '" + name + "'");
     const ClusterKnobs& knobs = scenario.cluster.knobs;
-    bad(knobs.election_timeout_min.ns <= 0 || knobs.election_timeout_max < knobs.election_timeout_min, "E0317", "election timeouts must be positive, min not above max");
-    bad(knobs.heartbeat.ns <= 0 || knobs.heartbeat * 2 > knobs.election_timeout_min, "E0318", "the heartbeat must be at most half of election_timeout_min");
-    bad(knobs.log_batch_bytes < (16 << 10) || knobs.log_segment_bytes < 4 * knobs.log_batch_bytes || knobs.log_segment_bytes % 4096 != 0, "E0319",
-        "log_batch_bytes must be at least 16 KiB, log_segment_bytes a multiple of 4 KiB and at least four batches");
+    bad(knobs.election_timeout_min.ns <= 0 ||
+            knobs.election_timeout_max < knobs.election_timeout_min,
+        "E0317", "election timeouts must be positive, min not above max");
+    bad(knobs.heartbeat.ns <= 0 || knobs.heartbeat * 2 > knobs.election_timeout_min, "E0318",
+        "the heartbeat must be at most half of election_timeout_min");
+    bad(knobs.log_batch_bytes < (16 << 10) || knobs.log_segment_bytes < 4 * knobs.log_batch_bytes ||
+            knobs.log_segment_bytes % 4096 != 0,
+        "E0319",
+        "log_batch_bytes must be at least 16 KiB, log_segment_bytes a multiple of 4 KiB and at "
+        "least four batches");
     for (const PlannedFault& event : scenario.plan.events) {
         std::visit(
             [&](const auto& fault) {
                 if constexpr (requires { fault.node; })
-                    bad(!is_node_name(fault.node, scenario.cluster.kv, scenario.workload.clients), "E0320", "there is no node '" + fault.node + "'");
+                    bad(!is_node_name(fault.node, scenario.cluster.kv, scenario.workload.clients),
+                        "E0320", "there is no node '" + fault.node + "'");
                 if constexpr (requires { fault.peer; })
-                    bad(!is_node_name(fault.peer, scenario.cluster.kv, scenario.workload.clients), "E0320", "there is no node '" + fault.peer + "'");
-                if constexpr (requires { fault.nth; }) bad(fault.nth == 0, "E0321", "nth_operation counts from 1");
-                if constexpr (requires { fault.ppm; }) bad(fault.ppm > 100'000 || fault.ppm < -100'000, "E0322", "drift is at most 100000 ppm");
+                    bad(!is_node_name(fault.peer, scenario.cluster.kv, scenario.workload.clients),
+                        "E0320", "there is no node '" + fault.peer + "'");
+                if constexpr (requires { fault.nth; })
+                    bad(fault.nth == 0, "E0321", "nth_operation counts from 1");
+                if constexpr (requires { fault.ppm; })
+                    bad(fault.ppm > 100'000 || fault.ppm < -100'000, "E0322",
+                        "drift is at most 100000 ppm");
             },
             event.fault);
         if (const auto* when = std::get_if<TriggerWhen>(&event.trigger)) {
-            bad(!is_node_name(when->node, scenario.cluster.kv, scenario.workload.clients), "E0320", "there is no node '" + when->node + "'");
+            bad(!is_node_name(when->node, scenario.cluster.kv, scenario.workload.clients), "E0320",
+                "there is no node '" + when->node + "'");
             bad(when->nth == 0, "E0321", "nth counts from 1");
         } else {
-            bad(std::holds_alternative<HoldCheckpoint>(event.fault), "E0323", "a hold needs a `when` trigger");
+            bad(std::holds_alternative<HoldCheckpoint>(event.fault), "E0323",
+                "a hold needs a `when` trigger");
         }
     }
     if (scenario.swarm) {
         for (const auto* list : {&scenario.swarm->include, &scenario.swarm->exclude}) {
             for (const std::string& name : *list) {
                 const auto classes = swarm_classes();
-                const bool known = std::any_of(classes.begin(), classes.end(), [&](const SwarmClass& one) { return one.name == name; });
+                const bool known =
+                    std::any_of(classes.begin(), classes.end(),
+                                [&](const SwarmClass& one) { return one.name == name; });
                 std::vector<std::string> names;
                 for (const SwarmClass& one : classes) names.emplace_back(one.name);
-                bad(!known, "E0324", "there is no class of faults '" + name + "'" + suggestion(name, names));
+                bad(!known, "E0324",
+                    "there is no class of faults '" + name + "'" + suggestion(name, names));
             }
         }
     }
@@ -452,8 +503,10 @@ std::string scenario_to_toml(const Scenario& scenario) {
     std::vector<std::string> pins;
     for (const auto& [address, value] : scenario.plan.schedule.pins) {
         std::string hex;
-        for (int shift = 60; shift >= 0; shift -= 4) hex += "0123456789abcdef"[(address.stream >> shift) & 15];
-        pins.push_back("#" + hex + "/" + std::to_string(address.entity) + "/" + std::to_string(address.counter) + "=" + std::to_string(value));
+        for (int shift = 60; shift >= 0; shift -= 4)
+            hex += "0123456789abcdef"[(address.stream >> shift) & 15];
+        pins.push_back("#" + hex + "/" + std::to_string(address.entity) + "/" +
+                       std::to_string(address.counter) + "=" + std::to_string(value));
     }
     if (!pins.empty()) writer("pin", pins);
     table("check", scenario.check);
@@ -468,27 +521,42 @@ std::vector<Problem> lint_scenario(const Scenario& scenario, std::string_view fi
     };
     std::set<std::string> ids;
     for (const PlannedFault& event : scenario.plan.events)
-        if (!event.id.empty() && !ids.insert(event.id).second) add(true, "E0330", "two events have the id '" + event.id + "'");
+        if (!event.id.empty() && !ids.insert(event.id).second)
+            add(true, "E0330", "two events have the id '" + event.id + "'");
     for (const PlannedFault& event : scenario.plan.events) {
         if (const auto* after = std::get_if<TriggerAfter>(&event.trigger)) {
-            const bool known = ids.contains(after->event) || std::any_of(scenario.plan.events.begin(), scenario.plan.events.end(), [&](const PlannedFault& one) {
-                return fault_name(one.fault) == after->event;
-            });
-            if (!known) add(true, "E0331", "nothing sets off `after = \"" + after->event + "\"`: no event has that id or action");
+            const bool known = ids.contains(after->event) ||
+                               std::any_of(scenario.plan.events.begin(), scenario.plan.events.end(),
+                                           [&](const PlannedFault& one) {
+                                               return fault_name(one.fault) == after->event;
+                                           });
+            if (!known)
+                add(true, "E0331",
+                    "nothing sets off `after = \"" + after->event +
+                        "\"`: no event has that id or action");
         }
-        if (const auto* at = std::get_if<TriggerAt>(&event.trigger); at != nullptr && at->at > scenario.phases.chaos)
-            add(false, "W0332", "an event at " + duration_text(at->at) + " lies behind the chaos phase of " + duration_text(scenario.phases.chaos) + "; the phase is made longer");
+        if (const auto* at = std::get_if<TriggerAt>(&event.trigger);
+            at != nullptr && at->at > scenario.phases.chaos)
+            add(false, "W0332",
+                "an event at " + duration_text(at->at) + " lies behind the chaos phase of " +
+                    duration_text(scenario.phases.chaos) + "; the phase is made longer");
     }
     for (const std::string& id : scenario.check.require_fired)
-        if (!ids.contains(id)) add(true, "E0333", "check.require_fired names '" + id + "', which no event has as its id");
-    for (const std::string& text : beyond_budget(scenario.budget, scenario.plan.events, scenario.cluster.kv)) {
+        if (!ids.contains(id))
+            add(true, "E0333",
+                "check.require_fired names '" + id + "', which no event has as its id");
+    for (const std::string& text :
+         beyond_budget(scenario.budget, scenario.plan.events, scenario.cluster.kv)) {
         const bool negative = scenario.expect.result == Expected::Violation;
-        add(!negative, negative ? "W0334" : "E0334", text + "; lower the damage, or set budget.mode = \"unlimited\"");
+        add(!negative, negative ? "W0334" : "E0334",
+            text + "; lower the damage, or set budget.mode = \"unlimited\"");
     }
     const Checks& check = scenario.check;
-    if (!check.raft && !check.linearizable && !check.durability && !check.replicas && !check.wait && !check.liveness)
+    if (!check.raft && !check.linearizable && !check.durability && !check.replicas && !check.wait &&
+        !check.liveness)
         add(true, "E0335", "nothing is checked");
-    if (scenario.workload.ops == 0) add(true, "E0336", "workload.ops is 0: no operation, nothing to check");
+    if (scenario.workload.ops == 0)
+        add(true, "E0336", "workload.ops is 0: no operation, nothing to check");
     if (!scenario.defects.empty() && scenario.expect.result == Expected::Pass)
         add(false, "W0337", "a seeded defect is on and the run is expected to pass");
     return problems;

@@ -1,4 +1,5 @@
-// Scenario files: reading (strict), writing (lossless), lint. TOML by toml++ in scenario_toml.cpp alone.
+// Scenario files: reading (strict), writing (lossless), lint. TOML by toml++ in scenario_toml.cpp
+// alone.
 #pragma once
 
 #include <string>
@@ -26,12 +27,13 @@ struct Loaded {
     bool ok() const;
 };
 
-/// `file` is only for the messages. Unknown keys, wrong types, ranges, triggers and names are errors with line and column
-/// and, where one is near, a suggestion.
+/// `file` is only for the messages. Unknown keys, wrong types, ranges, triggers and names are
+/// errors with line and column and, where one is near, a suggestion.
 Loaded load_scenario(std::string_view text, std::string_view file);
 /// Reads back as an equal scenario.
 std::string scenario_to_toml(const Scenario& scenario);
-/// What load_scenario() can not see by itself: triggers that nothing can set off, budgets exceeded, nothing checked.
+/// What load_scenario() can not see by itself: triggers that nothing can set off, budgets exceeded,
+/// nothing checked.
 std::vector<Problem> lint_scenario(const Scenario& scenario, std::string_view file);
 
 }  // namespace orrery::sim

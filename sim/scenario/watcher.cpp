@@ -20,14 +20,16 @@ Watcher::Watcher(World& world, Cluster& cluster, Sequence sequence)
 void Watcher::on_event(Host& host, const TraceEvent& event) {
     if (host.index() >= nodes_.size()) return;
     for (auto& [number, contact] : contacts_)
-        std::erase_if(contact.silent, [&](NodeId other) { return can_talk(contact.leader, other); });
+        std::erase_if(contact.silent,
+                      [&](NodeId other) { return can_talk(contact.leader, other); });
     const bool of_raft = event.name.starts_with("raft.");
     if (!of_raft) {
         if (event.name == "kv.wait") {
             const raft::Group* group = cluster_.group(host.index());
             std::optional<NodeId> leader;
             if (group != nullptr && group->leads()) leader = cluster_.node_id(host);
-            told_[event.number("timeout")] = {LogIndex(static_cast<uint64_t>(event.number("target"))), leader};
+            told_[event.number("timeout")] = {
+                LogIndex(static_cast<uint64_t>(event.number("target"))), leader};
         } else if (event.name == "process.failed" || event.name == "process.exited") {
             node_dies(cluster_.node_id(host), false);
         }
@@ -40,7 +42,8 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
     const Term term(static_cast<uint64_t>(event.number("term")));
     Node& mine = nodes_[host.index()];
     if (what == "append") {
-        raft_.append(stamp(), group, node, index, term, static_cast<uint64_t>(event.number("hash")));
+        raft_.append(stamp(), group, node, index, term,
+                     static_cast<uint64_t>(event.number("hash")));
         mine.log.erase(mine.log.lower_bound(index.value), mine.log.end());
         mine.log[index.value] = term;
         if (mine.log.size() > kRecentEntries) mine.log.erase(mine.log.begin());
@@ -74,14 +77,17 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         const LogIndex applied(static_cast<uint64_t>(event.number("applied")));
         raft_.restart(stamp(), node);
         raft_.term(stamp(), group, node, term);
-        raft_.recovered(stamp(), group, node, last, Term(static_cast<uint64_t>(event.number("last_term"))), applied);
+        raft_.recovered(stamp(), group, node, last,
+                        Term(static_cast<uint64_t>(event.number("last_term"))), applied);
         mine.log.erase(mine.log.upper_bound(last.value), mine.log.end());
         mine.durable = last.value;
         mine.applied = std::max(applied.value, std::min(mine.applied, last.value));
     }
 }
 
-void Watcher::on_probe(Host&, std::string_view name) { ++probes_[std::string(name)]; }
+void Watcher::on_probe(Host&, std::string_view name) {
+    ++probes_[std::string(name)];
+}
 
 void Watcher::node_dies(NodeId node, bool wiped) {
     raft_.crash(stamp(), node);
@@ -104,7 +110,8 @@ std::optional<LogIndex> Watcher::find_entry(ByteView bytes) {
             const raft::Entry* entry = log.at(LogIndex(at));
             if (entry == nullptr || entry->body_view().find(bytes) == ByteView::npos) continue;
             auto applied = applied_terms_.find(at);
-            if (applied != applied_terms_.end() && applied->second == entry->term) found = LogIndex(at);
+            if (applied != applied_terms_.end() && applied->second == entry->term)
+                found = LogIndex(at);
             break;
         }
     }
@@ -121,9 +128,12 @@ std::vector<NodeId> Watcher::holders(LogIndex target, Instant since) const {
             continue;
         }
         if (node.durable < target.value || node.applied < target.value) continue;
-        // Another entry may stand at that index; what is below the kept part was applied, so it is the right one.
+        // Another entry may stand at that index; what is below the kept part was applied, so it is
+        // the right one.
         auto mine = node.log.find(target.value);
-        if (mine != node.log.end() && right != applied_terms_.end() && mine->second != right->second) continue;
+        if (mine != node.log.end() && right != applied_terms_.end() &&
+            mine->second != right->second)
+            continue;
         out.push_back(NodeId(i + 1));
     }
     return out;
@@ -143,13 +153,15 @@ bool Watcher::can_talk(NodeId leader, NodeId other) {
     Host& a = cluster_.member(leader.value - 1);
     Host& b = cluster_.member(other.value - 1);
     if (b.state() != Host::State::Up) return false;
-    return !world_.net().is_cut(a.endpoint(), b.endpoint()) && !world_.net().is_cut(b.endpoint(), a.endpoint());
+    return !world_.net().is_cut(a.endpoint(), b.endpoint()) &&
+           !world_.net().is_cut(b.endpoint(), a.endpoint());
 }
 
 uint64_t Watcher::begin_contact(NodeId leader) {
     Contact contact{leader, {}};
     for (size_t i = 0; i < nodes_.size(); ++i)
-        if (NodeId(i + 1) != leader && !can_talk(leader, NodeId(i + 1))) contact.silent.push_back(NodeId(i + 1));
+        if (NodeId(i + 1) != leader && !can_talk(leader, NodeId(i + 1)))
+            contact.silent.push_back(NodeId(i + 1));
     if (contact.silent.empty()) return 0;
     contacts_[next_contact_] = std::move(contact);
     return next_contact_++;

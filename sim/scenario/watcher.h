@@ -1,7 +1,8 @@
-// Watcher: turns the trace of a run into what the checkers eat: Raft events, who holds which entry, what a wait waited for.
+// Watcher: turns the trace of a run into what the checkers eat: Raft events, who holds which entry,
+// what a wait waited for.
 //
-// It knows the truth of the world, not what a leader believes: an entry is held by a node when that node's own log has it
-// under a sync and its own state machine has applied it, in that very term.
+// It knows the truth of the world, not what a leader believes: an entry is held by a node when that
+// node's own log has it under a sync and its own state machine has applied it, in that very term.
 #pragma once
 
 #include <functional>
@@ -27,18 +28,19 @@ class Watcher : public TraceObserver, public Cluster::Listener {
 
     /// The highest index applied anywhere: nothing that a client has seen lies beyond it.
     LogIndex applied_anywhere() const { return applied_anywhere_; }
-    /// The entry whose body holds `bytes` (unique in the run), looked for in all logs from the newest entry down;
-    /// nullopt when it is in none any more.
+    /// The entry whose body holds `bytes` (unique in the run), looked for in all logs from the
+    /// newest entry down; nullopt when it is in none any more.
     std::optional<LogIndex> find_entry(ByteView bytes);
-    /// Who holds the entry at `target` now, or held it until its disk was wiped at or after `since`.
+    /// Who holds the entry at `target` now, or held it until its disk was wiped at or after
+    /// `since`.
     std::vector<NodeId> holders(LogIndex target, Instant since) const;
     /// What the server said it waits for in the wait with that (unique) timeout; 0: it did not say.
     LogIndex told_target(Duration timeout) const;
     /// The node where that wait arrived, if it led then.
     std::optional<NodeId> told_leader(Duration timeout) const;
 
-    /// Watches which members can talk to `leader` from now on; quorum_since() answers whether a majority could, at
-    /// any instant since.
+    /// Watches which members can talk to `leader` from now on; quorum_since() answers whether a
+    /// majority could, at any instant since.
     uint64_t begin_contact(NodeId leader);
     bool end_contact(uint64_t contact);
 

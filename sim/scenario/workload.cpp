@@ -6,8 +6,8 @@
 
 namespace orrery::sim {
 
-using check::OpKind;
 using check::Operation;
+using check::OpKind;
 using check::OpStatus;
 using check::Output;
 using resp::Reply;
@@ -22,22 +22,30 @@ Answer judge_answer(const Reply& reply, bool write) {
 
 /// One user: its connection, its draws, and the index its writes have reached.
 struct Workload::Client {
-    Client(Env& client_env, RandomStream client_draws) : env(client_env), resp(client_env), draws(client_draws) {}
+    Client(Env& client_env, RandomStream client_draws)
+        : env(client_env), resp(client_env), draws(client_draws) {}
     Env& env;
     RespClient resp;
     RandomStream draws;
     size_t index = 0;
-    uint64_t number = 0;      // in the history
-    size_t member = 0;        // connected to
-    uint64_t left = 0;        // operations
-    bool may_wait = false;    // wrote on this connection, and every write of it is known
-    LogIndex written;         // highest entry of an acknowledged write of this connection, where it could be found
-    LogIndex bound;           // nothing this connection saw lies beyond
+    uint64_t number = 0;    // in the history
+    size_t member = 0;      // connected to
+    uint64_t left = 0;      // operations
+    bool may_wait = false;  // wrote on this connection, and every write of it is known
+    LogIndex written;  // highest entry of an acknowledged write of this connection, where it could
+                       // be found
+    LogIndex bound;    // nothing this connection saw lies beyond
 };
 
-Workload::Workload(World& world, Cluster& cluster, Watcher& watcher, const Scenario& plan, check::History& history,
-                   check::WaitChecker& waits, check::Liveness& liveness)
-    : world_(world), cluster_(cluster), watcher_(watcher), spec_(plan.workload), history_(history), waits_(waits), liveness_(liveness) {}
+Workload::Workload(World& world, Cluster& cluster, Watcher& watcher, const Scenario& plan,
+                   check::History& history, check::WaitChecker& waits, check::Liveness& liveness)
+    : world_(world),
+      cluster_(cluster),
+      watcher_(watcher),
+      spec_(plan.workload),
+      history_(history),
+      waits_(waits),
+      liveness_(liveness) {}
 
 Workload::~Workload() = default;
 
@@ -58,18 +66,21 @@ void Workload::start() {
     }
 }
 
-// ---- what to do -------------------------------------------------------------------------------------------------
+// ---- what to do
+// -------------------------------------------------------------------------------------------------
 
 Operation Workload::draw_operation(Client& client) {
     RandomStream& draws = client.draws;
     const WorkloadMix& mix = spec_.mix;
     const double waits = client.may_wait ? mix.wait + mix.waitall : 0;
-    double pick = draws.unit() * (mix.get + mix.set + mix.append + mix.incr + mix.del + mix.cas + waits);
+    double pick =
+        draws.unit() * (mix.get + mix.set + mix.append + mix.incr + mix.del + mix.cas + waits);
     const uint64_t key_number = draws.below(spec_.keys);
     const int64_t members = draws.between(1, static_cast<int64_t>(cluster_.size()));
     auto key = [&](const char* kind) { return Bytes(kind) + std::to_string(key_number); };
     auto value = [&] {
-        Bytes text = "v" + std::to_string(client.number) + "." + std::to_string(next_value_++) + ".";
+        Bytes text =
+            "v" + std::to_string(client.number) + "." + std::to_string(next_value_++) + ".";
         if (text.size() < spec_.value_bytes) text.append(spec_.value_bytes - text.size(), 'x');
         return text;
     };
@@ -81,11 +92,14 @@ Operation Workload::draw_operation(Client& client) {
     if (below(waits)) {
         const bool all = draws.chance(mix.waitall / std::max(waits, 1e-9));
         // Each wait of the run has a timeout of its own, by which the server's own trace names it.
-        const int64_t timeout_ms = spec_.wait_timeout.as_millis() + static_cast<int64_t>(next_wait_++);
-        return all ? Operation::wait_all(client.number, timeout_ms) : Operation::wait(client.number, members, timeout_ms);
+        const int64_t timeout_ms =
+            spec_.wait_timeout.as_millis() + static_cast<int64_t>(next_wait_++);
+        return all ? Operation::wait_all(client.number, timeout_ms)
+                   : Operation::wait(client.number, members, timeout_ms);
     }
     const uint64_t kind = draws.below(8);
-    if (below(mix.get)) return Operation::get(client.number, key(kind == 0 ? "a" : kind == 1 ? "n" : "s"));
+    if (below(mix.get))
+        return Operation::get(client.number, key(kind == 0 ? "a" : kind == 1 ? "n" : "s"));
     if (below(mix.append)) return Operation::append(client.number, key("a"), value());
     if (below(mix.incr)) return Operation::incr(client.number, key("n"), draws.between(1, 9));
     if (below(mix.del)) return Operation::del(client.number, key("s"));
@@ -96,30 +110,45 @@ Operation Workload::draw_operation(Client& client) {
 Bytes Workload::command_of(const Operation& operation) const {
     const Bytes value = operation.value.value_or(Bytes());
     switch (operation.kind) {
-        case OpKind::Get: return encode_command({"GET", operation.key});
-        case OpKind::Set: return encode_command({"SET", operation.key, value});
-        case OpKind::Append: return encode_command({"APPEND", operation.key, value});
-        case OpKind::Cas: return encode_command({"SET", operation.key, value, "NX"});
-        case OpKind::Del: return encode_command({"DEL", operation.key});
-        case OpKind::Incr: return encode_command({"INCRBY", operation.key, std::to_string(operation.number)});
-        case OpKind::Wait: return encode_command({"WAIT", std::to_string(operation.number), std::to_string(operation.timeout_ms)});
-        case OpKind::WaitAll: return encode_command({"WAITALL", std::to_string(operation.timeout_ms)});
+        case OpKind::Get:
+            return encode_command({"GET", operation.key});
+        case OpKind::Set:
+            return encode_command({"SET", operation.key, value});
+        case OpKind::Append:
+            return encode_command({"APPEND", operation.key, value});
+        case OpKind::Cas:
+            return encode_command({"SET", operation.key, value, "NX"});
+        case OpKind::Del:
+            return encode_command({"DEL", operation.key});
+        case OpKind::Incr:
+            return encode_command({"INCRBY", operation.key, std::to_string(operation.number)});
+        case OpKind::Wait:
+            return encode_command(
+                {"WAIT", std::to_string(operation.number), std::to_string(operation.timeout_ms)});
+        case OpKind::WaitAll:
+            return encode_command({"WAITALL", std::to_string(operation.timeout_ms)});
     }
     UNREACHABLE(static_cast<int>(operation.kind));
 }
 
-// ---- one client -------------------------------------------------------------------------------------------------
+// ---- one client
+// -------------------------------------------------------------------------------------------------
 
 void Workload::connect(Fiber& fiber, Client& client) {
     if (spec_.target == "any") {
         client.member = client.draws.below(cluster_.size());
     } else {
         const std::vector<Host*> meant = cluster_.resolve(spec_.target, client.draws);
-        client.member = meant.empty() ? client.draws.below(cluster_.size()) : meant.front()->index();
+        client.member =
+            meant.empty() ? client.draws.below(cluster_.size()) : meant.front()->index();
     }
     client.may_wait = false;
     client.written = client.bound = LogIndex();
-    if (client.resp.connect(fiber, cluster_.client_address(client.member), client.env.now() + Duration::millis(300)).ok()) return;
+    if (client.resp
+            .connect(fiber, cluster_.client_address(client.member),
+                     client.env.now() + Duration::millis(300))
+            .ok())
+        return;
     (void)client.env.sleep(fiber, Duration::millis(client.draws.between(5, 50)));
 }
 
@@ -130,10 +159,12 @@ void Workload::run_client(Fiber& fiber, size_t index) {
             connect(fiber, client);
             continue;
         }
-        const double pause = client.draws.exponential(std::max(1.0, static_cast<double>(spec_.think.ns)));
+        const double pause =
+            client.draws.exponential(std::max(1.0, static_cast<double>(spec_.think.ns)));
         const bool burst = client.draws.chance(spec_.burst_p);
         const uint64_t burst_size = 2 + client.draws.below(7);
-        if (!client.env.sleep(fiber, Duration::nanos(std::llround(std::min(pause, 60e9)))).ok()) return;
+        if (!client.env.sleep(fiber, Duration::nanos(std::llround(std::min(pause, 60e9)))).ok())
+            return;
         if (stopping_) return;
         const uint64_t count = std::min<uint64_t>(burst ? burst_size : 1, client.left);
         client.left -= count;
@@ -162,7 +193,10 @@ void Workload::run_batch(Fiber& fiber, Client& client, size_t count) {
         one.id = *id;
         bytes += command_of(one.operation);
         if (!wait && one.operation.kind != OpKind::Get) written_[one.operation.key] = true;
-        liveness_.started(one.id, std::string(check::op_kind_name(one.operation.kind)) + " of client " + std::to_string(client.index + 1), stamp());
+        liveness_.started(one.id,
+                          std::string(check::op_kind_name(one.operation.kind)) + " of client " +
+                              std::to_string(client.index + 1),
+                          stamp());
         sent.push_back(std::move(one));
         if (wait) break;
     }
@@ -171,7 +205,8 @@ void Workload::run_batch(Fiber& fiber, Client& client, size_t count) {
     for (size_t i = 0; i < sent.size(); ++i) {
         Result<Reply> reply = client.resp.receive(fiber, deadline);
         if (!reply.ok()) {
-            if (reply.failed_with(Code::Corrupt)) world_.fail("resp.bad-reply", reply.error().context);
+            if (reply.failed_with(Code::Corrupt))
+                world_.fail("resp.bad-reply", reply.error().context);
             return give_up(client, sent, i);
         }
         if (check::is_wait(sent[i].operation.kind)) {
@@ -194,7 +229,8 @@ void Workload::give_up(Client& client, std::vector<Sent>& sent, size_t from) {
     for (size_t i = from; i < sent.size(); ++i) {
         if (sent[i].contact != 0) watcher_.end_contact(sent[i].contact);
         // A read told nothing and had no effect; a write may take effect at any time from now on.
-        const bool harmless = sent[i].operation.kind == OpKind::Get || check::is_wait(sent[i].operation.kind);
+        const bool harmless =
+            sent[i].operation.kind == OpKind::Get || check::is_wait(sent[i].operation.kind);
         end(sent[i], harmless ? OpStatus::Fail : OpStatus::Unknown, {});
     }
     client.number = next_client_++;
@@ -214,13 +250,15 @@ void Workload::settle(Client& client, Sent& sent, const Reply& reply) {
     switch (operation.kind) {
         case OpKind::Get:
             fits = reply.kind == Reply::Kind::Bulk || reply.kind == Reply::Kind::Null;
-            output = Output::of_value(reply.kind == Reply::Kind::Null ? check::Value() : check::Value(reply.text));
+            output = Output::of_value(reply.kind == Reply::Kind::Null ? check::Value()
+                                                                      : check::Value(reply.text));
             break;
         case OpKind::Set:
             fits = reply.kind == Reply::Kind::Simple && reply.text == "OK";
             break;
         case OpKind::Cas:
-            fits = reply.kind == Reply::Kind::Null || (reply.kind == Reply::Kind::Simple && reply.text == "OK");
+            fits = reply.kind == Reply::Kind::Null ||
+                   (reply.kind == Reply::Kind::Simple && reply.text == "OK");
             output = Output::of_number(reply.kind == Reply::Kind::Null ? 0 : 1);
             break;
         default:
@@ -229,16 +267,19 @@ void Workload::settle(Client& client, Sent& sent, const Reply& reply) {
             break;
     }
     if (!fits) {
-        world_.fail("resp.wrong-reply", "the answer to " + operation.text() + " is '" + reply.text.substr(0, 80) + "'");
+        world_.fail("resp.wrong-reply",
+                    "the answer to " + operation.text() + " is '" + reply.text.substr(0, 80) + "'");
         return end(sent, OpStatus::Unknown, {});
     }
-    const bool wrote = write && !(operation.kind == OpKind::Cas && output.number == 0) && !(operation.kind == OpKind::Del && output.number == 0);
+    const bool wrote = write && !(operation.kind == OpKind::Cas && output.number == 0) &&
+                       !(operation.kind == OpKind::Del && output.number == 0);
     end(sent, OpStatus::Ok, std::move(output));
     client.bound = std::max(client.bound, watcher_.applied_anywhere());
     if (!wrote) return;
     client.may_wait = true;
     if (!operation.value) return;
-    if (auto index = watcher_.find_entry(*operation.value)) client.written = std::max(client.written, *index);
+    if (auto index = watcher_.find_entry(*operation.value))
+        client.written = std::max(client.written, *index);
 }
 
 void Workload::settle_wait(Client& client, Sent& sent, const Reply& reply) {
@@ -257,11 +298,14 @@ void Workload::settle_wait(Client& client, Sent& sent, const Reply& reply) {
     truth.holders = watcher_.holders(client.written, sent.at);
     raft::Group* group = cluster_.group(client.member);
     const bool leads = group != nullptr && group->leads();
-    // Who answered is certain only when the node that was asked led at both ends; else every holder may count.
-    const bool certain = leads && watcher_.told_leader(sent.wait_timeout) == NodeId(client.member + 1);
+    // Who answered is certain only when the node that was asked led at both ends; else every holder
+    // may count.
+    const bool certain =
+        leads && watcher_.told_leader(sent.wait_timeout) == NodeId(client.member + 1);
     truth.leader = NodeId(certain ? client.member + 1 : UINT64_MAX);
     truth.quorum_since_call = true;
-    if (sent.contact != 0 && !watcher_.end_contact(sent.contact) && leads && sent.contact_leader == NodeId(client.member + 1))
+    if (sent.contact != 0 && !watcher_.end_contact(sent.contact) && leads &&
+        sent.contact_leader == NodeId(client.member + 1))
         truth.quorum_since_call = false;
 
     check::WaitReply answer;
@@ -269,11 +313,14 @@ void Workload::settle_wait(Client& client, Sent& sent, const Reply& reply) {
     answer.target = told;
     Output output;
     if (reply.is_error()) {
-        answer.ending = ByteView(reply.text).starts_with("UNBLOCKED") ? check::WaitReply::Ending::Unblocked : check::WaitReply::Ending::Refused;
+        answer.ending = ByteView(reply.text).starts_with("UNBLOCKED")
+                            ? check::WaitReply::Ending::Unblocked
+                            : check::WaitReply::Ending::Refused;
     } else if (!all && reply.kind == Reply::Kind::Integer) {
         answer.acked = reply.number;
         output.number = reply.number;
-    } else if (all && reply.kind == Reply::Kind::Array && reply.items.size() == 3 && reply.items[2].kind == Reply::Kind::Array) {
+    } else if (all && reply.kind == Reply::Kind::Array && reply.items.size() == 3 &&
+               reply.items[2].kind == Reply::Kind::Array) {
         answer.acked = reply.items[0].number;
         answer.required = reply.items[1].number;
         output.number = answer.acked;
@@ -286,13 +333,15 @@ void Workload::settle_wait(Client& client, Sent& sent, const Reply& reply) {
             output.missing.push_back(node);
         }
     } else {
-        world_.fail("resp.wrong-reply", "the answer to " + operation.text() + " is '" + reply.text.substr(0, 80) + "'");
+        world_.fail("resp.wrong-reply",
+                    "the answer to " + operation.text() + " is '" + reply.text.substr(0, 80) + "'");
     }
     waits_.answered(waits_.called(call), answer, truth);
     end(sent, reply.is_error() ? OpStatus::Fail : OpStatus::Ok, std::move(output));
 }
 
-// ---- after the faults -------------------------------------------------------------------------------------------
+// ---- after the faults
+// -------------------------------------------------------------------------------------------
 
 std::vector<Bytes> Workload::keys() const {
     std::vector<Bytes> out;
@@ -300,33 +349,41 @@ std::vector<Bytes> Workload::keys() const {
     return out;
 }
 
-Result<void> Workload::read_all(Fiber& fiber, Env& env, Instant deadline,
-                                const std::function<void(const Bytes&, const check::Value&)>& on_value) {
+Result<void> Workload::read_all(
+    Fiber& fiber, Env& env, Instant deadline,
+    const std::function<void(const Bytes&, const check::Value&)>& on_value) {
     RespClient client(env);
     const uint64_t number = next_client_++;
     size_t member = 0;
     for (const Bytes& key : keys()) {
         for (;;) {
-            if (env.now() >= deadline) return Error(Code::Timeout, "key '" + key + "' could not be read after heal");
+            if (env.now() >= deadline)
+                return Error(Code::Timeout, "key '" + key + "' could not be read after heal");
             if (!client.connected()) {
-                if (client.connect(fiber, cluster_.client_address(member++ % cluster_.size()), env.now() + Duration::millis(500)).failed_with(Code::Cancelled))
+                if (client
+                        .connect(fiber, cluster_.client_address(member++ % cluster_.size()),
+                                 env.now() + Duration::millis(500))
+                        .failed_with(Code::Cancelled))
                     return Code::Cancelled;
                 if (!client.connected()) {
                     TRY(env.sleep(fiber, Duration::millis(20)));
                     continue;
                 }
             }
-            TRY(check::History::OpId id, history_.invoke(Operation::get(number, key), world_.now()));
+            TRY(check::History::OpId id,
+                history_.invoke(Operation::get(number, key), world_.now()));
             const Instant by = env.now() + spec_.op_timeout;
             Result<Reply> reply = Error(Code::Unreachable);
-            if (client.send(fiber, encode_command({"GET", key}), by).ok()) reply = client.receive(fiber, by);
+            if (client.send(fiber, encode_command({"GET", key}), by).ok())
+                reply = client.receive(fiber, by);
             if (!reply.ok() || reply->is_error()) {
                 history_.complete(id, OpStatus::Fail, {}, world_.now());
                 client.close();
                 TRY(env.sleep(fiber, Duration::millis(20)));
                 continue;
             }
-            const check::Value value = reply->kind == Reply::Kind::Bulk ? check::Value(reply->text) : check::Value();
+            const check::Value value =
+                reply->kind == Reply::Kind::Bulk ? check::Value(reply->text) : check::Value();
             history_.complete(id, OpStatus::Ok, Output::of_value(value), world_.now());
             on_value(key, value);
             break;
@@ -335,20 +392,25 @@ Result<void> Workload::read_all(Fiber& fiber, Env& env, Instant deadline,
     return {};
 }
 
-Result<Workload::Held> Workload::write_and_wait_all(Fiber& fiber, Env& env, Duration idle, Duration timeout, Instant deadline) {
+Result<Workload::Held> Workload::write_and_wait_all(Fiber& fiber, Env& env, Duration idle,
+                                                    Duration timeout, Instant deadline) {
     RespClient client(env);
     size_t member = 0;
     const Bytes key = "final";
     while (env.now() < deadline) {
         const Address to = cluster_.client_address(member++ % cluster_.size());
         const Instant by = env.now() + spec_.op_timeout;
-        if (client.connect(fiber, to, std::min(by, env.now() + Duration::millis(500))).failed_with(Code::Cancelled)) return Code::Cancelled;
+        if (client.connect(fiber, to, std::min(by, env.now() + Duration::millis(500)))
+                .failed_with(Code::Cancelled))
+            return Code::Cancelled;
         const uint64_t number = next_client_++;
         const Bytes value = "final" + std::to_string(number);
-        TRY(check::History::OpId id, history_.invoke(Operation::set(number, key, value), world_.now()));
+        TRY(check::History::OpId id,
+            history_.invoke(Operation::set(number, key, value), world_.now()));
         written_[key] = true;
         Result<Reply> reply = Error(Code::Unreachable);
-        if (client.connected() && client.send(fiber, encode_command({"SET", key, value}), by).ok()) reply = client.receive(fiber, by);
+        if (client.connected() && client.send(fiber, encode_command({"SET", key, value}), by).ok())
+            reply = client.receive(fiber, by);
         const bool took = reply.ok() && !reply->is_error();
         history_.complete(id, took ? OpStatus::Ok : OpStatus::Unknown, {}, world_.now());
         if (!took) {
@@ -358,8 +420,13 @@ Result<Workload::Held> Workload::write_and_wait_all(Fiber& fiber, Env& env, Dura
         TRY(env.sleep(fiber, idle));
         const Instant wait_by = env.now() + timeout + spec_.op_timeout;
         reply = Error(Code::Unreachable);
-        if (client.send(fiber, encode_command({"WAITALL", std::to_string(timeout.as_millis())}), wait_by).ok()) reply = client.receive(fiber, wait_by);
-        if (reply.ok() && reply->kind == Reply::Kind::Array && reply->items.size() == 3) return Held{reply->items[0].number, reply->items[1].number};
+        if (client
+                .send(fiber, encode_command({"WAITALL", std::to_string(timeout.as_millis())}),
+                      wait_by)
+                .ok())
+            reply = client.receive(fiber, wait_by);
+        if (reply.ok() && reply->kind == Reply::Kind::Array && reply->items.size() == 3)
+            return Held{reply->items[0].number, reply->items[1].number};
     }
     return Error(Code::Timeout, "no write was taken after heal");
 }

@@ -1,8 +1,10 @@
-// Workload: what the clients of a run do. Each client is a fiber on a host of its own that speaks RESP over simulated TCP,
-// writes values that occur once in the run, and records every call and return in the history.
+// Workload: what the clients of a run do. Each client is a fiber on a host of its own that speaks
+// RESP over simulated TCP, writes values that occur once in the run, and records every call and
+// return in the history.
 //
-// Keys have kinds, so that every checker can judge every key: plain ones are set, deleted and compared; some are only
-// appended to, some only counted up. After an unknown outcome a client goes on under a new number, on a new connection.
+// Keys have kinds, so that every checker can judge every key: plain ones are set, deleted and
+// compared; some are only appended to, some only counted up. After an unknown outcome a client goes
+// on under a new number, on a new connection.
 #pragma once
 
 #include <map>
@@ -21,8 +23,8 @@ namespace orrery::sim {
 class Workload {
  public:
     /// All outlive the workload, which outlives the hosts' fibers.
-    Workload(World& world, Cluster& cluster, Watcher& watcher, const Scenario& plan, check::History& history,
-             check::WaitChecker& waits, check::Liveness& liveness);
+    Workload(World& world, Cluster& cluster, Watcher& watcher, const Scenario& plan,
+             check::History& history, check::WaitChecker& waits, check::Liveness& liveness);
     ~Workload();
 
     /// Spawns one fiber a client.
@@ -33,15 +35,18 @@ class Workload {
 
     /// Keys that were ever written, in order.
     std::vector<Bytes> keys() const;
-    /// Reads every key, as one more client of the history, until all are read or the deadline passes. Yields. Errors:
-    /// Timeout: which key could not be read.
-    Result<void> read_all(Fiber& fiber, Env& env, Instant deadline, const std::function<void(const Bytes&, const check::Value&)>& on_value);
-    /// Writes once, is silent, and then waits for all members. Yields. The number that held it, and that were required.
+    /// Reads every key, as one more client of the history, until all are read or the deadline
+    /// passes. Yields. Errors: Timeout: which key could not be read.
+    Result<void> read_all(Fiber& fiber, Env& env, Instant deadline,
+                          const std::function<void(const Bytes&, const check::Value&)>& on_value);
+    /// Writes once, is silent, and then waits for all members. Yields. The number that held it, and
+    /// that were required.
     struct Held {
         int64_t acked = 0;
         int64_t required = 0;
     };
-    Result<Held> write_and_wait_all(Fiber& fiber, Env& env, Duration idle, Duration timeout, Instant deadline);
+    Result<Held> write_and_wait_all(Fiber& fiber, Env& env, Duration idle, Duration timeout,
+                                    Instant deadline);
 
     uint64_t ok() const { return ok_; }
     uint64_t failed() const { return failed_; }

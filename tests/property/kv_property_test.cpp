@@ -1,5 +1,6 @@
-// Properties of the KV group under generated fault plans and workloads. rapidcheck generates and shrinks; each case runs
-// in a world of its own, in a child process. A failure writes the shrunk plan as a scenario file, for `orrery replay`.
+// Properties of the KV group under generated fault plans and workloads. rapidcheck generates and
+// shrinks; each case runs in a world of its own, in a child process. A failure writes the shrunk
+// plan as a scenario file, for `orrery replay`.
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 
@@ -15,7 +16,10 @@ using namespace orrery::sim;
 
 namespace {
 
-rc::Gen<NodeName> node_name() { return rc::gen::element<NodeName>("leader(kv)", "follower(kv,0)", "follower(kv,1)", "n1", "n2", "n3"); }
+rc::Gen<NodeName> node_name() {
+    return rc::gen::element<NodeName>("leader(kv)", "follower(kv,0)", "follower(kv,1)", "n1", "n2",
+                                      "n3");
+}
 rc::Gen<Duration> millis(int low, int high) {
     return rc::gen::map(rc::gen::inRange(low, high), [](int ms) { return Duration::millis(ms); });
 }
@@ -31,7 +35,8 @@ rc::Gen<Fault> fault() {
             out.restart_after = down;
             return Fault(out);
         },
-        node_name(), rc::gen::arbitrary<bool>(), rc::gen::inRange(0, 60), rc::gen::arbitrary<bool>(), millis(1, 2000));
+        node_name(), rc::gen::arbitrary<bool>(), rc::gen::inRange(0, 60),
+        rc::gen::arbitrary<bool>(), millis(1, 2000));
     auto partition = rc::gen::apply(
         [](int shape, NodeName node, int direction, int split, bool clients, Duration lasts) {
             NetPartition out;
@@ -43,17 +48,31 @@ rc::Gen<Fault> fault() {
             out.for_time = lasts;
             return Fault(out);
         },
-        rc::gen::inRange(0, 4), node_name(), rc::gen::inRange(0, 3), rc::gen::inRange(0, 3), rc::gen::arbitrary<bool>(), millis(50, 3000));
-    auto pause = rc::gen::apply([](NodeName node, Duration lasts) { return Fault(ProcPause{std::move(node), lasts}); }, node_name(), millis(20, 2500));
-    auto reset = rc::gen::apply([](NodeName node, bool keep) { return Fault(NetReset{std::move(node), {}, keep}); }, node_name(), rc::gen::arbitrary<bool>());
-    auto stall = rc::gen::apply([](NodeName node, Duration lasts) { return Fault(DiskStall{std::move(node), lasts}); }, node_name(), millis(20, 2000));
+        rc::gen::inRange(0, 4), node_name(), rc::gen::inRange(0, 3), rc::gen::inRange(0, 3),
+        rc::gen::arbitrary<bool>(), millis(50, 3000));
+    auto pause = rc::gen::apply(
+        [](NodeName node, Duration lasts) {
+            return Fault(ProcPause{std::move(node), lasts});
+        },
+        node_name(), millis(20, 2500));
+    auto reset = rc::gen::apply(
+        [](NodeName node, bool keep) {
+            return Fault(NetReset{std::move(node), {}, keep});
+        },
+        node_name(), rc::gen::arbitrary<bool>());
+    auto stall = rc::gen::apply(
+        [](NodeName node, Duration lasts) {
+            return Fault(DiskStall{std::move(node), lasts});
+        },
+        node_name(), millis(20, 2000));
     auto storm = rc::gen::map(millis(1, 1000), [](Duration down) {
         ProcCrash out;
         out.node = "all(kv)";
         out.restart_after = down;
         return Fault(out);
     });
-    auto transfer = rc::gen::map(node_name(), [](NodeName node) { return Fault(AdminTransfer{std::move(node)}); });
+    auto transfer = rc::gen::map(
+        node_name(), [](NodeName node) { return Fault(AdminTransfer{std::move(node)}); });
     auto network = rc::gen::apply(
         [](int split, int corrupt, Duration mean) {
             NetChange out;
@@ -67,12 +86,18 @@ rc::Gen<Fault> fault() {
     return rc::gen::oneOf(crash, partition, pause, reset, stall, storm, transfer, network);
 }
 
-/// Ten seconds at most, up to a dozen faults: shrinking takes faults away and moves them to the front.
+/// Ten seconds at most, up to a dozen faults: shrinking takes faults away and moves them to the
+/// front.
 rc::Gen<Scenario> plan() {
-    auto events = rc::gen::scale(0.12, rc::gen::container<std::vector<PlannedFault>>(rc::gen::apply(
-                                           [](Duration at, Fault one) { return PlannedFault{"", TriggerAt{at}, std::move(one)}; }, millis(0, 4000), fault())));
+    auto events =
+        rc::gen::scale(0.12, rc::gen::container<std::vector<PlannedFault>>(rc::gen::apply(
+                                 [](Duration at, Fault one) {
+                                     return PlannedFault{"", TriggerAt{at}, std::move(one)};
+                                 },
+                                 millis(0, 4000), fault())));
     return rc::gen::apply(
-        [](std::vector<PlannedFault> faults, int seed, int clients, int ops, int keys, int think, int waits, int retain) {
+        [](std::vector<PlannedFault> faults, int seed, int clients, int ops, int keys, int think,
+           int waits, int retain) {
             Scenario out;
             out.name = "property";
             out.seed = static_cast<uint64_t>(seed);
@@ -88,12 +113,15 @@ rc::Gen<Scenario> plan() {
             out.plan.events = std::move(faults);
             return out;
         },
-        events, rc::gen::inRange(1, 1 << 20), rc::gen::inRange(1, 6), rc::gen::inRange(20, 160), rc::gen::inRange(1, 12), rc::gen::inRange(1, 40),
-        rc::gen::inRange(1, 5), rc::gen::element(1 << 10, 1 << 20));
+        events, rc::gen::inRange(1, 1 << 20), rc::gen::inRange(1, 6), rc::gen::inRange(20, 160),
+        rc::gen::inRange(1, 12), rc::gen::inRange(1, 40), rc::gen::inRange(1, 5),
+        rc::gen::element(1 << 10, 1 << 20));
 }
 
-/// `holds` says what is wrong with a plan, or nothing. The last failing plan that is seen is the shrunk one.
-void for_all_plans(const std::string& name, int cases, const std::function<std::string(const Scenario&)>& holds) {
+/// `holds` says what is wrong with a plan, or nothing. The last failing plan that is seen is the
+/// shrunk one.
+void for_all_plans(const std::string& name, int cases,
+                   const std::function<std::string(const Scenario&)>& holds) {
     std::string why;
     Scenario smallest;
     rc::detail::TestParams params;
@@ -115,29 +143,37 @@ void for_all_plans(const std::string& name, int cases, const std::function<std::
     const std::string file = "property-" + name + ".toml";
     smallest.name = "property-" + name;
     std::ofstream(file) << scenario_to_toml(smallest);
-    FAIL("property '" << name << "' does not hold: " << why << "\nthe shrunk plan: " << file << "; replay it with: orrery replay " << file);
+    FAIL("property '" << name << "' does not hold: " << why << "\nthe shrunk plan: " << file
+                      << "; replay it with: orrery replay " << file);
 }
 
 std::string violation_of(const Scenario& plan, std::initializer_list<std::string_view> prefixes) {
     const ChildResult result = run_in_child(plan);
     if (result.died) return "the run died";
     for (std::string_view prefix : prefixes)
-        if ((" " + result.names).find(" " + std::string(prefix)) != std::string::npos) return result.text;
+        if ((" " + result.names).find(" " + std::string(prefix)) != std::string::npos)
+            return result.text;
     return {};
 }
 
 }  // namespace
 
 TEST_CASE("property: the clients' history is linearizable (any plan)") {
-    for_all_plans("linearizable", 25, [](const Scenario& plan) { return violation_of(plan, {"linearizability", "resp.", "died"}); });
+    for_all_plans("linearizable", 25, [](const Scenario& plan) {
+        return violation_of(plan, {"linearizability", "resp.", "died"});
+    });
 }
 
 TEST_CASE("property: no acknowledged write is lost (any plan)") {
-    for_all_plans("durable", 25, [](const Scenario& plan) { return violation_of(plan, {"durability.", "raft.durable-lost", "raft.leader-completeness"}); });
+    for_all_plans("durable", 25, [](const Scenario& plan) {
+        return violation_of(plan, {"durability.", "raft.durable-lost", "raft.leader-completeness"});
+    });
 }
 
 TEST_CASE("property: after heal the members converge, and every operation ends (any plan)") {
-    for_all_plans("converges", 25, [](const Scenario& plan) { return violation_of(plan, {"replica.", "liveness.", "run.", "world.", "host."}); });
+    for_all_plans("converges", 25, [](const Scenario& plan) {
+        return violation_of(plan, {"replica.", "liveness.", "run.", "world.", "host."});
+    });
 }
 
 TEST_CASE("property: what WAIT and WAITALL answer is true (any plan)") {
@@ -148,8 +184,11 @@ TEST_CASE("property: what WAIT and WAITALL answer is true (any plan)") {
     });
 }
 
-TEST_CASE("property: Raft's invariants hold at every event, and nobody reports an error (any plan)") {
-    for_all_plans("raft", 25, [](const Scenario& plan) { return violation_of(plan, {"raft.", "event.error", "check.failed"}); });
+TEST_CASE(
+    "property: Raft's invariants hold at every event, and nobody reports an error (any plan)") {
+    for_all_plans("raft", 25, [](const Scenario& plan) {
+        return violation_of(plan, {"raft.", "event.error", "check.failed"});
+    });
 }
 
 TEST_CASE("property: a plan that is written and read back replays bit for bit (any plan)") {
@@ -158,7 +197,9 @@ TEST_CASE("property: a plan that is written and read back replays bit for bit (a
         if (!loaded.ok()) return loaded.problems.front().line();
         if (!(loaded.scenario == plan)) return "the plan that is read back is another one";
         const ChildResult first = run_in_child(plan), second = run_in_child(loaded.scenario);
-        return first.hash == second.hash && first.steps == second.steps ? "" : "two runs of one plan differ";
+        return first.hash == second.hash && first.steps == second.steps
+                   ? ""
+                   : "two runs of one plan differ";
     });
 }
 
@@ -171,7 +212,8 @@ TEST_CASE("property: a group that restarts as a whole holds what it held (any pl
             all.restart_after = Duration::millis(50);
             twice.plan.events.push_back({"", TriggerAt{Duration::millis(ms)}, Fault(all)});
         }
-        return violation_of(twice, {"durability.", "replica.", "raft.", "liveness.", "event.error"});
+        return violation_of(twice,
+                            {"durability.", "replica.", "raft.", "liveness.", "event.error"});
     });
 }
 

@@ -21,28 +21,34 @@ TEST_CASE("faults: each has a name, a class and a default, and the name finds it
 }
 
 TEST_CASE("faults: times are written in the largest exact unit and read back") {
-    for (int64_t ns : {0ll, 1ll, 1500ll, 2'000'000ll, 61'000'000'000ll, 3'600'000'000'000ll, -5'000'000ll}) {
+    for (int64_t ns :
+         {0ll, 1ll, 1500ll, 2'000'000ll, 61'000'000'000ll, 3'600'000'000'000ll, -5'000'000ll}) {
         const auto back = parse_duration(duration_text(Duration{ns}));
         REQUIRE(back.has_value());
         CHECK(back->ns == ns);
     }
     CHECK(duration_text(Duration::millis(1500)) == "1500ms");
     CHECK(parse_duration("1.5s")->ns == 1'500'000'000);
-    for (const char* wrong : {"", "5", "s", "5 s", "5parsecs", "--5s", "9999999999h", "1e999s", "5s "}) CHECK(!parse_duration(wrong));
+    for (const char* wrong :
+         {"", "5", "s", "5 s", "5parsecs", "--5s", "9999999999h", "1e999s", "5s "})
+        CHECK(!parse_duration(wrong));
 }
 
 TEST_CASE("faults: only what differs from the default is written, and texts are quoted") {
     ProcCrash crash;
     crash.node = "leader(kv)";
     crash.at_disk_operation = 7;
-    const std::string text = events_to_toml({{"a\"b", TriggerWhen{"raft.role", "n1", 3, "role='leader'"}, crash}});
+    const std::string text =
+        events_to_toml({{"a\"b", TriggerWhen{"raft.role", "n1", 3, "role='leader'"}, crash}});
     CHECK(text ==
-          "\n[[event]]\nid = \"a\\\"b\"\nwhen = \"raft.role\"\nnode = \"n1\"\nnth = 3\nwhere = \"role='leader'\"\ndo = \"proc.crash\"\n"
+          "\n[[event]]\nid = \"a\\\"b\"\nwhen = \"raft.role\"\nnode = \"n1\"\nnth = 3\nwhere = "
+          "\"role='leader'\"\ndo = \"proc.crash\"\n"
           "target = \"leader(kv)\"\nat_disk_operation = 7\n");
 }
 
 TEST_CASE("budget: at most f replicas lose bytes, and none where there is nothing to repair from") {
-    const PlannedFault wipe1{"", TriggerAt{}, DiskWipe{"n1", {}}}, wipe2{"", TriggerAt{}, DiskWipe{"n2", {}}}, rot1{"", TriggerAt{}, DiskBitRot{"n1", "log"}},
+    const PlannedFault wipe1{"", TriggerAt{}, DiskWipe{"n1", {}}},
+        wipe2{"", TriggerAt{}, DiskWipe{"n2", {}}}, rot1{"", TriggerAt{}, DiskBitRot{"n1", "log"}},
         any{"", TriggerAt{}, DiskWipe{"any(kv)", {}}};
     CHECK(beyond_budget({}, {wipe1}, 3).empty());
     CHECK(beyond_budget({}, {wipe1, rot1}, 3).empty());

@@ -56,7 +56,10 @@ class Troupe : public Cast {
 };
 
 struct Stage {
-    explicit Stage(std::vector<PlannedFault> the_events) : events(std::move(the_events)), injector(world, troupe, events) { injector.begin(); }
+    explicit Stage(std::vector<PlannedFault> the_events)
+        : events(std::move(the_events)), injector(world, troupe, events) {
+        injector.begin();
+    }
     void run_ms(int64_t ms) { world.run_until(world.now() + Duration::millis(ms)); }
     World world{WorldOptions{}};
     Troupe troupe{world};
@@ -64,7 +67,9 @@ struct Stage {
     Injector injector;
 };
 
-PlannedFault at(int64_t ms, Fault fault, std::string id = {}) { return {std::move(id), TriggerAt{Duration::millis(ms)}, std::move(fault)}; }
+PlannedFault at(int64_t ms, Fault fault, std::string id = {}) {
+    return {std::move(id), TriggerAt{Duration::millis(ms)}, std::move(fault)};
+}
 
 }  // namespace
 
@@ -83,7 +88,10 @@ TEST_CASE("injector: a crash strikes at its time, and the node comes back after 
 TEST_CASE("injector: a crash can strike at every disk operation, before and after it") {
     for (bool before : {false, true}) {
         for (uint64_t operation = 1; operation <= 8; ++operation) {
-            ProcCrash crash{.node = "n2", .at_disk_operation = operation, .before_operation = before, .restarts = false};
+            ProcCrash crash{.node = "n2",
+                            .at_disk_operation = operation,
+                            .before_operation = before,
+                            .restarts = false};
             Stage stage({at(0, crash)});
             stage.run_ms(200);
             CHECK(!stage.world.host(1).up());
@@ -95,9 +103,10 @@ TEST_CASE("injector: a crash can strike at every disk operation, before and afte
 }
 
 TEST_CASE("injector: an event follows another after its delay, by id and by name") {
-    Stage stage({at(5, ProcPause{"n1", Duration::millis(10)}, "first"),
-                 {"", TriggerAfter{"first", Duration::millis(7)}, ProcPause{"n2", Duration::millis(10)}},
-                 {"", TriggerAfter{"proc.crash", {}}, ProcPause{"n3", Duration::millis(10)}}});
+    Stage stage(
+        {at(5, ProcPause{"n1", Duration::millis(10)}, "first"),
+         {"", TriggerAfter{"first", Duration::millis(7)}, ProcPause{"n2", Duration::millis(10)}},
+         {"", TriggerAfter{"proc.crash", {}}, ProcPause{"n3", Duration::millis(10)}}});
     stage.run_ms(6);
     CHECK(stage.world.host(0).state() == Host::State::Paused);
     CHECK(stage.world.host(1).state() == Host::State::Up);
@@ -108,9 +117,13 @@ TEST_CASE("injector: an event follows another after its delay, by id and by name
     CHECK(stage.injector.never_fired() == std::vector<size_t>{2});
 }
 
-TEST_CASE("injector: a trace point sets off a fault on the node that reached it, the nth time and where fields match") {
-    Stage stage({{"", TriggerWhen{"writer.round", "n3", 1, "round=4"}, ProcCrash{.node = "self", .restarts = false}},
-                 {"", TriggerWhen{"writer.round", "n1", 3, ""}, HoldCheckpoint{Duration::seconds(5)}}});
+TEST_CASE(
+    "injector: a trace point sets off a fault on the node that reached it, the nth time and where "
+    "fields match") {
+    Stage stage(
+        {{"", TriggerWhen{"writer.round", "n3", 1, "round=4"},
+          ProcCrash{.node = "self", .restarts = false}},
+         {"", TriggerWhen{"writer.round", "n1", 3, ""}, HoldCheckpoint{Duration::seconds(5)}}});
     stage.run_ms(500);
     CHECK(!stage.world.host(2).up());
     CHECK(stage.world.host(0).up());
@@ -120,13 +133,16 @@ TEST_CASE("injector: a trace point sets off a fault on the node that reached it,
     CHECK(stage.world.host(0).disk().operation_number() == held);
 }
 
-TEST_CASE("injector: cuts end by themselves and at heal, and tell whether they held anything back") {
+TEST_CASE(
+    "injector: cuts end by themselves and at heal, and tell whether they held anything back") {
     NetPartition alone{.node = "n1", .for_time = Duration::millis(50)};
     NetPartition lasting{.shape = PartitionShape::Links, .links = {"n2->n3"}};
     Stage stage({at(0, alone), at(0, lasting)});
     stage.run_ms(10);
     SimNet& net = stage.world.net();
-    auto cut = [&](size_t from, size_t to) { return net.is_cut(stage.world.host(from).endpoint(), stage.world.host(to).endpoint()); };
+    auto cut = [&](size_t from, size_t to) {
+        return net.is_cut(stage.world.host(from).endpoint(), stage.world.host(to).endpoint());
+    };
     CHECK(cut(0, 1));
     CHECK(cut(1, 0));
     CHECK(cut(1, 2));
@@ -140,7 +156,9 @@ TEST_CASE("injector: cuts end by themselves and at heal, and tell whether they h
 }
 
 TEST_CASE("injector: a failed sync and a full disk count as effective only when they struck") {
-    Stage stage({at(0, DiskSyncFailure{"n1", "file", 1}), at(0, DiskSyncFailure{"n2", "no-such-zone", 1}), at(0, ProcCrash{.node = "n3"}), at(1, ProcCrash{.node = "n3"})});
+    Stage stage({at(0, DiskSyncFailure{"n1", "file", 1}),
+                 at(0, DiskSyncFailure{"n2", "no-such-zone", 1}), at(0, ProcCrash{.node = "n3"}),
+                 at(1, ProcCrash{.node = "n3"})});
     stage.run_ms(100);
     stage.injector.heal();
     REQUIRE(stage.injector.fired().size() == 4);

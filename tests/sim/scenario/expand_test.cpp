@@ -40,7 +40,8 @@ TEST_CASE("expand: taking a class out leaves every other fault where it was") {
         less.swarm->exclude = {"partition"};
         const Scenario without = expand(less, seed);
         CHECK(of_kind(without, "net.partition").empty());
-        for (std::string_view kind : {"proc.crash", "net.clog", "net.reset", "net.change", "proc.pause", "disk.stall"})
+        for (std::string_view kind :
+             {"proc.crash", "net.clog", "net.reset", "net.change", "proc.pause", "disk.stall"})
             CHECK(of_kind(all, kind) == of_kind(without, kind));
     }
 }
@@ -67,9 +68,11 @@ TEST_CASE("expand: plans stay within the budget, and every default class strikes
         }
     }
     for (const FaultInfo& one : fault_catalogue()) {
-        const bool drawn = one.name != "hold" && one.name != "disk.write_failure" && one.name != "proc.restart" && one.budget_class != 'C';
+        const bool drawn = one.name != "hold" && one.name != "disk.write_failure" &&
+                           one.name != "proc.restart" && one.budget_class != 'C';
         CHECK_MESSAGE(seen.contains(one.name) == drawn, one.name);
     }
     scenario.budget.mode = BudgetMode::None;
-    for (uint64_t seed = 1; seed <= 200; ++seed) CHECK(of_kind(expand(scenario, seed), "disk.wipe").empty());
+    for (uint64_t seed = 1; seed <= 200; ++seed)
+        CHECK(of_kind(expand(scenario, seed), "disk.wipe").empty());
 }

@@ -30,8 +30,9 @@ std::string told(const Scenario& plan, RunOptions options) {
     uint64_t fired = 0;
     for (const FiredFault& fault : result.faults) fired += fault.effective;
     std::ostringstream out;
-    out << static_cast<int>(result.verdict.outcome) << ' ' << result.hash << ' ' << result.steps << ' ' << result.operations_ok << ' '
-        << result.waits_checked << ' ' << fired << ' ' << result.never_fired.size() << ' ' << counting.installs << ' '
+    out << static_cast<int>(result.verdict.outcome) << ' ' << result.hash << ' ' << result.steps
+        << ' ' << result.operations_ok << ' ' << result.waits_checked << ' ' << fired << ' '
+        << result.never_fired.size() << ' ' << counting.installs << ' '
         << (counting.starts > plan.cluster.kv ? counting.starts - plan.cluster.kv : 0) << '\n';
     for (const check::Violation& one : result.verdict.violations) out << one.name << ' ';
     out << '\n' << result.verdict.text();
@@ -61,7 +62,8 @@ ChildResult run_in_child(const Scenario& plan, const RunOptions& options) {
     close(ends[1]);
     std::string text;
     char buffer[4096];
-    for (ssize_t count; (count = read(ends[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(count));
+    for (ssize_t count; (count = read(ends[0], buffer, sizeof buffer)) > 0;)
+        text.append(buffer, static_cast<size_t>(count));
     close(ends[0]);
     int status = 0;
     CHECK(waitpid(child, &status, 0) == child);
@@ -73,7 +75,8 @@ ChildResult run_in_child(const Scenario& plan, const RunOptions& options) {
     }
     std::istringstream in(text);
     int outcome = 0;
-    in >> outcome >> result.hash >> result.steps >> result.ok >> result.waits >> result.fired >> result.never_fired >> result.installs >> result.restarts;
+    in >> outcome >> result.hash >> result.steps >> result.ok >> result.waits >> result.fired >>
+        result.never_fired >> result.installs >> result.restarts;
     result.outcome = static_cast<check::Outcome>(outcome);
     in.ignore(1);
     std::getline(in, result.names);

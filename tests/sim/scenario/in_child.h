@@ -1,4 +1,5 @@
-// Runs a world in a child process of its own, since a process runs one world, and brings back what tests compare.
+// Runs a world in a child process of its own, since a process runs one world, and brings back what
+// tests compare.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +17,12 @@ struct ChildResult {
     uint64_t steps = 0;
     uint64_t ok = 0;
     uint64_t waits = 0;
-    uint64_t fired = 0;       // faults that changed something
+    uint64_t fired = 0;  // faults that changed something
     uint64_t never_fired = 0;
-    uint64_t installs = 0;    // snapshots
-    uint64_t restarts = 0;    // groups started beyond the first of each node
-    std::string failure;      // name of the first violation
-    std::string names;        // of all violations, separated by blanks
+    uint64_t installs = 0;  // snapshots
+    uint64_t restarts = 0;  // groups started beyond the first of each node
+    std::string failure;    // name of the first violation
+    std::string names;      // of all violations, separated by blanks
     std::string text;
 };
 

@@ -79,7 +79,8 @@ TEST_CASE("scenario: snapshots are installed under load (kv-snapshot)") {
     uint64_t installs = 0, restarts = 0;
     for (uint64_t seed = 1; seed <= 8; ++seed) {
         const ChildResult result = run_in_child(expand(family, seed));
-        CHECK_MESSAGE(result.outcome == check::Outcome::Pass, "seed " << seed << ": " << result.text);
+        CHECK_MESSAGE(result.outcome == check::Outcome::Pass,
+                      "seed " << seed << ": " << result.text);
         installs += result.installs;
         restarts += result.restarts;
     }
@@ -88,11 +89,15 @@ TEST_CASE("scenario: snapshots are installed under load (kv-snapshot)") {
 }
 
 TEST_CASE("scenario: the founding defects are caught as reported and pass as fixed") {
-    for (const char* name : {"waitall-counts-connected", "ack-before-sync", "read-without-quorum"}) {
-        const Scenario reported = scenario_of_file(std::string("scenarios/replay/") + name + ".toml");
+    for (const char* name :
+         {"waitall-counts-connected", "ack-before-sync", "read-without-quorum"}) {
+        const Scenario reported =
+            scenario_of_file(std::string("scenarios/replay/") + name + ".toml");
         const ChildResult bad = run_in_child(reported);
-        CHECK_MESSAGE((bad.names + " ").find(reported.expect.checker + " ") != std::string::npos, std::string(name) << ": " << bad.text);
-        const ChildResult good = run_in_child(scenario_of_file(std::string("scenarios/replay/") + name + "-fixed.toml"));
+        CHECK_MESSAGE((bad.names + " ").find(reported.expect.checker + " ") != std::string::npos,
+                      std::string(name) << ": " << bad.text);
+        const ChildResult good =
+            run_in_child(scenario_of_file(std::string("scenarios/replay/") + name + "-fixed.toml"));
         CHECK_MESSAGE(good.outcome == check::Outcome::Pass, std::string(name) << ": " << good.text);
     }
 }
@@ -100,7 +105,8 @@ TEST_CASE("scenario: the founding defects are caught as reported and pass as fix
 TEST_CASE("scenario: the demo passes, and names the invariant of each defect its head names") {
     const Scenario demo = scenario_of_file("scenarios/demo.toml");
     CHECK(run_in_child(demo).outcome == check::Outcome::Pass);
-    for (auto [defect, checker] : {std::pair("waitall_counts_connected", "wait.wrong-members"), {"ack_before_sync", "raft.durable-lost"}}) {
+    for (auto [defect, checker] : {std::pair("waitall_counts_connected", "wait.wrong-members"),
+                                   {"ack_before_sync", "raft.durable-lost"}}) {
         RunOptions options;
         options.defects = {defect};
         CHECK(run_in_child(demo, options).failure == checker);
