@@ -33,6 +33,7 @@ def test_a_failed_sync_of_the_log_stops_that_node_and_no_other(stage):
     cluster = stage.cluster(flags=QUICK)
     for role in ("leader", "follower"):
         node = cluster.leader() if role == "leader" else cluster.followers()[0]
+        seals = len(node.events("log.sealed"))  # of an earlier life of the same node
         switch = arm(stage, node, "/log/segment")
         cluster.wait_ready()
         rest = [other for other in cluster.nodes if other is not node]
@@ -48,7 +49,7 @@ def test_a_failed_sync_of_the_log_stops_that_node_and_no_other(stage):
                 until("it leads", lead, limit=40)
             until("load", lambda: len(ledger.acked) > 50)
             touch(switch)
-            until("the log is sealed", lambda: node.events("log.sealed"))
+            until("the log is sealed", lambda: len(node.events("log.sealed")) > seals)
             until("the group has stopped", lambda: node.status()["group"].get("stopped"))
             leader = cluster.leader(among=rest)
             assert leader is not node
@@ -63,7 +64,8 @@ def test_a_failed_sync_of_the_log_stops_that_node_and_no_other(stage):
             written = len(ledger.acked)
             until("the others go on", lambda: len(ledger.acked) > written + 50)
             assert node.status()["group"].get("stopped"), "a second sync after a failed one proves nothing"
-        assert len(node.events("log.sealed")) == 1 and node.events("log.sealed")[0]["severity"] == "error"
+        sealed = node.events("log.sealed")[seals:]
+        assert len(sealed) == 1 and sealed[0]["severity"] == "error" and "log/segment" in sealed[0]["error"], sealed
         code, _ = node.stop()
         assert code == 74, f"a node whose log failed ended with {code}: {node.log_tail()}"
         node.environment = {}
