@@ -1,3 +1,4 @@
+// Founding records and node identities: their rules, and the cluster id that follows from the members alone.
 #include <algorithm>
 
 #include "node/wire/messages.h"

@@ -1,3 +1,4 @@
+// Codecs of handshake, status, forwarded commands and identities. Bytes come from outside: every refusal is Corrupt.
 #include <capnp/message.h>
 
 #include "messages.capnp.h"

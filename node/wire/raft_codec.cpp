@@ -1,3 +1,4 @@
+// Codecs of Raft messages, heartbeat batches and snapshot chunks. Bytes come from outside: every refusal is Corrupt.
 #include <capnp/message.h>
 
 #include "messages.capnp.h"

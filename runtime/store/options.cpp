@@ -1,3 +1,4 @@
+// The option set of RocksDB: what keeps it on our threads, our files and a small footprint, each with its reason.
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 

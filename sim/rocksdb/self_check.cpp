@@ -1,3 +1,4 @@
+// The start-up check: one small history twice, every file operation and byte compared, the traps counted.
 #include <sys/single_threaded.h>
 
 #include <memory>

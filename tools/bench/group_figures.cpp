@@ -1,3 +1,4 @@
+// Figures of a whole Raft group in a world: idle speed-up, set-up and tear-down.
 #include <memory>
 #include <string>
 #include <vector>

@@ -1,3 +1,4 @@
+// Figures of node parts on one thread: RESP parser, Raft core, segmented log, Store.
 #include <deque>
 #include <memory>
 #include <string>

@@ -1,3 +1,4 @@
+// Figures of the runtime: fiber switches, creation, draws, checksums.
 #include <algorithm>
 
 #include "runtime/base/random.h"

@@ -1,3 +1,4 @@
+// Figures of the simulator: trace hash, streams (PP3), worlds, disk.
 #include <memory>
 #include <string>
 

@@ -154,7 +154,7 @@ int start_anew(const Bytes& request, int reply_fd) {
     const int persona = personality(0xffffffff);
     if (persona >= 0) personality(static_cast<unsigned long>(persona) | ADDR_NO_RANDOMIZE);
     if (chdir("/") != 0) return number_of(ExitCode::Io);
-    std::string perturb = "MALLOC_PERTURB_=165", tunables = "GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1";
+    std::string perturb = "MALLOC_PERTURB_=165", tunables = "GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=4096";
     char* environment[] = {perturb.data(), tunables.data(), nullptr};
     std::string name = "orrery", argument = kRequestArgument;
     char* arguments[] = {name.data(), argument.data(), nullptr};
