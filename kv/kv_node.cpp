@@ -94,6 +94,12 @@ Result<void> KvNode::serve(Fiber& fiber) {
     TRY(client_listener_, env_.net.listen(options_.client_listen));
     env_.tracer.info("node.serving", {{"clients", client_listener_->local().text()}, {"peers", peer_server_->local().text()}});
     env_.spawn("kv.accept", [this](Fiber& own) { accept_clients(own); });
+    env_.spawn("kv.stopped_watch", [this](Fiber& own) {
+        if (!group_->wait_stopped(own).ok()) return;
+        // Nothing can be served here until a restart: clients are sent away, so that they find a node that can.
+        client_listener_->close();
+        for (auto& [id, session] : clients_) session->stop();
+    });
     return stopping_.wait(fiber);
 }
 

@@ -51,7 +51,7 @@ class KvNode : public Process {
     raft::Group* group() { return group_; }
     KvService* service() { return service_.get(); }
     /// The client listener is open and the group runs.
-    bool serving() const { return client_listener_ != nullptr && !stopping_.is_set(); }
+    bool serving() const { return client_listener_ != nullptr && !stopping_.is_set() && !group_->stopped(); }
     /// Valid once serving; port 0 in the options has become a real one.
     Address client_address() const;
     Address peer_address() const;

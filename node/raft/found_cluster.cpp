@@ -36,12 +36,19 @@ Result<Bytes> ask_until(Fiber& fiber, Env& env, const Address& to, wire::Operati
 
 Result<wire::FoundingRecord> found_cluster(Fiber& fiber, Env& env, const std::vector<Address>& peers, Instant deadline) {
     std::vector<wire::NodeIdentity> members;
+    std::vector<std::pair<Address, ClusterId>> founded;
     for (const Address& peer : peers) {
         TRY(Bytes answer, ask_until(fiber, env, peer, wire::Operation::Identity, {}, deadline));
         TRY(wire::IdentityReply reply, wire::decode_identity_reply(answer));
+        if (reply.cluster) founded.emplace_back(peer, reply.cluster);
         members.push_back(std::move(reply.identity));
     }
     TRY(wire::FoundingRecord record, wire::FoundingRecord::make(std::move(members)));
+    // Before anybody is told: a node whose disk was replaced would take the record that the others refuse.
+    for (const auto& [peer, cluster] : founded)
+        if (cluster != record.cluster())
+            return Error(Code::Exists, "node at " + peer.text() + " belongs to another cluster already, or a member's data directory was "
+                                       "replaced since its founding");
     const Bytes encoded = wire::encode_founding_record(record);
     for (const Address& peer : peers) {
         Result<Bytes> taken = ask_until(fiber, env, peer, wire::Operation::Init, encoded, deadline);

@@ -53,6 +53,7 @@ void Group::stop_group(Error why) {
     if (stopped_) return;
     env_.tracer.error("raft.group_stopped", {{"group", id_}, {"why", why.text()}});
     stopped_ = why;
+    stopped_event_.set();
     fail_waiting(Code::Unknown, "the group stopped on this node: " + why.context);
     changed_.notify_all();
     applicable_changed_.notify_all();

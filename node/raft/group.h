@@ -72,6 +72,8 @@ class Group {
     LogIndex applied() const { return applied_.applied.index; }
     /// Set when the group has stopped for good on this node (log sealed, Store failed, damage).
     const std::optional<Error>& stopped() const { return stopped_; }
+    /// Yields: until it has stopped. Errors: Cancelled.
+    Result<void> wait_stopped(Fiber& fiber) { return stopped_event_.wait(fiber); }
     /// The state that readers use; its generation lives until the last holder lets go.
     std::shared_ptr<const StateSpace> space() const { return space_; }
 
@@ -193,6 +195,7 @@ class Group {
     std::unique_ptr<Core> core_;
     GroupObserver* observer_ = nullptr;
     std::optional<Error> stopped_;
+    Event stopped_event_;
 
     Notify changed_;  // the driver's
     bool dirty_ = true;

@@ -22,8 +22,9 @@ void Group::apply_loop(Fiber& fiber) {
 
 Result<void> Group::apply_some(Fiber& fiber) {
     TRY(Mutex::Lock lock, applying_.lock(fiber));
+    TRY(env_.tracer.checkpoint(fiber, "raft.apply.begin", {{"group", id_}, {"index", applied_.applied.index}}));
     const LogIndex limit = core_->applicable();
-    if (limit <= applied_.applied.index || installing_) return {};
+    if (stopped_ || limit <= applied_.applied.index || installing_) return {};
 
     // The entries are held by pointer: whatever happens to the log while we yield, their bytes stay.
     std::vector<Entry> entries = core_->log().slice(applied_.applied.index.next(), options_.apply_batch_bytes, options_.apply_batch_entries);

@@ -154,7 +154,7 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
         } else {
             recovered.entries.clear();
         }
-        env_.tracer.info("raft.log_reset", {{"group", id}, {"index", base.index}, {"kept", static_cast<int64_t>(recovered.entries.size())}});
+        env_.tracer.info("raft.log_reset", {{"group", id}, {"index", base.index}, {"term", base.term}, {"kept", static_cast<int64_t>(recovered.entries.size())}});
         std::unique_ptr<Group>& group = groups_[id];
         group.reset(new Group(*this, id, machine(*store_), options));
         if (!matches && had_tail) group->floor_cut_ = recovered.floor.index.next();

@@ -365,13 +365,13 @@ Result<int64_t> JsonlReader::integer(const Json& json, const char* field) const 
 }
 
 Result<void> JsonlReader::read_request(const std::string& op, const Json& value) {
-    static const std::map<std::string_view, OpKind> kKinds = {
+    static constexpr std::pair<std::string_view, OpKind> kKinds[] = {
         {"get", OpKind::Get},   {"read", OpKind::Get},       {"set", OpKind::Set},
         {"write", OpKind::Set}, {"put", OpKind::Set},        {"cas", OpKind::Cas},
         {"del", OpKind::Del},   {"incr", OpKind::Incr},      {"append", OpKind::Append},
         {"wait", OpKind::Wait}, {"waitall", OpKind::WaitAll}};
-    auto kind = kKinds.find(op);
-    if (kind == kKinds.end()) return error("unknown operation " + shown(op));
+    auto kind = std::find_if(std::begin(kKinds), std::end(kKinds), [&](const auto& one) { return one.first == op; });
+    if (kind == std::end(kKinds)) return error("unknown operation " + shown(op));
     operation_.kind = kind->second;
     switch (operation_.kind) {
         case OpKind::Get:

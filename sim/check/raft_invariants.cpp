@@ -313,6 +313,11 @@ void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, L
                        number(truth->term.value) + ") or prefix is committed there");
         return;
     }
+    // Raft 5.4.2: a leader counts replicas for entries of its own term only; what is older commits with those.
+    if (log.leading.value != 0 && own && own->term < log.leading)
+        report("raft.commit-old-term", "commit", stamp, where,
+               "it leads term " + number(log.leading.value) + " and commits " + at(index, own->term) +
+                   " as the newest entry, though none of its own term is committed");
     // The committed prefix of the group grows by this node's entries: first, do they go on from it?
     uint64_t joint = group.last_committed();
     std::optional<Entry> truth = committed_at(group, joint), before = entry_at(log, joint);

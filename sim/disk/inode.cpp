@@ -255,6 +255,11 @@ void Inode::lose_power(const PowerLoss& odds, RandomStream draws, CrashReport& r
     uint64_t size = contents_.size();
     bool size_settled = false;
     Bytes bytes;
+    struct Range {
+        uint64_t from = UINT64_MAX;
+        uint64_t to = 0;
+    };
+    std::map<uint64_t, Range> touched;  // per sector, by any unsynced write
     for (size_t i = 0; i < records_.size(); ++i) {
         const ContentRecord& record = records_[i];
         if (i < survival.sizes_until && changes_size(record)) {
@@ -271,11 +276,13 @@ void Inode::lose_power(const PowerLoss& odds, RandomStream draws, CrashReport& r
         }
         for (uint64_t sector = first_sector(record); sector < end_sector(record); ++sector) {
             Survival::Choice& choice = survival.sectors[sector];
-            if (choice.taken == choice.version) continue;
-            ++choice.taken;
             const uint64_t from = std::max(record.offset, sector * kSectorBytes);
             const uint64_t to =
                 std::min(record.offset + record.length, (sector + 1) * kSectorBytes);
+            Range& range = touched[sector];
+            range = {std::min(range.from, from), std::max(range.to, to)};
+            if (choice.taken == choice.version) continue;
+            ++choice.taken;
             bytes.resize(to - from);
             read_image(record.image, record.offset, record.length, from, bytes);
             contents_.write(from, bytes);
@@ -286,7 +293,10 @@ void Inode::lose_power(const PowerLoss& odds, RandomStream draws, CrashReport& r
         if (choice.garbage) {
             bytes.clear();
             while (bytes.size() < kSectorBytes) put_le<uint64_t>(bytes, draws.next());
-            contents_.write(sector * kSectorBytes, bytes);
+            // Only what was being changed: a log that appends within a sector keeps what it had synced there. A medium that
+            // loses neighbours is damage, and drawn as such.
+            const Range range = touched[sector];
+            contents_.write(range.from, ByteView(bytes).substr(range.from % kSectorBytes, range.to - range.from));
             lost_.erase(sector);
             ++report.sectors_garbage;
         } else if (choice.version == choice.versions) {

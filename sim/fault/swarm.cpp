@@ -23,6 +23,7 @@ constexpr SwarmClass kClasses[] = {
     {"graceful", true, "drain, stop, start"},
     {"clock", true, "drift, skew and jumps"},
     {"transfer", true, "leadership handed over"},
+    {"hold", true, "the applier, or a fiber that sends or installs a snapshot, held for a while"},
     {"wipe", true, "one replica's disk emptied (rarely)"},
     {"schedule", true, "policy and extra yields"},
     {"knobs", true, "sizes and timeouts from their extreme ends"},
@@ -111,6 +112,7 @@ class Drawer {
             events_.begin(), events_.end(), [](const PlannedFault& a, const PlannedFault& b) {
                 return std::get<TriggerAt>(a.trigger).at < std::get<TriggerAt>(b.trigger).at;
             });
+        holds();  // behind what has a time: they wait for their point
         for (size_t i = 0; i < events_.size(); ++i) events_[i].id = "e" + std::to_string(i + 1);
         return std::move(events_);
     }
@@ -137,6 +139,26 @@ class Drawer {
             RandomStream draws = draw_.stream(name, 1 + i);
             const Duration at = draws.between(Duration{}, chaos_);
             events_.push_back({"", TriggerAt{at}, make(draws)});
+        }
+    }
+    void holds() {
+        // What is held makes room for everything else to overtake it: reads an apply, a crash an install.
+        static constexpr std::string_view kPoints[] = {
+            "raft.apply.begin",            "raft.apply.begin",
+            "raft.apply.begin",            "raft.snapshot.send.chunk",
+            "raft.snapshot.receive.chunk", "raft.snapshot.install.begin",
+            "raft.snapshot.install.durable"};
+        if (!draw_.on("hold")) return;
+        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
+        const auto count =
+            static_cast<uint64_t>(std::llround(static_cast<double>(draw_.stream("hold").below(13)) * scale));
+        for (uint64_t i = 0; i < count; ++i) {
+            RandomStream draws = draw_.stream("hold", 1 + i);
+            TriggerWhen when;
+            when.point = kPoints[draws.below(std::size(kPoints))];
+            when.node = numbered(draws);
+            when.nth = 1 + draws.below(when.point == "raft.apply.begin" ? 120 : 6);
+            events_.push_back({"", when, HoldCheckpoint{log_uniform(draws, 0.01, 1)}});
         }
     }
     void at_zero(Fault fault) { events_.push_back({"", TriggerAt{}, std::move(fault)}); }

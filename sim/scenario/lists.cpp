@@ -41,6 +41,7 @@ std::vector<NamedText> list_points() {
             {"raft.snapshot.send.chunk", "node, sequence (checkpoint)"},
             {"raft.snapshot.begin", "index, from"},
             {"raft.snapshot.receive.chunk", "sequence (checkpoint)"},
+            {"raft.apply.begin", "index (checkpoint)"},
             {"raft.snapshot.install.begin", "index (checkpoint)"},
             {"raft.snapshot.install.durable", "index (checkpoint)"},
             {"raft.snapshot.installed", "index, term"},

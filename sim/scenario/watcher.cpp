@@ -72,6 +72,10 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         raft_.snapshot_installed(stamp(), group, node, index, term);
         mine.applied = std::max(mine.applied, index.value);
         mine.durable = std::max(mine.durable, index.value);
+    } else if (what == "log_reset") {
+        // The crash came between the pointer's flush and the swap: the install took effect at the restart.
+        raft_.restart(stamp(), node);
+        raft_.snapshot_installed(stamp(), group, node, index, term);
     } else if (what == "group_started") {
         const LogIndex last(static_cast<uint64_t>(event.number("last")));
         const LogIndex applied(static_cast<uint64_t>(event.number("applied")));
