@@ -119,7 +119,7 @@ void Group::trace_progress() {
     }
     if (const LogIndex commit = std::min(core_->commit(), core_->durable()); commit > commit_told_) {
         commit_told_ = commit;
-        env_.tracer.debug("raft.commit", {{"group", id_}, {"index", commit}});
+        env_.tracer.debug("raft.commit", {{"group", id_}, {"index", commit}, {"of_group", core_->commit()}});
     }
 }
 

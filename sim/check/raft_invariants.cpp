@@ -97,10 +97,12 @@ void RaftInvariants::leader_elected(const Stamp& stamp, GroupId group_id, NodeId
                    number(known->second.value) + " already");
     if (group.leaders.size() > kLeadersKept) group.leaders.erase(group.leaders.begin());
     observe_term(stamp, where, leader, term, "election");
-    leader.leading = term;
+    leader.leading = leader.leads = term;
     leader.present = true;
     check_completeness(stamp, where, group, leader, term);
 }
+
+void RaftInvariants::steps_down(GroupId group, NodeId node) { replica(group, node).leads = Term(); }
 
 // One comparison of chains stands for every entry committed before `term`, since the chain covers
 // all that precede.
@@ -286,7 +288,8 @@ void RaftInvariants::check_quorum(const Stamp& stamp, Where where, const Group& 
     }
 }
 
-void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, LogIndex log_index) {
+void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, LogIndex log_index,
+                            LogIndex of_group) {
     Replica& log = replica(group_id, node);
     Group& group = groups_[group_id];
     Where where{group_id, node};
@@ -314,9 +317,11 @@ void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, L
         return;
     }
     // Raft 5.4.2: a leader counts replicas for entries of its own term only; what is older commits with those.
-    if (log.leading.value != 0 && own && own->term < log.leading)
+    const uint64_t newest_index = std::max(index, of_group.value);
+    const std::optional<Entry> newest = entry_at(log, newest_index);
+    if (log.leads.value != 0 && newest && newest->term < log.leads)
         report("raft.commit-old-term", "commit", stamp, where,
-               "it leads term " + number(log.leading.value) + " and commits " + at(index, own->term) +
+               "it leads term " + number(log.leads.value) + " and commits " + at(newest_index, newest->term) +
                    " as the newest entry, though none of its own term is committed");
     // The committed prefix of the group grows by this node's entries: first, do they go on from it?
     uint64_t joint = group.last_committed();
@@ -383,7 +388,7 @@ void RaftInvariants::crash(const Stamp&, NodeId node) {
     ++events_;
     for (auto& [id, group] : groups_) {
         auto it = group.replicas.find(node);
-        if (it != group.replicas.end()) it->second.leading = Term();
+        if (it != group.replicas.end()) it->second.leading = it->second.leads = Term();
     }
 }
 
@@ -393,7 +398,7 @@ void RaftInvariants::restart(const Stamp&, NodeId node) {
         auto it = group.replicas.find(node);
         if (it == group.replicas.end()) continue;
         Replica& log = it->second;
-        log.leading = Term();
+        log.leading = log.leads = Term();
         log.commit = log.base;
         log.applied.reset();
     }

@@ -51,6 +51,8 @@ class RaftInvariants {
     void voted(const Stamp& stamp, GroupId group, NodeId node, Term term, NodeId candidate);
     /// raft.election-safety, raft.leader-completeness, raft.monotone-term
     void leader_elected(const Stamp& stamp, GroupId group, NodeId node, Term term);
+    /// It leads no more; what it commits from here on it was told.
+    void steps_down(GroupId group, NodeId node);
 
     // --- the log
     /// `entry_hash` covers the entry's payload and type. An append at or below the last index
@@ -74,7 +76,8 @@ class RaftInvariants {
     void voters(GroupId group, std::vector<NodeId> voters,
                 std::vector<NodeId> outgoing_voters = {});
     /// raft.monotone-commit, raft.commit-beyond-log, raft.commit-safety, raft.commit-without-quorum
-    void commit(const Stamp& stamp, GroupId group, NodeId node, LogIndex index);
+    /// `of_group`: what the node knows to be committed, which may lie beyond what it tells of (its own disk); 0: `index`.
+    void commit(const Stamp& stamp, GroupId group, NodeId node, LogIndex index, LogIndex of_group = LogIndex());
     /// raft.state-machine-safety, raft.monotone-applied, raft.applied-beyond-commit,
     /// raft.applied-beyond-durable
     void apply(const Stamp& stamp, GroupId group, NodeId node, LogIndex index, Term term,
@@ -126,6 +129,7 @@ class RaftInvariants {
         uint64_t commit = 0;              // of this life
         std::optional<uint64_t> applied;  // of this life; nothing before the first apply
         Term term;
+        Term leads;                    // the term it leads now; 0: none
         Term leading;                  // the last term this node was elected in, in this life
         std::map<Term, NodeId> votes;  // the last few terms
         bool present = false;          // has a log or state: takes part in the pruning bound

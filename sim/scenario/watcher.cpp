@@ -54,7 +54,7 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         if (applied_terms_.size() > kRecentEntries) applied_terms_.erase(applied_terms_.begin());
         applied_anywhere_ = std::max(applied_anywhere_, index);
     } else if (what == "commit") {
-        raft_.commit(stamp(), group, node, index);
+        raft_.commit(stamp(), group, node, index, LogIndex(static_cast<uint64_t>(event.number("of_group"))));
     } else if (what == "durable") {
         raft_.durable(stamp(), group, node, index);
         mine.durable = index.value;
@@ -67,7 +67,11 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         const NodeId vote(static_cast<uint64_t>(event.number("vote")));
         if (vote) raft_.voted(stamp(), group, node, term, vote);
     } else if (what == "role") {
-        if (event.text("role") == "leader") raft_.leader_elected(stamp(), group, node, term);
+        if (event.text("role") == "leader") {
+            raft_.leader_elected(stamp(), group, node, term);
+        } else {
+            raft_.steps_down(group, node);
+        }
     } else if (what == "snapshot.installed") {
         raft_.snapshot_installed(stamp(), group, node, index, term);
         mine.applied = std::max(mine.applied, index.value);
@@ -99,7 +103,7 @@ void Watcher::node_dies(NodeId node, bool wiped) {
     raft_.wipe(stamp(), node);
     Node& lost = nodes_[node.value - 1];
     const uint64_t held = std::min(lost.durable, lost.applied);
-    lost = {.wiped_at = world_.now(), .lost_held = held};
+    lost = {.lost_held = held};
 }
 
 std::optional<LogIndex> Watcher::find_entry(ByteView bytes) {
@@ -122,12 +126,14 @@ std::optional<LogIndex> Watcher::find_entry(ByteView bytes) {
     return found;
 }
 
-std::vector<NodeId> Watcher::holders(LogIndex target, Instant since) const {
+std::vector<NodeId> Watcher::holders(LogIndex target) const {
     std::vector<NodeId> out;
     auto right = applied_terms_.find(target.value);
     for (size_t i = 0; i < nodes_.size(); ++i) {
         const Node& node = nodes_[i];
-        if (node.wiped_at >= since && node.lost_held >= target.value) {
+        // A wiped disk held what it had acknowledged: the promise is for as long as members keep their disks, and until the
+        // replica is replaced the leader goes by what it was told.
+        if (node.lost_held >= target.value && node.lost_held > 0) {
             out.push_back(NodeId(i + 1));
             continue;
         }

@@ -33,7 +33,7 @@ class Watcher : public TraceObserver, public Cluster::Listener {
     std::optional<LogIndex> find_entry(ByteView bytes);
     /// Who holds the entry at `target` now, or held it until its disk was wiped at or after
     /// `since`.
-    std::vector<NodeId> holders(LogIndex target, Instant since) const;
+    std::vector<NodeId> holders(LogIndex target) const;
     /// What the server said it waits for in the wait with that (unique) timeout; 0: it did not say.
     LogIndex told_target(Duration timeout) const;
     /// The node where that wait arrived, if it led then.
@@ -54,7 +54,6 @@ class Watcher : public TraceObserver, public Cluster::Listener {
         uint64_t durable = 0;
         uint64_t applied = 0;
         // Before the last wipe.
-        Instant wiped_at{-1};
         uint64_t lost_held = 0;
     };
     struct Contact {

@@ -295,7 +295,7 @@ void Workload::settle_wait(Client& client, Sent& sent, const Reply& reply) {
     call.called = {sent.at, history_.mark()};
     check::WaitTruth truth;
     for (size_t i = 0; i < cluster_.size(); ++i) truth.required.push_back(NodeId(i + 1));
-    truth.holders = watcher_.holders(client.written, sent.at);
+    truth.holders = watcher_.holders(client.written);
     raft::Group* group = cluster_.group(client.member);
     const bool leads = group != nullptr && group->leads();
     // Who answered is certain only when the node that was asked led at both ends; else every holder
