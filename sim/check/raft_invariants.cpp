@@ -238,6 +238,7 @@ void RaftInvariants::snapshot_installed(const Stamp& stamp, GroupId group_id, No
         report("raft.monotone-applied", "snapshot", stamp, where,
                "a snapshot at index " + number(index) + " replaces a state that had applied " +
                    number(*log.applied));
+    if (log.present && index == log.base && term == log.base_term) return;  // told again after a restart
     std::optional<Entry> own = entry_at(log, index);
     bool keeps_tail = own && own->term == term && index > log.base;
     if (keeps_tail) {
