@@ -70,13 +70,7 @@ Result<void> KvNode::drain(Fiber& fiber, Result<void> served) {
 }
 
 void KvNode::hand_over(Fiber& fiber) {
-    const raft::Status status = group_->status();
-    const raft::MemberStatus* best = nullptr;
-    for (const raft::MemberStatus& member : status.members) {
-        if (member.member == status.self || !member.voter || !member.active) continue;
-        if (best == nullptr || member.match > best->match) best = &member;
-    }
-    if (best == nullptr || !group_->transfer(best->member.node).ok()) return;
+    group_->hand_over();
     const Instant deadline = env_.now() + options_.group.core.election_timeout_max;
     while (group_->leads() && env_.now() < deadline)
         if (!env_.sleep(fiber, Duration::millis(10)).ok()) return;

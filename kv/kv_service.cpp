@@ -19,6 +19,20 @@ bool had_no_effect(Code code) {
     return code == Code::NotLeader || code == Code::NotReady || code == Code::Stale || code == Code::Unreachable || code == Code::Exists;
 }
 
+/// Commands that only remove may use what a nearly full disk has left.
+raft::SpaceUse space_use(ArgvView argv) {
+    const CommandInfo* command = find_command(argv.front());
+    if (command == nullptr) return raft::SpaceUse::Takes;
+    switch (command->id) {
+        case CommandId::Del:
+        case CommandId::Unlink:
+        case CommandId::Getdel:
+        case CommandId::Flushall:
+        case CommandId::Flushdb: return raft::SpaceUse::Frees;
+        default: return raft::SpaceUse::Takes;
+    }
+}
+
 Reply wait_outcome_reply(const WaitOutcome& outcome) {
     auto nodes = [](const std::vector<NodeId>& ids) {
         std::vector<Reply> items;
@@ -96,7 +110,8 @@ Result<Outcome> KvService::write_here(Fiber& fiber, ArgvView argv, ClientSlot sl
     Stamped stamped = stamp_command(argv, stamp);
     if (Reply* refused = std::get_if<Reply>(&stamped)) return Outcome{std::move(*refused), LogIndex()};
     const Argv& words = std::get<Argv>(stamped);
-    TRY(raft::Committed done, group_.propose(fiber, encode_entry(EntryKind::Command, stamp, slot, resp::views_of(words)), nullptr, deadline));
+    TRY(raft::Committed done, group_.propose(fiber, encode_entry(EntryKind::Command, stamp, slot, resp::views_of(words)), nullptr, deadline,
+                                               space_use(argv)));
     ByteReader reader(done.reply);
     TRY(Reply reply, resp::take_reply(reader));
     ++counters_.writes;
@@ -117,7 +132,7 @@ Result<Outcome> KvService::read_applied(Fiber& fiber, ArgvView argv, Instant dea
         // A key expires between state-machine time and now: time itself goes into the log first, so that no later leader
         // with a slower clock can show the key again.
         ++counters_.ticks;
-        TRY(raft::Committed ticked, group_.propose(fiber, encode_tick(now), nullptr, deadline));
+        TRY(raft::Committed ticked, group_.propose(fiber, encode_tick(now), nullptr, deadline, raft::SpaceUse::Frees));
     }
 }
 
@@ -194,7 +209,8 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
                 begun[i].refused = Outcome{std::move(*refused), LogIndex()};
                 continue;
             }
-            auto proposal = group_.begin(encode_entry(EntryKind::Command, stamp, {}, resp::views_of(std::get<Argv>(stamped))));
+            auto proposal = group_.begin(encode_entry(EntryKind::Command, stamp, {}, resp::views_of(std::get<Argv>(stamped))), nullptr,
+                                         space_use(resp::views_of(commands[i])));
             if (proposal.ok()) {
                 begun[i].proposal = std::move(*proposal);
             } else {
@@ -449,7 +465,7 @@ void KvService::purger(Fiber& fiber) {
         if (keys.failed_with(Code::Cancelled)) return;
         if (!keys.ok() || keys->empty()) continue;
         Result<raft::Committed> done = group_.propose(fiber, encode_entry(EntryKind::Purge, now, {}, resp::views_of(*keys)), nullptr,
-                                                      env_.now() + options_.request_timeout);
+                                                      env_.now() + options_.request_timeout, raft::SpaceUse::Frees);
         if (done.failed_with(Code::Cancelled)) return;
         if (done.ok()) counters_.purged += keys->size();
     }

@@ -268,17 +268,19 @@ Error Group::not_leader() const {
 
 // ---- requests ---------------------------------------------------------------------------------------------------
 
-Result<Committed> Group::propose(Fiber& fiber, Bytes body, std::shared_ptr<const Bytes> attachment, Instant deadline) {
+Result<Committed> Group::propose(Fiber& fiber, Bytes body, std::shared_ptr<const Bytes> attachment, Instant deadline,
+                                 SpaceUse space) {
     TRY(fiber.maybe_yield());
-    TRY(std::unique_ptr<Proposal> proposal, begin(std::move(body), std::move(attachment)));
+    TRY(std::unique_ptr<Proposal> proposal, begin(std::move(body), std::move(attachment), space));
     return finish(fiber, *proposal, deadline);
 }
 
-Result<std::unique_ptr<Group::Proposal>> Group::begin(Bytes body, std::shared_ptr<const Bytes> attachment) {
+Result<std::unique_ptr<Group::Proposal>> Group::begin(Bytes body, std::shared_ptr<const Bytes> attachment, SpaceUse space) {
     if (stopped_) return Error(Code::NotReady, "the group has stopped on this node: " + stopped_->context);
     if (waiting_ >= options_.max_waiting) return Error(Code::Overloaded, "too many requests wait on this node");
     if (body.size() + 1024 > host_.log_part_bytes()) return Error(Code::Invalid, "the entry is larger than the log takes");
-    if (host_.short_of_space()) return Error(Code::NoSpace, "the disk of this node is full");
+    const bool refused = space == SpaceUse::Frees ? host_.out_of_space() : host_.short_of_space();
+    if (refused) return Error(Code::NoSpace, "the disk of this node is full");
     Result<LogIndex> proposed = core_->propose(env_.now(), std::make_shared<const Bytes>(std::move(body)), std::move(attachment));
     if (!proposed.ok()) {
         if (proposed.code() == Code::NotLeader) return not_leader();
@@ -337,6 +339,17 @@ void Group::push_commit(LogIndex target) {
     if (stopped_) return;
     core_->push_commit(target);
     wake();
+}
+
+void Group::hand_over() {
+    if (!leads()) return;
+    const raft::Status now = status();
+    const MemberStatus* best = nullptr;
+    for (const MemberStatus& member : now.members) {
+        if (member.member == now.self || !member.voter || !member.active) continue;
+        if (best == nullptr || member.match > best->match) best = &member;
+    }
+    if (best != nullptr) (void)transfer(best->member.node);
 }
 
 Result<void> Group::transfer(NodeId to) {

@@ -39,6 +39,9 @@ struct GroupOptions {
     Duration snapshot_timeout = Duration::seconds(60);
 };
 
+/// What a proposal does to a disk that is nearly full: only what frees space may use the last of it.
+enum class SpaceUse : uint8_t { Takes, Frees };
+
 /// A proposal that took effect.
 struct Committed {
     LogIndex index;
@@ -80,11 +83,13 @@ class Group {
     /// Proposes and waits until the entry is applied here. Yields.
     /// Errors, certainly without effect: NotLeader (hint), NotReady, Overloaded, Stale (another entry took its place).
     /// Maybe done: Unknown (deadline passed or the group stopped while it was under way). Cancelled.
-    Result<Committed> propose(Fiber& fiber, Bytes body, std::shared_ptr<const Bytes> attachment, Instant deadline);
+    Result<Committed> propose(Fiber& fiber, Bytes body, std::shared_ptr<const Bytes> attachment, Instant deadline,
+                              SpaceUse space = SpaceUse::Takes);
     /// The two halves of propose(), for many proposals of one fiber under way at once: begin() is atomic and fails as
     /// propose() does without effect; finish() waits. A Proposal that is destroyed is not waited for any more.
     class Proposal;
-    Result<std::unique_ptr<Proposal>> begin(Bytes body, std::shared_ptr<const Bytes> attachment = nullptr);
+    Result<std::unique_ptr<Proposal>> begin(Bytes body, std::shared_ptr<const Bytes> attachment = nullptr,
+                                            SpaceUse space = SpaceUse::Takes);
     Result<Committed> finish(Fiber& fiber, Proposal& proposal, Instant deadline);
     /// Returns when everything committed before the call is applied here, leadership confirmed after it: a read of the
     /// Store is then linearizable. Yields. Errors: NotLeader (hint), NotReady, Overloaded, Timeout, Cancelled.
@@ -93,6 +98,8 @@ class Group {
     void push_commit(LogIndex target);
     /// Hands leadership to that voter; proposals are refused meanwhile. Errors: NotLeader, Invalid, NotReady.
     Result<void> transfer(NodeId to);
+    /// transfer() to the voter that is nearest, if this leads and one is in touch.
+    void hand_over();
     StateMachine& machine() { return *machine_; }
     /// In force at `index`. Requires: from the log's floor to its last index.
     Configuration configuration_at(LogIndex index) const;

@@ -402,6 +402,11 @@ void GroupHost::caretaker(Fiber& fiber) {
             return;
         }
         if (stopping_ || !trouble_) continue;
+        // Another member may have room. Seldom, so that a group whose disks are all full does not change leaders for ever.
+        if (short_of_space() && env_.now() - handed_over_at_ > Duration::seconds(10)) {
+            handed_over_at_ = env_.now();
+            for (auto& [id, group] : groups_) group->hand_over();
+        }
         if (store_->health() == store::Health::NoSpace && store_->try_resume(fiber).failed_with(Code::Cancelled)) return;
         // A flush moves floors up, which frees segments.
         if (stopping_) return;

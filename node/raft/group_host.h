@@ -53,8 +53,10 @@ class GroupHost {
     store::Store& store() { return *store_; }
     rpc::Peers& peers() { return *peers_; }
     const log::RecoveryReport& recovery() const { return recovery_; }
-    /// Proposals are refused meanwhile.
-    bool short_of_space() const { return below_reserve_ || log_->no_space() || store_->health() == store::Health::NoSpace; }
+    /// Nothing more can be logged or flushed.
+    bool out_of_space() const { return log_->no_space() || store_->health() == store::Health::NoSpace; }
+    /// Proposals that take space are refused meanwhile.
+    bool short_of_space() const { return below_reserve_ || out_of_space(); }
 
  private:
     friend class Group;
@@ -92,6 +94,7 @@ class GroupHost {
     bool outbox_dirty_ = false;
     Notify care_;
     bool stopping_ = false;
+    Instant handed_over_at_{INT64_MIN / 2};
     bool trouble_ = false;  // a disk or log was full when last looked at
     bool below_reserve_ = false;
     uint64_t applied_since_look_ = 0;  // bytes
