@@ -46,7 +46,8 @@ class Program(unittest.TestCase):
     def failing_run(self):
         """A run with a seeded defect that is caught; its seed."""
         for seed in range(8, 40):
-            result = self.run_orrery("run", SWARM, "--seed", str(seed), "--defect", DEFECT)
+            # Without holds: whether one comes to its point depends on what the defect does to the run.
+            result = self.run_orrery("run", SWARM, "--seed", str(seed), "--defect", DEFECT, "--set", "swarm.exclude=[\"hold\"]")
             if result.returncode == 1:
                 return seed, result
             self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
