@@ -1,3 +1,4 @@
+#include "runtime/store/manifest_tail.h"
 #include "runtime/store/engine.h"
 
 #include <rocksdb/convenience.h>
@@ -27,7 +28,8 @@ std::string make_unique_id(const Random& random) {
 }  // namespace
 
 Engine::Engine(Env& env, const Options& options, std::shared_ptr<rocksdb::EventListener> listener)
-    : path_(options.path),
+    : disk_(env.disk),
+      path_(options.path),
       call_(make_call(env.random)),
       jobs_(std::make_shared<JobQueue>(env.executor, call_)),
       clock_(std::make_shared<ThreadClock>()),
@@ -51,7 +53,9 @@ void Engine::discard() {
     take_apart();
 }
 
-Result<void> Engine::open(Blocking&) {
+Result<void> Engine::open(Blocking& blocking) {
+    TRY(uint64_t cut, cut_torn_manifest_tail(blocking, disk_, path_));
+    (void)cut;
     RocksScope scope(*call_);
     rocksdb::DB* db = nullptr;
     rocksdb::Status status = rocksdb::DB::Open(options_, path_, &db);

@@ -57,6 +57,7 @@ class Engine {
  private:
     void take_apart();
 
+    Disk& disk_;
     std::string path_;
     std::shared_ptr<RocksCall> call_;
     std::shared_ptr<JobQueue> jobs_;
