@@ -4,6 +4,7 @@
 
 #include "kv/kv_node.h"
 #include "node/raft/found_cluster.h"
+#include "runtime/env/errand.h"
 #include "sim/core/world.h"
 #include "sim/rocksdb/l1.h"
 
@@ -14,21 +15,6 @@ using namespace orrery;
 using namespace orrery::sim;
 
 namespace {
-
-/// A process on a host that runs one errand.
-class Errand : public Process {
- public:
-    Errand(Env& env, std::function<void(Fiber&, Env&)> work) : env_(env), work_(std::move(work)) {}
-    Result<void> run(Fiber& fiber) override {
-        work_(fiber, env_);
-        return {};
-    }
-    void request_stop() override {}
-
- private:
-    Env& env_;
-    std::function<void(Fiber&, Env&)> work_;
-};
 
 /// Runs `work` on the operator's host until it is done, or `limit` passes.
 struct Cluster {
@@ -82,6 +68,7 @@ struct Cluster {
             return std::make_unique<Errand>(env, [&](Fiber& fiber, Env& inner) {
                 work(fiber, inner);
                 done = true;
+                return Result<void>();
             });
         });
         world.run_until(world.now() + limit, [&] { return done && !operator_host->up(); });

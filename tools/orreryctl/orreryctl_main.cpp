@@ -10,23 +10,12 @@
 #include <functional>
 
 #include "node/raft/found_cluster.h"
+#include "runtime/env/errand.h"
 #include "runtime/real/daemon.h"
 
 namespace {
 
 using namespace orrery;
-
-/// One errand: a process whose main fiber does it and ends.
-class Errand : public Process {
- public:
-    Errand(Env& env, std::function<Result<void>(Fiber&, Env&)> work) : env_(env), work_(std::move(work)) {}
-    Result<void> run(Fiber& fiber) override { return work_(fiber, env_); }
-    void request_stop() override {}
-
- private:
-    Env& env_;
-    std::function<Result<void>(Fiber&, Env&)> work_;
-};
 
 /// 0 or the exit code; what went wrong was said.
 int run_errand(const std::function<Result<void>(Fiber&, Env&)>& work) {

@@ -11,7 +11,7 @@
 #include "node/raft/found_cluster.h"
 #include "node/raft/group_host.h"
 #include "node/rpc/server.h"
-#include "runtime/env/process.h"
+#include "runtime/env/errand.h"
 #include "sim/core/world.h"
 #include "sim/rocksdb/l1.h"
 
@@ -134,21 +134,6 @@ class GroupNode : public Process {
     Event stop_;
 };
 
-/// One fiber's work as a process.
-class Errand : public Process {
- public:
-    Errand(Env& env, std::function<void(Fiber&, Env&)> work) : env_(env), work_(std::move(work)) {}
-    Result<void> run(Fiber& fiber) override {
-        work_(fiber, env_);
-        return {};
-    }
-    void request_stop() override {}
-
- private:
-    Env& env_;
-    std::function<void(Fiber&, Env&)> work_;
-};
-
 struct GroupWorld {
     sim::World world;
     std::vector<sim::Host*> hosts;
@@ -190,7 +175,12 @@ struct GroupWorld {
     }
     /// Runs `work` as the process of a host that is down, until it ends. False when it did not.
     bool errand(sim::Host& host, std::function<void(Fiber&, Env&)> work, Duration limit = Duration::seconds(20)) {
-        host.start([&](Env& env) { return std::make_unique<Errand>(env, work); });
+        host.start([&](Env& env) { 
+            return std::make_unique<Errand>(env, [work](Fiber& fiber, Env& inner) {
+                work(fiber, inner);
+                return Result<void>();
+            });
+        });
         world.run_until(world.now() + limit, [&] { return !host.up(); });
         return !host.up();
     }
