@@ -1,4 +1,3 @@
-#include "runtime/store/manifest_tail.h"
 #include "runtime/store/engine.h"
 
 #include <rocksdb/convenience.h>
@@ -6,6 +5,7 @@
 
 #include <algorithm>
 
+#include "runtime/store/manifest_tail.h"
 #include "runtime/store/status.h"
 
 namespace orrery::store {
@@ -54,8 +54,7 @@ void Engine::discard() {
 }
 
 Result<void> Engine::open(Blocking& blocking) {
-    TRY(uint64_t cut, cut_torn_manifest_tail(blocking, disk_, path_));
-    (void)cut;
+    TRY(manifest_bytes_cut_, cut_torn_manifest_tail(blocking, disk_, path_));
     RocksScope scope(*call_);
     rocksdb::DB* db = nullptr;
     rocksdb::Status status = rocksdb::DB::Open(options_, path_, &db);

@@ -34,6 +34,8 @@ class Engine {
 
     /// Disk work.
     Result<void> open(Blocking& blocking);
+    /// What open() cut from a MANIFEST that a power loss had torn; 0: nothing.
+    uint64_t manifest_bytes_cut() const { return manifest_bytes_cut_; }
     /// Disk work: closes the files; what is not flushed is lost. Afterwards db() is null.
     void close(Blocking& blocking);
     /// The same without touching a file: as a crash does. Needs no Blocking. Idempotent.
@@ -58,6 +60,7 @@ class Engine {
     void take_apart();
 
     Disk& disk_;
+    uint64_t manifest_bytes_cut_ = 0;
     std::string path_;
     std::shared_ptr<RocksCall> call_;
     std::shared_ptr<JobQueue> jobs_;

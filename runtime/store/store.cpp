@@ -145,6 +145,8 @@ Result<std::unique_ptr<Store>> Store::open(Fiber& fiber, Env& env, Options optio
     std::unique_ptr<Store> store(new Store(env, std::move(options)));
     Engine& engine = *store->engine_;
     TRY(env.blocking(fiber, [&engine](Blocking& blocking) { return engine.open(blocking); }));
+    if (engine.manifest_bytes_cut() > 0)
+        env.tracer.warning("store.torn_manifest_cut", {{"path", store->options_.path}, {"bytes", engine.manifest_bytes_cut()}});
     store->last_sequence_ = store->durable_sequence_ = engine.db()->GetLatestSequenceNumber();
     store->flush_requested_ = store->last_sequence_;
     return store;
