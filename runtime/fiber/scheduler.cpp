@@ -218,6 +218,13 @@ FiberState& Scheduler::take_ready(size_t index) {
     return *picked;
 }
 
+FiberId Scheduler::ready_id(size_t index) const {
+    if (index >= ready_count_) [[unlikely]]
+        misused("there is no such ready fiber");
+    const FiberState& fiber = *ring_[(ring_head_ + index) & (ring_.size() - 1)];
+    return {static_cast<uint64_t>(fiber.generation) << 32 | (fiber.slot + 1)};
+}
+
 void Scheduler::cancel(FiberId id) {
     const uint64_t slot = (id.value & 0xffffffff) - 1;
     if (id.value == 0 || slot >= slots_.size()) return;

@@ -45,6 +45,9 @@ class Scheduler {
     FiberId spawn(std::string_view name, FiberBody body);
 
     bool has_ready() const { return ready_count_ != 0; }
+    /// Of the ready fibers, counted from the longest ready. Requires: index < ready fibers.
+    FiberId ready_id(size_t index) const;
+    size_t ready() const { return ready_count_; }
     /// Runs one slice of one ready fiber, chosen by the hooks. Requires: has_ready(), not called from a fiber.
     void run_one();
     /// run_one() until no fiber is ready or `slices_max` slices have run; returns how many. Cheaper a slice than run_one().

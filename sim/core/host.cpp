@@ -173,8 +173,28 @@ void Host::arm_timer() {
 }
 
 size_t Host::pick(size_t ready) {
-    return world_.options_.policy == SchedulePolicy::Random ? pick_fiber_.below(ready) : 0;
+    if (world_.options_.policy == SchedulePolicy::Random) return pick_fiber_.below(ready);
+    return world_.priorities_ ? highest_ready() : 0;
 }
+
+size_t Host::highest_ready() const {
+    size_t best = 0;
+    uint64_t highest = 0;
+    for (size_t i = 0; i < scheduler_->ready(); ++i) {
+        const uint64_t priority = world_.priorities_->of(life_key(), scheduler_->ready_id(i).value);
+        if (priority <= highest) continue;
+        highest = priority;
+        best = i;
+    }
+    return best;
+}
+
+std::optional<uint64_t> Host::highest_priority() const {
+    if (state_ != State::Up || !scheduler_ || !scheduler_->has_ready()) return std::nullopt;
+    return world_.priorities_->of(life_key(), scheduler_->ready_id(highest_ready()).value);
+}
+
+bool Host::lower_highest() { return world_.priorities_->lower(life_key(), scheduler_->ready_id(highest_ready()).value); }
 
 bool Host::extra_yield() {
     return !ending_ && world_.options_.extra_yield_p > 0 && yields_.chance(world_.options_.extra_yield_p);

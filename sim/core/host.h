@@ -99,6 +99,12 @@ class Host : public EventTarget, private SchedulerHooks, private Tracer, private
         bool crashed = false;
     };
 
+    // Of the PCT policy (World::pick_host).
+    uint64_t life_key() const { return uint64_t{index_} << 32 | (life_ & 0xffffffff); }
+    size_t highest_ready() const;
+    std::optional<uint64_t> highest_priority() const;  // nullopt: nothing to run
+    bool lower_highest();
+
     World& world_;
     uint32_t index_;
     std::string name_;

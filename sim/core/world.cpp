@@ -39,6 +39,10 @@ World::World(WorldOptions options, const Pins* pins)
       timeline_(options.seed, pins),
       net_(timeline_, options.net),
       pick_host_(timeline_.stream("sched.host")),
+      priorities_(options_.policy == SchedulePolicy::Pct
+                      ? std::optional<Priorities>(std::in_place, timeline_.stream("sched.pct"), options_.seed,
+                                                  options_.pct_depth, options_.pct_window_slices)
+                      : std::nullopt),
       actions_(std::make_unique<Actions>()) {
     CHECK(the_world == nullptr, "one process runs one world at a time");
     the_world = this;
@@ -95,8 +99,7 @@ bool World::step(Instant until) {
         return true;
     }
     if (!runnable_.empty()) {
-        size_t index = 0;
-        if (options_.policy == SchedulePolicy::Random && runnable_.size() > 1) index = pick_host_.below(runnable_.size());
+        const size_t index = pick_host();
         Host& host = *runnable_[index];
         if (host.state_ != Host::State::Up || !host.scheduler_ || !host.scheduler_->has_ready()) {
             host.in_runnable_ = false;
@@ -110,6 +113,25 @@ bool World::step(Instant until) {
     timeline_.fire_next();
     timeline_.note(Step::Event, 0, timeline_.events_fired());
     return true;
+}
+
+size_t World::pick_host() {
+    if (options_.policy == SchedulePolicy::Random && runnable_.size() > 1) return pick_host_.below(runnable_.size());
+    if (!priorities_) return 0;
+    auto find = [&] {
+        size_t best = 0;
+        uint64_t highest = 0;
+        for (size_t i = 0; i < runnable_.size(); ++i) {
+            const std::optional<uint64_t> priority = runnable_[i]->highest_priority();
+            if (!priority) return i;  // nothing to run any more: step() takes it off the list
+            if (*priority <= highest) continue;
+            highest = *priority;
+            best = i;
+        }
+        return best;
+    };
+    const size_t best = find();
+    return runnable_[best]->highest_priority() && runnable_[best]->lower_highest() ? find() : best;
 }
 
 World::Stop World::run_until(Instant until) {

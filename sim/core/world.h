@@ -6,22 +6,26 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "runtime/base/trace_event.h"
 #include "sim/clock/timeline.h"
 #include "sim/core/host.h"
+#include "sim/core/priorities.h"
 #include "sim/net/sim_net.h"
 
 namespace orrery::sim {
 
-enum class SchedulePolicy : uint8_t { Fifo, Random };
+enum class SchedulePolicy : uint8_t { Fifo, Random, Pct };
 
 struct WorldOptions {
     uint64_t seed = 1;
     SchedulePolicy policy = SchedulePolicy::Random;
     double extra_yield_p = 0.02;  // of primitives that need not yield
+    uint64_t pct_depth = 3;              // Pct: orderings a bug may need
+    uint64_t pct_window_slices = 20'000;  // Pct: the change points are drawn for so many slices at a time
     NetOptions net;
     uint64_t max_steps = 200'000'000;  // a run that needs more is reported as stuck
     uint64_t max_steps_per_instant = 2'000'000;  // a loop that never lets time pass
@@ -105,7 +109,10 @@ class World {
     SimNet net_;
     std::vector<std::unique_ptr<Host>> hosts_;
     std::vector<Host*> runnable_;  // up, not paused, with ready fibers
+    size_t pick_host();
+
     RandomStream pick_host_;
+    std::optional<Priorities> priorities_;  // Pct
     std::unique_ptr<Actions> actions_;
     std::vector<TraceObserver*> observers_;
     std::vector<TraceObserver*> debug_observers_;

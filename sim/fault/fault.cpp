@@ -12,7 +12,9 @@ namespace {
 constexpr FaultInfo kCatalogue[] = {
     {"net.partition", 'A', "directed cuts: isolate a node, halves, bridge, ring, or named links"},
     {"net.clog", 'A', "a node or a pair is held back for a short time, sending, receiving or both"},
-    {"net.reset", 'A', "streams of a node or a pair are reset, bytes in flight kept or lost"},
+    {"net.reset", 'A',
+     "streams of a node or a pair are reset, bytes in flight kept or lost, or left half open"},
+    {"net.port_reuse", 'A', "another machine has a node's address for a time"},
     {"net.change", 'A',
      "delay, splitting, rate, refused or hanging connects, flipped bits, resets by rate"},
     {"disk.latency", 'A', "how long reads, writes and syncs take, with a slow tail"},

@@ -55,7 +55,15 @@ struct NetReset {
     NodeName node = "any(kv)";
     NodeName peer;                // empty: every other host
     bool keep_in_flight = false;  // what was sent still arrives before the reset
+    bool half_open = false;       // nobody is told: what is sent vanishes until somebody gives up
     bool operator==(const NetReset&) const = default;
+};
+/// The address of `node` belongs to another machine for a time: who connects to it meets `by`.
+struct NetPortReuse {
+    NodeName node = "n1";
+    NodeName by = "n2";
+    Duration for_time = Duration::seconds(1);
+    bool operator==(const NetPortReuse&) const = default;
 };
 /// Standing parameters of the network; negative or zero duration fields stay as they are ("keep").
 struct NetChange {
@@ -182,7 +190,7 @@ struct HoldCheckpoint {
     bool operator==(const HoldCheckpoint&) const = default;
 };
 
-using Fault = std::variant<NetPartition, NetClog, NetReset, NetChange, DiskLatencyChange, DiskStall,
+using Fault = std::variant<NetPartition, NetClog, NetReset, NetPortReuse, NetChange, DiskLatencyChange, DiskStall,
                            DiskSyncFailure, DiskWriteFailure, DiskReadError, DiskBitRot, DiskFull,
                            DiskWipe, ProcCrash, ProcRestart, ProcPause, ProcGraceful, ClockDrift,
                            ClockJump, AdminTransfer, HoldCheckpoint>;

@@ -41,6 +41,9 @@ void visit_fields(F& fault, V&& visit) {
         visit("split", fault.split);
     } else if constexpr (std::is_same_v<T, NetReset>) {
         visit("keep_in_flight", fault.keep_in_flight);
+        visit("half_open", fault.half_open);
+    } else if constexpr (std::is_same_v<T, NetPortReuse>) {
+        visit("by", fault.by);
     } else if constexpr (std::is_same_v<T, NetChange>) {
         visit("delay_min", fault.delay_min);
         visit("delay_mean", fault.delay_mean);

@@ -8,7 +8,7 @@
 namespace orrery::sim {
 
 std::string_view schedule_policy_name(SchedulePolicy policy) {
-    return policy == SchedulePolicy::Fifo ? "fifo" : "random";
+    return policy == SchedulePolicy::Fifo ? "fifo" : policy == SchedulePolicy::Pct ? "pct" : "random";
 }
 
 std::string toml_quote(std::string_view text) {

@@ -13,6 +13,7 @@ namespace orrery::sim {
 struct Schedule {
     SchedulePolicy policy = SchedulePolicy::Random;
     double extra_yield_p = 0.02;
+    uint64_t pct_depth = 3;  // of policy pct
     Pins pins;  // draws that are overridden
     bool operator==(const Schedule&) const = default;
 };

@@ -276,10 +276,24 @@ void Injector::apply(Strike& strike, const NetReset& fault) {
     for (Host* node : nodes)
         for (Host* other : others)
             if (other != node)
-                struck += world_.net().reset_between(node->endpoint(), other->endpoint(),
-                                                     fault.keep_in_flight);
-    done(strike.event, "reset " + std::to_string(struck) + " streams of " + names_of(nodes),
+                struck += fault.half_open
+                              ? world_.net().half_open_between(node->endpoint(), other->endpoint())
+                              : world_.net().reset_between(node->endpoint(), other->endpoint(),
+                                                           fault.keep_in_flight);
+    done(strike.event, (fault.half_open ? "left half open " : "reset ") + std::to_string(struck) + " streams of " + names_of(nodes),
          struck > 0);
+}
+
+void Injector::apply(Strike& strike, const NetPortReuse& fault) {
+    const std::vector<Host*> nodes = strike.hosts(*this, fault.node),
+                             others = strike.hosts(*this, fault.by);
+    if (nodes.empty() || others.empty() || nodes.front() == others.front())
+        return done(strike.event, "nobody takes the address of " + names_of(nodes), false);
+    const std::string name = nodes.front()->name();
+    world_.net().lend_address(name, others.front()->endpoint());
+    if (fault.for_time != Duration{})
+        after(fault.for_time, [this, name] { world_.net().lend_address(name, std::nullopt); });
+    done(strike.event, others.front()->name() + " has the address of " + name, true);
 }
 
 void Injector::apply(Strike& strike, const NetChange& fault) {
@@ -425,6 +439,7 @@ void Injector::start_later(Host& host, Duration delay) {
     cast_.keeps_down(host, true);
     down_order_.push_back(&host);
     after(delay, [this, &host] {
+        world_.net().lend_address(host.name(), std::nullopt);
         cast_.keeps_down(host, false);
         if (!host.up()) cast_.start(host);
     });

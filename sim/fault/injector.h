@@ -87,6 +87,7 @@ class Injector : public TraceObserver {
     void apply(Strike& strike, const NetPartition& fault);
     void apply(Strike& strike, const NetClog& fault);
     void apply(Strike& strike, const NetReset& fault);
+    void apply(Strike& strike, const NetPortReuse& fault);
     void apply(Strike& strike, const NetChange& fault);
     void apply(Strike& strike, const DiskLatencyChange& fault);
     void apply(Strike& strike, const DiskStall& fault);

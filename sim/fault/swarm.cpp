@@ -10,6 +10,7 @@ constexpr SwarmClass kClasses[] = {
     {"partition", true, "directed and whole partitions of all shapes"},
     {"clog", true, "short stalls of one direction"},
     {"reset", true, "stream resets"},
+    {"port-reuse", true, "another member has a member's address for a while"},
     {"net", true,
      "delay, splitting, rate, refused and hanging connects, flipped bits between nodes"},
     {"disk-latency", true, "latency of reads, writes and syncs, slow tail"},
@@ -76,8 +77,15 @@ class Drawer {
         many("partition", 1, 4, [&](RandomStream& draws) { return Fault(partition(draws)); });
         many("clog", 1, 8, [&](RandomStream& draws) { return Fault(clog(draws)); });
         many("reset", 1, 6, [&](RandomStream& draws) {
-            return Fault(
-                NetReset{.node = node(draws), .peer = {}, .keep_in_flight = draws.chance(0.5)});
+            return Fault(NetReset{.node = node(draws),
+                                  .peer = {},
+                                  .keep_in_flight = draws.chance(0.5),
+                                  .half_open = draws.chance(0.05)});
+        });
+        many("port-reuse", 0, 1, [&](RandomStream& draws) {
+            NetPortReuse out{.node = numbered(draws), .by = numbered(draws)};
+            out.for_time = log_uniform(draws, 0.1, 4);
+            return Fault(out);
         });
         many("stall", 0, 2, [&](RandomStream& draws) {
             return Fault(DiskStall{node(draws), log_uniform(draws, 0.1, 4)});
@@ -312,8 +320,12 @@ Schedule draw_schedule(const SwarmSpec& spec, uint64_t seed) {
     Schedule schedule;
     if (!draw.on("schedule")) return schedule;
     RandomStream draws = draw.stream("schedule");
-    const bool fifo = draws.chance(0.1), preempts = draws.chance(0.5);
-    schedule.policy = fifo ? SchedulePolicy::Fifo : SchedulePolicy::Random;
+    const double policy = draws.unit();
+    const bool preempts = draws.chance(0.5);
+    schedule.policy = policy < 0.1   ? SchedulePolicy::Fifo
+                      : policy < 0.4 ? SchedulePolicy::Pct
+                                     : SchedulePolicy::Random;
+    schedule.pct_depth = static_cast<uint64_t>(draws.between(2, 5));
     schedule.extra_yield_p = preempts ? std::round(draws.unit() * 200) / 1000 : 0;
     return schedule;
 }

@@ -12,7 +12,7 @@
 
 namespace orrery::sim {
 
-/// Names of classes: partition, clog, reset, net, disk-latency, stall, sync-failure, full, crash,
+/// Names of classes: partition, clog, reset, port-reuse, net, disk-latency, stall, sync-failure, full, crash,
 /// restart-storm, pause, graceful, clock, transfer, wipe, schedule, knobs, load. Class C (bit-rot,
 /// read-error) only by `include`.
 struct SwarmSpec {

@@ -30,9 +30,14 @@ Result<std::unique_ptr<Conn>> SimEndpointNet::connect(Fiber& fiber, const Addres
     auto target = std::find_if(net_.endpoints_.begin(), net_.endpoints_.end(),
                                [&](const auto& candidate) { return candidate->name == to.host; });
     if (target == net_.endpoints_.end()) return Error(Code::Unreachable, "no host is called '" + to.host + "'");
+    auto at = EndpointId{static_cast<uint32_t>(target - net_.endpoints_.begin())};
+    if (const auto lent = net_.lent_.find(to.host); lent != net_.lent_.end()) {
+        at = lent->second;
+        ++net_.counters_.misdirected;
+    }
     SimNet::Stream& stream = net_.new_stream();
     stream.host[0] = endpoint_;
-    stream.host[1] = EndpointId{static_cast<uint32_t>(target - net_.endpoints_.begin())};
+    stream.host[1] = at;
     stream.port = to.port;
     stream.ephemeral = endpoint.next_ephemeral++;
     if (endpoint.next_ephemeral == 0) endpoint.next_ephemeral = 32768;

@@ -98,7 +98,7 @@ size_t SimNet::reset_between(EndpointId a, EndpointId b, bool keep_in_flight) {
     for (auto& stream : streams_) {
         if (!stream->in_use || stream->connecting) continue;
         const bool matches = (stream->host[0] == a && stream->host[1] == b) || (stream->host[0] == b && stream->host[1] == a);
-        if (!matches || (stream->reset[0] && stream->reset[1])) continue;
+        if (!matches || stream->half_open || (stream->reset[0] && stream->reset[1])) continue;
         ++struck;
         ++counters_.resets;
         timeline_.note(Step::NetControl, stream->slot, 3 + keep_in_flight);
@@ -111,6 +111,29 @@ size_t SimNet::reset_between(EndpointId a, EndpointId b, bool keep_in_flight) {
         }
     }
     return struck;
+}
+
+size_t SimNet::half_open_between(EndpointId a, EndpointId b) {
+    size_t struck = 0;
+    for (auto& stream : streams_) {
+        if (!stream->in_use || stream->connecting || stream->half_open) continue;
+        const bool matches = (stream->host[0] == a && stream->host[1] == b) || (stream->host[0] == b && stream->host[1] == a);
+        if (!matches || stream->reset[0] || stream->reset[1]) continue;
+        ++struck;
+        ++counters_.half_opened;
+        timeline_.note(Step::NetControl, stream->slot, 10);
+        stream->half_open = true;
+    }
+    return struck;
+}
+
+void SimNet::lend_address(std::string_view name, std::optional<EndpointId> instead) {
+    if (instead) {
+        lent_.insert_or_assign(std::string(name), *instead);
+    } else if (lent_.erase(std::string(name)) == 0) {
+        return;
+    }
+    timeline_.note(Step::NetControl, hash_bytes(name, 0), 11);
 }
 
 // ---- streams ----------------------------------------------------------------------------------------------------
@@ -137,7 +160,7 @@ SimNet::Stream& SimNet::new_stream() {
     free_streams_.pop_back();
     ++stream.generation;
     stream.in_use = true;
-    stream.connecting = stream.connect_done = false;
+    stream.connecting = stream.connect_done = stream.half_open = false;
     stream.connect_outcome = {};
     for (int side = 0; side < 2; ++side) {
         stream.pipe[side] = Pipe();
@@ -230,7 +253,22 @@ void SimNet::fire(uint64_t argument) {
         path.held.push_back(argument);
         return;
     }
+    if (stream->half_open && what != What::GiveUp) {
+        // The bytes stay unacknowledged, so the window fills; the sender's kernel gives up in the end.
+        ++counters_.vanished;
+        timeline_.note(Step::NetControl, stream->slot, 12);
+        if (what == What::Deliver) stream->pipe[side].flight.pop_front();
+        if (what == What::Deliver && !stream->pipe[side].giving_up) {
+            stream->pipe[side].giving_up = true;
+            timeline_.schedule(timeline_.now() + options_.silence_max, *this, pack(What::GiveUp, side, *stream));
+        }
+        return;
+    }
     switch (what) {
+        case What::GiveUp:
+            timeline_.note(Step::NetControl, stream->slot, 13);
+            if (!stream->reset[side]) reset_side(*stream, side, true);
+            return;
         case What::Deliver: deliver(*stream, side); return;
         case What::Syn: arrive_syn(*stream); return;
         case What::SynAnswer:

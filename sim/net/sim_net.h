@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct NetOptions {
     double corrupt_p = 0;            // per segment: one bit flips
     uint32_t corrupt_among_first = UINT32_MAX;  // only between endpoints that were added before this one
     double reset_p = 0;              // per write: the stream is reset, in-flight bytes kept or lost
+    Duration silence_max = Duration::seconds(20);  // sent bytes unanswered for so long end the stream (TCP_USER_TIMEOUT)
     uint64_t window_bytes = 256 * 1024;  // unread and in-flight bytes of one direction
 };
 
@@ -63,6 +65,12 @@ class SimNet : public EventTarget {
     /// Resets every stream between the two. `keep_in_flight`: what was sent still arrives before the reset.
     /// Returns how many streams it struck.
     size_t reset_between(EndpointId a, EndpointId b, bool keep_in_flight);
+    /// Every stream between the two is forgotten on the way, and nobody is told: what is sent vanishes, what was under way
+    /// is lost, until somebody gives up waiting or `silence_max` has passed since the first that vanished.
+    /// Returns how many streams it struck.
+    size_t half_open_between(EndpointId a, EndpointId b);
+    /// Connects to `name` reach `instead`, as when its address was given to another machine; nullopt ends it.
+    void lend_address(std::string_view name, std::optional<EndpointId> instead);
     NetOptions& options() { return options_; }
 
     size_t endpoints() const { return endpoints_.size(); }
@@ -74,6 +82,9 @@ class SimNet : public EventTarget {
         uint64_t connects = 0;
         uint64_t refused = 0;
         uint64_t resets = 0;
+        uint64_t half_opened = 0;
+        uint64_t vanished = 0;  // segments of half-open streams
+        uint64_t misdirected = 0;  // connects to a lent address
         uint64_t corrupted = 0;
         uint64_t held_by_cut = 0;
     };
@@ -99,6 +110,7 @@ class SimNet : public EventTarget {
         size_t read_offset = 0;
         bool fin_sent = false;
         bool fin_received = false;
+        bool giving_up = false;  // half open, and something vanished
         Instant last_arrival{};
     };
     struct Stream {
@@ -112,6 +124,7 @@ class SimNet : public EventTarget {
         bool attached[2] = {false, false};  // a SimConn exists for that side
         bool reset[2] = {false, false};     // that side has seen a reset
         bool lost[2] = {false, false};      // that side's machine lost power: it answers nothing
+        bool half_open = false;             // see half_open_between()
         bool connecting = false;
         Result<void> connect_outcome;
         bool connect_done = false;
@@ -133,7 +146,7 @@ class SimNet : public EventTarget {
         uint16_t next_ephemeral = 32768;
     };
 
-    enum class What : uint8_t { Deliver = 1, Syn = 2, SynAnswer = 3, Reset = 4 };
+    enum class What : uint8_t { Deliver = 1, Syn = 2, SynAnswer = 3, Reset = 4, GiveUp = 5 };
     static uint64_t pack(What what, int side, const Stream& stream);
     Stream* find(uint64_t argument);
     Stream& new_stream();
@@ -151,6 +164,7 @@ class SimNet : public EventTarget {
     Timeline& timeline_;
     NetOptions options_;
     std::vector<std::unique_ptr<Endpoint>> endpoints_;
+    std::map<std::string, EndpointId, std::less<>> lent_;  // addresses
     std::map<std::pair<uint32_t, uint32_t>, Link> links_;
     std::vector<std::unique_ptr<Stream>> streams_;
     std::vector<uint32_t> free_streams_;

@@ -99,6 +99,7 @@ class Run {
         out.seed = plan.seed;
         out.policy = plan.plan.schedule.policy;
         out.extra_yield_p = plan.plan.schedule.extra_yield_p;
+        out.pct_depth = plan.plan.schedule.pct_depth;
         out.max_steps = plan.limits.events;
         return out;
     }

@@ -13,7 +13,8 @@ inline constexpr std::array<std::string_view, 3> kEnumWords<BudgetMode>{"atlas",
 template <>
 inline constexpr std::array<std::string_view, 2> kEnumWords<Expected>{"pass", "violation"};
 template <>
-inline constexpr std::array<std::string_view, 2> kEnumWords<SchedulePolicy>{"fifo", "random"};
+inline constexpr std::array<std::string_view, 3> kEnumWords<SchedulePolicy>{"fifo", "random",
+                                                                            "pct"};
 
 template <typename T, typename Want>
 concept Either = std::is_same_v<std::remove_const_t<T>, Want>;

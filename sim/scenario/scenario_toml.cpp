@@ -285,6 +285,9 @@ void read_event(Table& table, std::vector<PlannedFault>& events) {
 void read_schedule(Table& table, Schedule& schedule) {
     table("policy", schedule.policy);
     table("extra_yield_p", schedule.extra_yield_p);
+    table("pct_depth", schedule.pct_depth);
+    if (schedule.pct_depth < 1 || schedule.pct_depth > 100)
+        table.reading().error(table.source(), "E0307", "pct_depth is 1 to 100");
     std::vector<std::string> pins;
     table("pin", pins);
     for (const std::string& pin : pins) {
@@ -500,6 +503,7 @@ std::string scenario_to_toml(const Scenario& scenario) {
     out += "\n[schedule]\n";
     writer("policy", scenario.plan.schedule.policy);
     writer("extra_yield_p", scenario.plan.schedule.extra_yield_p);
+    writer("pct_depth", scenario.plan.schedule.pct_depth);
     std::vector<std::string> pins;
     for (const auto& [address, value] : scenario.plan.schedule.pins) {
         std::string hex;

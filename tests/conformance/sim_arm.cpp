@@ -1,14 +1,16 @@
-// The arm in a simulated world: each case under both policies, with splitting links, over several seeds.
+// The arm in a simulated world: each case under every policy, with splitting links, over several seeds.
 #include "sim/core/world.h"
 #include "tests/conformance/harness.h"
 
 namespace orrery::conformance {
 
 void run_case(const Body& body) {
-    for (uint64_t seed = 1; seed <= 6; ++seed) {
+    for (uint64_t seed = 1; seed <= 8; ++seed) {
         const double extra_yield_p = seed % 2 == 0 ? 0.3 : 0.02;
         sim::World world({.seed = seed,
-                          .policy = seed == 1 ? sim::SchedulePolicy::Fifo : sim::SchedulePolicy::Random,
+                          .policy = seed == 1   ? sim::SchedulePolicy::Fifo
+                                    : seed > 6 ? sim::SchedulePolicy::Pct
+                                               : sim::SchedulePolicy::Random,
                           .extra_yield_p = extra_yield_p,
                           .net = {.split_p = seed % 3 == 0 ? 0.3 : 0.0}});
         sim::Host& host = world.add_host("here");
