@@ -30,6 +30,9 @@ real::ConfigSchema make_schema() {
     schema.add({.name = "raft.election_timeout_max", .type = ConfigType::Duration, .by_default = "2s", .doc = "upper end of the drawn timeouts", .low = 20'000'000});
     schema.add({.name = "raft.heartbeat", .type = ConfigType::Duration, .by_default = "100ms", .doc = "period of the leader's heartbeats", .low = 1'000'000});
     schema.add({.name = "raft.retain_bytes", .type = ConfigType::Size, .by_default = "64MiB", .doc = "log kept for a member that lags; past it the member gets a snapshot", .low = 1 << 20});
+    schema.add({.name = "raft.retain_bytes_node", .type = ConfigType::Size, .by_default = "256MiB", .doc = "the same for all groups of this node together", .low = 1 << 20});
+    schema.add({.name = "raft.snapshot_limit", .type = ConfigType::Duration, .by_default = "60s", .doc = "a snapshot transfer that gets nowhere for so long no longer keeps log", .low = 1'000'000'000});
+    schema.add({.name = "raft.slowed_bytes_per_second", .type = ConfigType::Size, .by_default = "16MiB", .doc = "writes taken once transfers keep twice raft.retain_bytes of log; halved with each quarter of it more", .low = 64 << 10});
     schema.add({.name = "wal.segment_bytes", .type = ConfigType::Size, .by_default = "48MiB", .doc = "size of one log segment; counts for a new data directory only", .low = 48 << 20, .high = 1 << 30});
     schema.add({.name = "store.memtable_bytes", .type = ConfigType::Size, .by_default = "32MiB", .doc = "writes of the Store gathered in memory before a flush", .low = 64 << 10, .high = 1 << 30});
     schema.add({.name = "store.cache_bytes", .type = ConfigType::Size, .by_default = "64MiB", .doc = "blocks of the Store's files kept in memory", .low = 0, .high = int64_t{1} << 40});
@@ -38,6 +41,8 @@ real::ConfigSchema make_schema() {
             problems.push_back({config.where("raft.election_timeout_max"), "E0220", "raft.election_timeout_max must be above raft.election_timeout_min", "raise it, or members campaign at the same time for ever"});
         if (config.duration("raft.election_timeout_min") < config.duration("raft.heartbeat") * 3)
             problems.push_back({config.where("raft.election_timeout_min"), "E0221", "raft.election_timeout_min is below three heartbeats", "raise it, or lower raft.heartbeat"});
+        if (config.size_bytes("raft.retain_bytes_node") < config.size_bytes("raft.retain_bytes"))
+            problems.push_back({config.where("raft.retain_bytes_node"), "E0223", "raft.retain_bytes_node is below raft.retain_bytes", "raise it, or lower raft.retain_bytes"});
     });
     schema.add_rule([](const real::Config& config, std::vector<real::ConfigProblem>& problems) {
         for (const char* key : {"admin.listen", "peer.advertise", "client.advertise"}) {
@@ -67,6 +72,9 @@ kv::KvNodeOptions node_options(const real::Config& config) {
     options.group.core.election_timeout_max = config.duration("raft.election_timeout_max");
     options.group.core.heartbeat = config.duration("raft.heartbeat");
     options.group.retain_bytes = config.size_bytes("raft.retain_bytes");
+    options.host.retain_bytes_node = config.size_bytes("raft.retain_bytes_node");
+    options.group.snapshot_timeout = config.duration("raft.snapshot_limit");
+    options.group.slowed_bytes_per_second = config.size_bytes("raft.slowed_bytes_per_second");
     options.host.log.segment_bytes = config.size_bytes("wal.segment_bytes");
     // One command with the largest argument fits one batch, and a batch fits a segment four times.
     options.host.log.batch_bytes = 12 << 20;

@@ -70,7 +70,7 @@ Result<void> KvNode::drain(Fiber& fiber, Result<void> served) {
 }
 
 void KvNode::hand_over(Fiber& fiber) {
-    group_->hand_over();
+    (void)group_->hand_over(raft::Successor::Any);
     const Instant deadline = env_.now() + options_.group.core.election_timeout_max;
     while (group_->leads() && env_.now() < deadline)
         if (!env_.sleep(fiber, Duration::millis(10)).ok()) return;
@@ -173,6 +173,17 @@ std::string KvNode::status_json() const {
                 json.field("durable", member.match.value).field("applied", member.applied.value).field("active", member.active);
             json.end_object();
         }
+        json.end_array();
+        const raft::Group::Retention retention = group_->retention();
+        json.field("retained_bytes", retention.retained_bytes).field("transfers", static_cast<uint64_t>(retention.transfers));
+        json.key("slowed").begin_object().field("now", group_->slowed()).field("bytes_per_second", retention.slowed_to_bytes_per_second);
+        json.field("periods", retention.slow.periods).field("waited", retention.slow.waited).field("refused", retention.slow.refused).end_object();
+        json.end_object();
+        json.key("space").begin_object().field("level", wire::space_level_name(host_->space_level())).field("reserve_bytes", options_.host.reserve_bytes);
+        json.key("peers_short").begin_array();
+        for (const raft::MemberStatus& member : status.members)
+            if (const wire::SpaceLevel level = host_->peer_space(member.member.node); level != wire::SpaceLevel::Room)
+                json.begin_object().field("node", member.member.node.value).field("level", wire::space_level_name(level)).end_object();
         json.end_array().end_object();
         const log::Status log = host_->log().status();
         json.key("log").begin_object().field("segments", log.segments).field("free_segments", log.free_segments).field("live_bytes", log.live_bytes);

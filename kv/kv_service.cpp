@@ -194,6 +194,17 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
         }
         return {};
     };
+    if (commands.size() > 1 && group_.slowed()) {
+        // One wait for all of them: between it and the proposals nothing yields.
+        uint64_t bytes = 0;
+        for (const Argv& command : commands)
+            for (const Bytes& word : command) bytes += word.size();
+        Result<void> admitted = group_.admit(fiber, bytes, deadline);
+        if (!admitted.ok()) {
+            for (size_t i = 0; i < commands.size(); ++i) TRY(finish_one(admitted.error()));
+            return {};
+        }
+    }
     if (commands.size() > 1 && group_.leads()) {
         // All are proposed before the first is waited for, so that they share log batches. Their order is the log's. What
         // fails here is not tried again: a later one may have taken effect already.
@@ -484,7 +495,9 @@ void KvService::handle_forward(Fiber& fiber, rpc::Request& request, rpc::Respond
     Result<wire::ForwardedCommand> command = wire::decode_forwarded_command(request.body());
     if (!command.ok()) return responder.fail(command.error());
     if (command->argv.empty()) return responder.fail(Error(Code::Invalid, "a forwarded command without words"));
-    const Instant deadline = std::min(request.deadline().at, env_.now() + options_.request_timeout);
+    // The asker waits as long as we do: a sixteenth of it is left for the way back, or what is known here would be unknown there.
+    const Duration time = std::min(request.deadline().at - env_.now(), options_.request_timeout);
+    const Instant deadline = env_.now() + (time - time / 16);
     auto answer = [&](const Reply& reply, LogIndex index) {
         Bytes bytes;
         resp::put_reply(bytes, reply);

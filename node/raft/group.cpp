@@ -57,6 +57,7 @@ void Group::stop_group(Error why) {
     fail_waiting(Code::Unknown, "the group stopped on this node: " + why.context);
     changed_.notify_all();
     applicable_changed_.notify_all();
+    pace_changed_.notify_all();
     if (observer_ != nullptr) observer_->role_changed({Role::Follower, core_->term(), {}});
 }
 
@@ -96,10 +97,14 @@ void Group::turn() {
     take_reads(output);
     if (output.applicable > applied_.applied.index) applicable_changed_.notify_all();
     for (const SnapshotWanted& wanted : output.snapshots_wanted) {
-        if (!snapshots_out_.insert(wanted.member.node).second) continue;
+        if (!begin_transfer(wanted.member.node)) continue;
         env_.spawn("raft.snapshot.send", [this, to = wanted.member](Fiber& own) { send_snapshot(own, to); });
     }
     for (const Refusal& refusal : output.refusals) host_.refused(id_, refusal);
+    if (slowed()) {
+        look_at_transfers();
+        review_pace();
+    }
     if (output.role_change) {
         env_.tracer.info("raft.role", {{"group", id_},
                                        {"role", role_name(output.role_change->role)},
@@ -162,13 +167,6 @@ void Group::take_reads(Output& output) {
     }
 }
 
-// ---- floors -----------------------------------------------------------------------------------------------------
-
-void Group::on_durable(LogIndex applied) {
-    durable_applied_ = std::max(durable_applied_, applied);
-    compact();
-}
-
 Configuration Group::configuration_at(LogIndex index) const {
     const LogView& log = core_->log();
     if (log.has_configuration_in(log.floor().index, index)) {
@@ -181,42 +179,6 @@ Configuration Group::configuration_at(LogIndex index) const {
         }
     }
     return log.floor().configuration;
-}
-
-void Group::compact() {
-    if (stopped_ || installing_) return;
-    const LogView& log = core_->log();
-    if (leads()) revoke_claims();
-    const LogIndex cut = std::min({durable_applied_, core_->lowest_claim(), core_->applied_index()});
-    if (cut <= log.floor().index) return;
-    const std::optional<Term> term = log.term_at(cut);
-    CHECK(term.has_value(), cut, log.last().index);
-    Floor floor{cut, *term, configuration_at(cut)};
-    core_->compact(cut);
-    queue_floor(std::move(floor), std::nullopt);
-    env_.tracer.debug("raft.compact", {{"group", id_}, {"index", cut}});
-    log_ready();
-}
-
-void Group::revoke_claims() {
-    // Past the bound the slowest members get snapshots instead; whoever is being served one keeps its claim.
-    const LogView& log = core_->log();
-    std::set<NodeId> revoked;
-    for (;;) {
-        const LogIndex lowest = std::max(core_->lowest_claim(), log.floor().index);
-        if (lowest >= durable_applied_ || log.bytes_in(lowest, std::min(durable_applied_, log.last().index)) <= options_.retain_bytes) return;
-        const raft::Status now = status();
-        const MemberStatus* slowest = nullptr;
-        for (const MemberStatus& member : now.members) {
-            if (member.member == self() || revoked.contains(member.member.node) || snapshots_out_.contains(member.member.node)) continue;
-            if (slowest == nullptr || member.claim < slowest->claim) slowest = &member;
-        }
-        if (slowest == nullptr) return;
-        revoked.insert(slowest->member.node);
-        if (slowest->claim >= durable_applied_) continue;
-        env_.tracer.info("raft.claim_revoked", {{"group", id_}, {"node", slowest->member.node}, {"claim", slowest->claim}});
-        core_->revoke_claim(slowest->member.node);
-    }
 }
 
 // ---- messages ---------------------------------------------------------------------------------------------------
@@ -271,6 +233,7 @@ Error Group::not_leader() const {
 Result<Committed> Group::propose(Fiber& fiber, Bytes body, std::shared_ptr<const Bytes> attachment, Instant deadline,
                                  SpaceUse space) {
     TRY(fiber.maybe_yield());
+    TRY(admit(fiber, body.size() + (attachment == nullptr ? 0 : attachment->size()), deadline));
     TRY(std::unique_ptr<Proposal> proposal, begin(std::move(body), std::move(attachment), space));
     return finish(fiber, *proposal, deadline);
 }
@@ -279,8 +242,8 @@ Result<std::unique_ptr<Group::Proposal>> Group::begin(Bytes body, std::shared_pt
     if (stopped_) return Error(Code::NotReady, "the group has stopped on this node: " + stopped_->context);
     if (waiting_ >= options_.max_waiting) return Error(Code::Overloaded, "too many requests wait on this node");
     if (body.size() + 1024 > host_.log_part_bytes()) return Error(Code::Invalid, "the entry is larger than the log takes");
-    const bool refused = space == SpaceUse::Frees ? host_.out_of_space() : host_.short_of_space();
-    if (refused) return Error(Code::NoSpace, "the disk of this node is full");
+    if (!leads()) return not_leader();
+    TRY(check_space(space));
     Result<LogIndex> proposed = core_->propose(env_.now(), std::make_shared<const Bytes>(std::move(body)), std::move(attachment));
     if (!proposed.ok()) {
         if (proposed.code() == Code::NotLeader) return not_leader();
@@ -339,17 +302,6 @@ void Group::push_commit(LogIndex target) {
     if (stopped_) return;
     core_->push_commit(target);
     wake();
-}
-
-void Group::hand_over() {
-    if (!leads()) return;
-    const raft::Status now = status();
-    const MemberStatus* best = nullptr;
-    for (const MemberStatus& member : now.members) {
-        if (member.member == now.self || !member.voter || !member.active) continue;
-        if (best == nullptr || member.match > best->match) best = &member;
-    }
-    if (best != nullptr) (void)transfer(best->member.node);
 }
 
 Result<void> Group::transfer(NodeId to) {

@@ -10,15 +10,16 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "node/log/segmented_log.h"
 #include "node/raft/core/core.h"
+#include "node/raft/pace.h"
 #include "node/raft/state_machine.h"
 #include "node/rpc/peers.h"
 #include "node/rpc/service.h"
+#include "node/wire/raft_message.h"
 #include "runtime/store/store.h"
 
 namespace orrery::raft {
@@ -36,11 +37,18 @@ struct GroupOptions {
     /// Proposals and read barriers that wait on this node.
     size_t max_waiting = 16384;
     uint64_t snapshot_chunk_bytes = 256 << 10;
+    /// A transfer that gets nowhere for so long loses its claim; also the time of one attempt.
     Duration snapshot_timeout = Duration::seconds(60);
+    /// While transfers hold back more than twice retain_bytes: what proposals may bring in; halved with each quarter of
+    /// retain_bytes more, down to 1/1024. At least 1.
+    uint64_t slowed_bytes_per_second = 16 << 20;
 };
 
 /// What a proposal does to a disk that is nearly full: only what frees space may use the last of it.
 enum class SpaceUse : uint8_t { Takes, Frees };
+
+/// Whom leadership may go to: with room on its disk if there is one, or nobody without.
+enum class Successor : uint8_t { Any, WithRoom };
 
 /// A proposal that took effect.
 struct Committed {
@@ -81,10 +89,15 @@ class Group {
     std::shared_ptr<const StateSpace> space() const { return space_; }
 
     /// Proposes and waits until the entry is applied here. Yields.
-    /// Errors, certainly without effect: NotLeader (hint), NotReady, Overloaded, Stale (another entry took its place).
+    /// Errors, certainly without effect: NotLeader (hint), NotReady, Overloaded (also: slowed beyond the deadline), NoSpace
+    /// (here, or no majority with room; says which nodes), Stale (another entry took its place).
     /// Maybe done: Unknown (deadline passed or the group stopped while it was under way). Cancelled.
     Result<Committed> propose(Fiber& fiber, Bytes body, std::shared_ptr<const Bytes> attachment, Instant deadline,
                               SpaceUse space = SpaceUse::Takes);
+    /// Waits while proposals are slowed, because the log is kept for transfers; in order of arrival. propose() does so itself,
+    /// begin() does not. Yields only then. Errors: Overloaded (at the deadline: certainly without effect), Cancelled.
+    Result<void> admit(Fiber& fiber, uint64_t bytes, Instant deadline);
+    bool slowed() const { return pace_.rate() > 0; }
     /// The two halves of propose(), for many proposals of one fiber under way at once: begin() is atomic and fails as
     /// propose() does without effect; finish() waits. A Proposal that is destroyed is not waited for any more.
     class Proposal;
@@ -98,8 +111,22 @@ class Group {
     void push_commit(LogIndex target);
     /// Hands leadership to that voter; proposals are refused meanwhile. Errors: NotLeader, Invalid, NotReady.
     Result<void> transfer(NodeId to);
-    /// transfer() to the voter that is nearest, if this leads and one is in touch.
-    void hand_over();
+    /// transfer() to the voter that is nearest, if this leads and one is in touch. WithRoom: only if a majority has room
+    /// without this node. False: not begun.
+    bool hand_over(Successor successor);
+    /// What members' claims keep of the log, and what that costs. For operators.
+    struct SlowCounters {
+        uint64_t periods = 0;
+        uint64_t waited = 0;   // proposals
+        uint64_t refused = 0;  // of those, at their deadline
+    };
+    struct Retention {
+        uint64_t retained_bytes = 0;  // that could be cut but for a claim
+        size_t transfers = 0;         // snapshots and the catching up behind them
+        uint64_t slowed_to_bytes_per_second = 0;  // 0: not slowed
+        SlowCounters slow;
+    };
+    Retention retention() const;
     StateMachine& machine() { return *machine_; }
     /// In force at `index`. Requires: from the log's floor to its last index.
     Configuration configuration_at(LogIndex index) const;
@@ -165,16 +192,41 @@ class Group {
     void store_attachments(std::shared_ptr<Persist> item);
     void on_log_synced();
 
-    // group.cpp
-    void on_durable(LogIndex applied);
-    void compact();
-    void revoke_claims();
     void receive(Message message, int64_t state_time_ns);
     void send(std::vector<Message> messages);
     void trace_output(const Output& output);
     void trace_progress();
     Error not_leader() const;
     void fail_waiting(Code code, const std::string& why);
+
+    // group_claims.cpp
+    struct Holder {
+        NodeId node;
+        uint64_t bytes = 0;  // that could be cut but for it
+    };
+    struct Transfer {
+        bool streaming = false;  // a fiber is at it; else the member catches up behind a snapshot that has arrived
+        Instant progressed_at;
+        LogIndex seen;       // catching up: as far as it was when last looked at
+        LogIndex caught_up;  // and where it ends
+    };
+    void on_durable(LogIndex applied);
+    void compact();
+    void cut_log();
+    uint64_t held_above(LogIndex claim) const;
+    uint64_t retained_bytes() const;
+    std::optional<Holder> lowest_holder() const;
+    void revoke_claims();
+    void revoke(const Holder& holder, const char* bound);
+    bool transfer_lives(NodeId node) const;
+    bool begin_transfer(NodeId node);
+    void end_transfer(NodeId node, bool arrived);
+    void look_at_transfers();
+    uint64_t transfer_bytes() const;
+    void review_pace();
+    Result<void> wait_for_turn(Fiber& fiber, uint64_t bytes, Instant deadline);
+    bool majority_has(wire::SpaceLevel at_worst) const;
+    Result<void> check_space(SpaceUse use) const;
 
     // group_apply.cpp
     void apply_loop(Fiber& fiber);
@@ -232,7 +284,12 @@ class Group {
     std::multimap<LogIndex, std::shared_ptr<Barrier>> barriers_to_apply_;  // confirmed, index not applied yet
     uint64_t next_token_ = 1;
 
-    std::set<NodeId> snapshots_out_;
+    std::map<NodeId, Transfer> transfers_;
+    Pace pace_;
+    Notify pace_changed_;
+    Mutex admission_;
+    Instant slowed_since_;
+    SlowCounters slow_counters_;
     uint64_t snapshots_begun_ = 0;
     std::shared_ptr<Install> partial_;  // of a transfer that broke off; the sender may resume it
     bool receiving_ = false;

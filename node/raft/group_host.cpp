@@ -46,7 +46,7 @@ Result<std::map<GroupId, StoredGroup>> read_stored_groups(Fiber& fiber, store::S
 }  // namespace
 
 GroupHost::GroupHost(Env& env, NodeDirectory& directory, GroupHostOptions options)
-    : env_(env), directory_(directory), options_(std::move(options)) {}
+    : env_(env), directory_(directory), options_(std::move(options)), peer_spaces_(options_.peer_space_valid) {}
 
 GroupHost::~GroupHost() = default;
 
@@ -63,8 +63,9 @@ Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeD
     TRY(host->log_, log::SegmentedLog::open(fiber, env, host->options_.log, durable_applied, &host->recovery_));
 
     GroupHost* self = host.get();
-    host->options_.peers.on_change = [self](NodeId node, rpc::TrafficClass, rpc::LinkChange change) {
+    host->options_.peers.on_change = [self](NodeId node, rpc::TrafficClass traffic, rpc::LinkChange change) {
         if (change == rpc::LinkChange::Up) return;
+        if (traffic == rpc::TrafficClass::Control) self->peer_spaces_.forget(node);
         for (auto& [id, group] : self->groups_) {
             if (group->core_) group->core_->unreachable(node);
             group->wake();
@@ -240,10 +241,12 @@ void GroupHost::flush_outbox(Fiber& fiber) {
                 box.heartbeats.clear();
                 peers_->send(to, wire::Operation::RaftHeartbeats, GroupId(), 0, wire::TrafficClass::Control, encode_heartbeats(batch));
             }
-            if (!box.replies.empty()) {
+            if (!box.replies.empty() || box.space_is_news) {
                 // Every group is confirmed or refused by its own line; the batch number confirms nothing.
-                wire::HeartbeatReplyBatch batch{directory_.identity().node, to, 0, {}, std::move(box.replies)};
+                wire::HeartbeatReplyBatch batch{directory_.identity().node, to, 0, {}, std::move(box.replies), space_level()};
                 box.replies.clear();
+                box.space_is_news = false;
+                box.space_told = batch.space;
                 peers_->send(to, wire::Operation::RaftHeartbeatsReply, GroupId(), 0, wire::TrafficClass::Control,
                              encode_heartbeats_reply(batch));
             }
@@ -310,6 +313,13 @@ void GroupHost::on_heartbeats(rpc::Message& message) {
         if (group == nullptr || !group->core_) continue;
         group->receive(from_wire_heartbeat(heartbeat, batch->from_node, batch->to_node), heartbeat.state_time_ns);
     }
+    // What is answered for groups may wait for our disk, and that is just when the disk is short.
+    if (!peers_->address(message.peer.node)) return;
+    Outbox& box = outbox_[message.peer.node];
+    if (space_level() == wire::SpaceLevel::Room && box.space_told == wire::SpaceLevel::Room) return;
+    box.space_is_news = true;
+    outbox_dirty_ = true;
+    outbox_filled_.notify_all();
 }
 
 void GroupHost::on_heartbeat_replies(rpc::Message& message) {
@@ -318,6 +328,9 @@ void GroupHost::on_heartbeat_replies(rpc::Message& message) {
         env_.tracer.warning("raft.bad_message", {{"peer", message.peer.node}, {"error", batch.error().text()}});
         return;
     }
+    const NodeId peer = message.peer.node;
+    if (peers_->address(peer) && peer_spaces_.said(peer, batch->space, env_.now()))
+        env_.tracer.info("raft.peer_space", {{"peer", peer}, {"level", wire::space_level_name(batch->space)}});
     for (const auto& progress : batch->progress) {
         Group* group = find(progress.group);
         if (group == nullptr || !group->core_) continue;
@@ -376,9 +389,34 @@ void GroupHost::watch_space(Fiber& fiber) {
             below_reserve_ = below;
             env_.tracer.event(below ? Severity::Warning : Severity::Info, below ? "raft.below_reserve" : "raft.above_reserve",
                               {{"free_bytes", space->free_bytes}, {"reserve_bytes", options_.reserve_bytes}});
+            care_.notify_all();
         }
         const Duration pause = below ? Duration::millis(250) : Duration::seconds(1);
         if (look_at_space_.wait(fiber, env_.now() + pause).failed_with(Code::Cancelled)) return;
+    }
+}
+
+uint64_t GroupHost::retained_bytes() const {
+    uint64_t bytes = 0;
+    for (const auto& [id, group] : groups_)
+        if (group->core_) bytes += group->retained_bytes();
+    return bytes;
+}
+
+void GroupHost::keep_within_bound() {
+    // Followers cut at the last claim they heard: only where this node leads there is something to take away.
+    while (options_.retain_bytes_node > 0 && retained_bytes() > options_.retain_bytes_node) {
+        Group* most = nullptr;
+        Group::Holder holder;
+        for (const auto& [id, group] : groups_) {
+            const std::optional<Group::Holder> lowest = group->core_ ? group->lowest_holder() : std::nullopt;
+            if (!lowest || lowest->bytes <= holder.bytes || group->transfer_lives(lowest->node)) continue;
+            most = group.get();
+            holder = *lowest;
+        }
+        if (most == nullptr) return;
+        most->revoke(holder, "node");
+        most->cut_log();
     }
 }
 
@@ -401,11 +439,15 @@ void GroupHost::caretaker(Fiber& fiber) {
         } else if (care_.wait(fiber, env_.now() + Duration::seconds(2)).failed_with(Code::Cancelled)) {
             return;
         }
-        if (stopping_ || !trouble_) continue;
+        if (stopping_) continue;
+        // A transfer that gets nowhere loses its claim by the clock, not by anything that happens.
+        for (auto& [id, group] : groups_)
+            if (!group->transfers_.empty()) group->compact();
+        if (!trouble_) continue;
         // Another member may have room. Seldom, so that a group whose disks are all full does not change leaders for ever.
         if (short_of_space() && env_.now() - handed_over_at_ > Duration::seconds(10)) {
-            handed_over_at_ = env_.now();
-            for (auto& [id, group] : groups_) group->hand_over();
+            for (auto& [id, group] : groups_)
+                if (group->core_ && group->hand_over(Successor::WithRoom)) handed_over_at_ = env_.now();
         }
         if (store_->health() == store::Health::NoSpace && store_->try_resume(fiber).failed_with(Code::Cancelled)) return;
         // A flush moves floors up, which frees segments.

@@ -9,6 +9,7 @@
 
 #include "node/raft/group.h"
 #include "node/raft/node_directory.h"
+#include "node/raft/peer_space.h"
 #include "node/rpc/service.h"
 #include "node/wire/raft_message.h"
 
@@ -23,6 +24,11 @@ struct GroupHostOptions {
     /// Free space of the disk below which proposals are refused, so that what is committed can still be applied and flushed.
     /// 0: only what has failed for want of space counts.
     uint64_t reserve_bytes = 0;
+    /// Log bytes of all groups that only claims of members keep, before the one that keeps most loses its claim, where this
+    /// node leads. 0: only each group's own bound counts.
+    uint64_t retain_bytes_node = 256 << 20;
+    /// How long what a peer said of its disk is believed. Peers that are short repeat it with every heartbeat's answer.
+    Duration peer_space_valid = Duration::seconds(5);
 };
 
 using MachineFactory = UniqueFunction<std::unique_ptr<StateMachine>(store::Store&)>;
@@ -57,6 +63,15 @@ class GroupHost {
     bool out_of_space() const { return log_->no_space() || store_->health() == store::Health::NoSpace; }
     /// Proposals that take space are refused meanwhile.
     bool short_of_space() const { return below_reserve_ || out_of_space(); }
+    wire::SpaceLevel space_level() const {
+        return out_of_space() ? wire::SpaceLevel::None : below_reserve_ ? wire::SpaceLevel::Low : wire::SpaceLevel::Room;
+    }
+    /// As that node said last, if that is not long ago and the link holds; Room otherwise.
+    wire::SpaceLevel peer_space(NodeId node) const { return peer_spaces_.level_of(node, env_.now()); }
+    bool peers_may_be_short() const { return peer_spaces_.any(); }
+    /// Of all groups: what could be cut but for members' claims.
+    uint64_t retained_bytes() const;
+    const GroupHostOptions& options() const { return options_; }
 
  private:
     friend class Group;
@@ -68,6 +83,7 @@ class GroupHost {
     void refused(GroupId group, const Refusal& refusal);
     void note_applied(uint64_t bytes);
     void note_no_space();
+    void keep_within_bound();
     void flush_outbox(Fiber& fiber);
     void caretaker(Fiber& fiber);
     void watch_space(Fiber& fiber);
@@ -79,6 +95,8 @@ class GroupHost {
         std::vector<wire::Heartbeat> heartbeats;
         std::vector<wire::HeartbeatReplyBatch::Progress> replies;
         uint64_t number = 0;
+        bool space_is_news = false;  // an answer leaves even if no group has one
+        wire::SpaceLevel space_told = wire::SpaceLevel::Room;
     };
 
     Env& env_;
@@ -97,6 +115,7 @@ class GroupHost {
     Instant handed_over_at_{INT64_MIN / 2};
     bool trouble_ = false;  // a disk or log was full when last looked at
     bool below_reserve_ = false;
+    PeerSpaces peer_spaces_;
     uint64_t applied_since_look_ = 0;  // bytes
     Notify look_at_space_;
     uint64_t flushed_at_ = 0;  // log bytes appended when the last flush was asked for

@@ -23,15 +23,21 @@ constexpr size_t kMaxPairBytes = 64 << 20;
 void Group::send_snapshot(Fiber& fiber, Member to) {
     LogIndex claimed;
     Result<LogIndex> sent = stream_snapshot(fiber, to, claimed);
-    snapshots_out_.erase(to.node);
-    if (sent.failed_with(Code::Cancelled)) return;
+    if (sent.failed_with(Code::Cancelled)) {
+        transfers_.erase(to.node);
+        return;
+    }
     if (sent.ok()) {
         env_.tracer.info("raft.snapshot.sent", {{"group", id_}, {"node", to.node}, {"index", *sent}});
     } else {
         env_.tracer.warning("raft.snapshot.send_failed", {{"group", id_}, {"node", to.node}, {"error", sent.error().text()}});
     }
-    if (stopped_) return;
+    if (stopped_) {
+        transfers_.erase(to.node);
+        return;
+    }
     core_->snapshot_finished(env_.now(), to.node, claimed, sent.ok() ? Core::Transfer::Done : Core::Transfer::Failed);
+    end_transfer(to.node, sent.ok());
     wake();
 }
 
@@ -122,6 +128,7 @@ Result<LogIndex> Group::stream_snapshot(Fiber& fiber, Member to, LogIndex& claim
                 Result<void> written = exchange->write(fiber, encode_snapshot_chunk(chunk), target.deadline.at);
                 if (written.failed_with(Code::Cancelled)) return written.error();
                 broken = !written.ok();
+                if (!broken) transfers_[to.node].progressed_at = env_.now();
             }
             if (pairs.next) at = {*pairs.next, 0};
         }

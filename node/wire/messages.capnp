@@ -110,6 +110,7 @@ struct HeartbeatReplyBatch {
   number @2 :UInt64;
   refused @3 :List(Refused);
   progress @4 :List(Progress);
+  space @5 :UInt8;                # of the answering node's disk
 }
 
 struct SnapshotChunk {

@@ -181,6 +181,15 @@ Result<HeartbeatBatch> decode_heartbeats(ByteView payload) {
     return batch;
 }
 
+std::string_view space_level_name(SpaceLevel level) {
+    switch (level) {
+        case SpaceLevel::Room: return "room";
+        case SpaceLevel::Low: return "low";
+        case SpaceLevel::None: return "none";
+    }
+    return "?";
+}
+
 Bytes encode_heartbeats_reply(const HeartbeatReplyBatch& batch) {
     return encode_payload([&](capnp::MessageBuilder& builder) {
         auto root = builder.initRoot<schema::HeartbeatReplyBatch>();
@@ -208,6 +217,7 @@ Bytes encode_heartbeats_reply(const HeartbeatReplyBatch& batch) {
             out.setReceived(news.received.value);
             out.setApplied(news.applied.value);
         }
+        root.setSpace(static_cast<uint8_t>(batch.space));
     });
 }
 
@@ -242,6 +252,8 @@ Result<HeartbeatReplyBatch> decode_heartbeats_reply(ByteView payload) {
                                       .received = LogIndex(in.getReceived()),
                                       .applied = LogIndex(in.getApplied())});
         }
+        if (!take_enum(root.getSpace(), SpaceLevel::Room, SpaceLevel::None, batch.space))
+            return Error(Code::Corrupt, "heartbeat answer: unknown level of space");
         return {};
     }));
     return batch;

@@ -108,6 +108,15 @@ enum class HeartbeatRefusal : uint8_t {  // on the wire; never renumber
     Absent = 2,        // no such group here
     WrongReplica = 3,
 };
+/// What the disk of a node can still take.
+enum class SpaceLevel : uint8_t {  // on the wire; never renumber
+    Room = 0,
+    Low = 1,   // below its reserve: only what frees space may be proposed
+    None = 2,  // nothing more can be logged or flushed
+};
+/// "room", "low", "none".
+std::string_view space_level_name(SpaceLevel level);
+
 /// The answer confirms every group of batch `number` but those in `refused`.
 struct HeartbeatReplyBatch {
     struct Refused {
@@ -135,6 +144,7 @@ struct HeartbeatReplyBatch {
     uint64_t number = 0;  // 0: confirms nothing, only news
     std::vector<Refused> refused;
     std::vector<Progress> progress;
+    SpaceLevel space = SpaceLevel::Room;  // of the node that answers
     bool operator==(const HeartbeatReplyBatch&) const = default;
 };
 

@@ -51,6 +51,10 @@ kv::KvNodeOptions Cluster::node_options(size_t index) const {
     options.group.core.election_timeout_max = knobs.election_timeout_max;
     options.group.core.heartbeat = knobs.heartbeat;
     options.group.retain_bytes = knobs.retain_bytes;
+    options.group.snapshot_timeout = knobs.snapshot_timeout;
+    options.group.slowed_bytes_per_second = knobs.slowed_bytes_per_second;
+    options.host.retain_bytes_node = knobs.retain_bytes_node;
+    options.host.reserve_bytes = knobs.reserve_bytes;
     options.group.snapshot_chunk_bytes = knobs.snapshot_chunk_bytes;
     options.group.apply_batch_entries = knobs.apply_batch_entries;
     options.service.request_timeout = knobs.request_timeout;

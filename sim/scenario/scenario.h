@@ -34,6 +34,10 @@ struct ClusterKnobs {
     Duration heartbeat = Duration::millis(50);
     uint64_t retain_bytes = 1 << 20;       // tiny: members that lag get snapshots
     uint64_t flush_log_bytes = 256 << 10;  // log bytes after which the Store is flushed
+    uint64_t retain_bytes_node = 0;         // of all groups; 0: each group's bound only
+    Duration snapshot_timeout = Duration::seconds(60);
+    uint64_t slowed_bytes_per_second = 16 << 20;  // past twice retain_bytes
+    uint64_t reserve_bytes = 0;             // of the disk; 0: only what has failed counts
     uint64_t snapshot_chunk_bytes = 16 << 10;
     uint64_t log_segment_bytes = 1 << 20;
     uint64_t log_batch_bytes = 64 << 10;

@@ -28,6 +28,8 @@ void visit_table(Either<ClusterKnobs> auto& t, auto&& v) {
         v("election_timeout_max", t.election_timeout_max);
     v("heartbeat", t.heartbeat), v("retain_bytes", t.retain_bytes),
         v("flush_log_bytes", t.flush_log_bytes);
+    v("retain_bytes_node", t.retain_bytes_node), v("snapshot_timeout", t.snapshot_timeout);
+    v("slowed_bytes_per_second", t.slowed_bytes_per_second), v("reserve_bytes", t.reserve_bytes);
     v("snapshot_chunk_bytes", t.snapshot_chunk_bytes), v("log_segment_bytes", t.log_segment_bytes);
     v("log_batch_bytes", t.log_batch_bytes), v("memtable_bytes", t.memtable_bytes);
     v("apply_batch_entries", t.apply_batch_entries), v("request_timeout", t.request_timeout);

@@ -29,6 +29,7 @@ struct Cluster {
     }
 
     uint64_t retain_bytes = 64 << 20;
+    uint64_t slowed_bytes_per_second = 16 << 20;
 
     explicit Cluster(uint64_t seed, size_t count = 3) : world(options(seed)) {
         REQUIRE(check_rocksdb_is_deterministic(seed).ok());
@@ -55,6 +56,7 @@ struct Cluster {
             options.host.log.copy_bytes = 32 << 10;
             options.host.flush_log_bytes = retain_bytes / 4;
             options.group.retain_bytes = retain_bytes;
+            options.group.slowed_bytes_per_second = slowed_bytes_per_second;
             options.group.core.election_timeout_min = Duration::millis(300);
             options.group.core.election_timeout_max = Duration::millis(600);
             options.group.core.heartbeat = Duration::millis(50);
@@ -215,4 +217,54 @@ TEST_CASE("kv: a snapshot carries values larger than any frame") {
     REQUIRE(group != nullptr);
     CHECK(group->space()->generation > Generation(1));
     CHECK(cluster.ask("n3", "STRLEN large\r\nDBSIZE\r\nWAITALL 3000\r\n") == ":3145728\r\n:41\r\n*3\r\n:3\r\n:3\r\n*0\r\n");
+}
+
+namespace {
+
+/// Holds whoever sends a snapshot before each chunk.
+struct HoldChunks : TraceObserver {
+    Duration hold = Duration::millis(100);
+    void on_event(Host&, const TraceEvent&) override {}
+    Duration on_checkpoint(Host&, const TraceEvent& event) override { return event.name == "raft.snapshot.send.chunk" ? hold : Duration{}; }
+};
+
+}  // namespace
+
+TEST_CASE("kv: writes in a pipeline are slowed while a snapshot keeps twice the bound of log, and every one is answered OK") {
+    HoldChunks holds;
+    Cluster cluster(7);
+    cluster.world.add_observer(holds, false);
+    cluster.retain_bytes = 32 << 10;
+    cluster.slowed_bytes_per_second = 4 << 20;
+    for (size_t i = 0; i < 3; ++i) {
+        cluster.nodes[i]->crash(Host::Death::Power);
+        cluster.start(i);
+    }
+    cluster.found();
+    auto node = [&](size_t i) { return static_cast<kv::KvNode*>(cluster.nodes[i]->process()); };
+    const size_t leader = node(0)->group()->leads() ? 0 : node(1)->group()->leads() ? 1 : 2;
+    const size_t victim = (leader + 1) % 3;
+    const std::string name = cluster.nodes[leader]->name();
+    cluster.nodes[victim]->crash(Host::Death::Power);
+    auto pipeline = [&](int count, int from) {
+        std::string commands, answers;
+        for (int i = 0; i < count; ++i) commands += "SET k" + std::to_string(from + i) + " " + std::string(4000, 'y') + "\r\n", answers += "+OK\r\n";
+        return cluster.ask(name, commands) == answers;
+    };
+    for (int i = 0; i < 10; ++i) REQUIRE(pipeline(20, i * 20));
+    cluster.run(Duration::seconds(2));
+    // 800 KB of state in chunks of 256 KiB: held long enough for some bounds of log.
+    holds.hold = Duration::seconds(2);
+    cluster.start(victim);
+    cluster.world.run_until(cluster.world.now() + Duration::seconds(5), [&] { return node(leader)->group()->retention().transfers > 0; });
+    REQUIRE(node(leader)->group()->retention().transfers == 1);
+    for (int i = 0; i < 10; ++i) REQUIRE(pipeline(4, i * 4));
+    REQUIRE(node(leader)->group()->leads());
+    CHECK(node(leader)->group()->retention().slow.waited > 0);
+    CHECK(node(leader)->group()->retention().slow.refused == 0);
+    holds.hold = {};
+    cluster.run(Duration::seconds(8));
+    CHECK_FALSE(node(leader)->group()->slowed());
+    CHECK(node(leader)->group()->retention().slow.periods > 0);
+    CHECK(cluster.ask(cluster.nodes[victim]->name(), "DBSIZE\r\nWAITALL 3000\r\n") == ":200\r\n*3\r\n:3\r\n:3\r\n*0\r\n");
 }

@@ -223,6 +223,10 @@ class Core {
 
     LogIndex applicable() const { return std::min(commit_, durable_); }
     LogIndex lowest_claim() const;
+    /// Leader: up to where that member may need our log; nothing when it has no claim, or is no other member.
+    std::optional<LogIndex> claim_of(NodeId node) const;
+    /// Leader: that member was heard from within an election timeout, or could not be missed yet.
+    bool in_touch(Instant now, Member member) const;
     Role role() const { return role_; }
     Term term() const { return hard_.term; }
     Member leader() const { return leader_; }

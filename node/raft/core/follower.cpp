@@ -139,4 +139,16 @@ LogIndex Core::lowest_claim() const {
     return lowest;
 }
 
+std::optional<LogIndex> Core::claim_of(NodeId node) const {
+    const Progress* progress = role_ == Role::Leader ? progress_.get(node) : nullptr;
+    if (!progress || progress->claim_lost) return std::nullopt;
+    return progress->claim();
+}
+
+bool Core::in_touch(Instant now, Member member) const {
+    if (member == options_.self) return true;
+    const Progress* progress = role_ == Role::Leader ? progress_.get(member.node) : nullptr;
+    return progress && progress->member == member && now - std::max(progress->last_contact, lead_since_) < options_.election_timeout_min;
+}
+
 }  // namespace orrery::raft

@@ -173,14 +173,20 @@ void Core::snapshot_progress(Instant, NodeId node, LogIndex index) {
     Progress* progress = progress_.get(node);
     if (!progress || progress->state != ProgressState::Snapshot) return;
     progress->snapshot = index;
-    progress->claim_lost = false;
+    // Behind the floor nothing is left to claim: that snapshot will not be the last.
+    progress->claim_lost = index < log_.floor().index;
 }
 
 void Core::snapshot_finished(Instant, NodeId node, LogIndex index, Transfer how) {
     Progress* progress = progress_.get(node);
     if (!progress || progress->state != ProgressState::Snapshot) return;
-    // Whether it has it durably is for the member to say; we only ask in the right place.
-    if (how == Transfer::Done) return progress->become_probe(std::min(index, log_.last().index).next());
+    // Whether it has it durably is for the member to say; we only ask in the right place. Until it has said so, the
+    // snapshot is what it claims, or the log behind it would be cut before its first answer.
+    if (how == Transfer::Done) {
+        progress->become_probe(std::min(index, log_.last().index).next());
+        progress->snapshot = index;
+        return;
+    }
     progress->become_probe(progress->match.next());
     progress->probe_out = true;  // its next answer to a heartbeat asks for another
 }

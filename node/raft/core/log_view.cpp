@@ -46,13 +46,17 @@ Result<void> LogView::append(Entry entry) {
         TRY(auto configuration, Configuration::decode(entry.body_view()));
         history_.push_back({entry.index, std::move(configuration)});
     }
+    ends_.push_back((ends_.empty() ? floor_bytes_ : ends_.back()) + entry.size_bytes());
     entries_.push_back(std::move(entry));
     return {};
 }
 
 void LogView::truncate(LogIndex from) {
     CHECK(from > floor_.index, from, floor_.index);
-    while (!entries_.empty() && entries_.back().index >= from) entries_.pop_back();
+    while (!entries_.empty() && entries_.back().index >= from) {
+        entries_.pop_back();
+        ends_.pop_back();
+    }
     while (!history_.empty() && history_.back().index >= from) history_.pop_back();
 }
 
@@ -60,7 +64,11 @@ void LogView::compact(LogIndex index) {
     if (index <= floor_.index) return;
     CHECK(index <= last().index, index, last().index);
     floor_.term = *term_at(index);
-    while (!entries_.empty() && entries_.front().index <= index) entries_.pop_front();
+    while (!entries_.empty() && entries_.front().index <= index) {
+        floor_bytes_ = ends_.front();
+        entries_.pop_front();
+        ends_.pop_front();
+    }
     floor_.index = index;
     auto above = std::find_if(history_.begin(), history_.end(),
                               [&](const History& item) { return item.index > index; });
@@ -73,6 +81,7 @@ void LogView::restore(Floor floor) {
         compact(floor.index);
     } else {
         entries_.clear();
+        ends_.clear();
         history_.clear();
     }
     floor_ = std::move(floor);
@@ -93,11 +102,9 @@ bool LogView::has_configuration_in(LogIndex low, LogIndex high) const {
 }
 
 uint64_t LogView::bytes_in(LogIndex low, LogIndex high) const {
-    uint64_t bytes = 0;
-    for (const Entry* entry = at(std::max(low, floor_.index).next()); entry && entry->index <= high;
-         entry = at(entry->index.next()))
-        bytes += entry->size_bytes();
-    return bytes;
+    low = std::max(low, floor_.index);
+    high = std::min(high, last().index);
+    return high <= low ? 0 : bytes_up_to(high) - bytes_up_to(low);
 }
 
 }  // namespace orrery::raft

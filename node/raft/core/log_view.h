@@ -53,7 +53,7 @@ class LogView {
     LogIndex configuration_index() const;
     /// A Config entry in (low, high]?
     bool has_configuration_in(LogIndex low, LogIndex high) const;
-    /// Payload of entries in (low, high].
+    /// Payload of entries in (low, high]. Costs nothing: sums are kept.
     uint64_t bytes_in(LogIndex low, LogIndex high) const;
 
  private:
@@ -61,8 +61,13 @@ class LogView {
         LogIndex index;
         Configuration configuration;
     };
+    /// Payload of everything ever taken in up to `index`. Requires: from the floor to last().
+    uint64_t bytes_up_to(LogIndex index) const { return index == floor_.index ? floor_bytes_ : ends_[index - floor_.index - 1]; }
+
     Floor floor_;
     std::deque<Entry> entries_;     // entries_[0] is floor_.index + 1
+    std::deque<uint64_t> ends_;     // of each entry: payload up to and with it
+    uint64_t floor_bytes_ = 0;      // the same of the floor
     std::vector<History> history_;  // of the Config entries in entries_, rising
 };
 

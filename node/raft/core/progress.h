@@ -33,7 +33,7 @@ struct Progress {
     bool heard = false;        // it answered since we lead
     bool probe_out = false;    // Probe: waiting for an answer
     bool claim_lost = false;   // its match no longer holds back compaction
-    LogIndex snapshot;         // Snapshot: index being served; 0 until the driver says
+    LogIndex snapshot;         // index being served, or served and not confirmed; 0: none, or the driver has not said
     LogIndex commit_sent;      // highest commit it was sent
     LogIndex pushed;           // highest commit pushed for push_commit()
     std::deque<Sent> window;   // Replicate: appends not answered
@@ -49,7 +49,7 @@ struct Progress {
     /// An append sent before `the_round` began is not among what the member has received by its answer to that round.
     bool lost_before(uint64_t the_round, LogIndex received) const;
     /// Up to where this member may need entries of our log.
-    LogIndex claim() const { return state == ProgressState::Snapshot && snapshot ? snapshot : match; }
+    LogIndex claim() const { return std::max(match, snapshot); }
 };
 
 }  // namespace orrery::raft

@@ -84,10 +84,19 @@ class AttachMachine : public raft::StateMachine {
     raft::StateSpace space_;
 };
 
+/// Knobs of the nodes of a test beyond those that every one names; `groups` are kGroup and the numbers after it.
+struct GroupTuning {
+    uint64_t reserve_bytes = 0;
+    uint64_t retain_bytes_node = 0;
+    uint64_t slowed_bytes_per_second = 16 << 20;
+    Duration snapshot_timeout = Duration::seconds(60);
+    uint64_t groups = 1;
+};
+
 class GroupNode : public Process {
  public:
-    GroupNode(Env& env, NodeId id, std::string name, uint64_t retain_bytes, uint64_t flush_bytes)
-        : env_(env), id_(id), name_(std::move(name)), retain_bytes_(retain_bytes), flush_bytes_(flush_bytes) {}
+    GroupNode(Env& env, NodeId id, std::string name, uint64_t retain_bytes, uint64_t flush_bytes, GroupTuning tuning)
+        : env_(env), id_(id), name_(std::move(name)), retain_bytes_(retain_bytes), flush_bytes_(flush_bytes), tuning_(tuning) {}
 
     Result<void> run(Fiber& fiber) override {
         TRY(directory_, raft::NodeDirectory::open(fiber, env_, {id_, name_ + ":7100", name_ + ":7000"}));
@@ -102,6 +111,8 @@ class GroupNode : public Process {
         options.log.queue_bytes = 128 << 10;
         options.log.copy_bytes = 32 << 10;
         options.flush_log_bytes = flush_bytes_;
+        options.reserve_bytes = tuning_.reserve_bytes;
+        options.retain_bytes_node = tuning_.retain_bytes_node;
         TRY(host_, raft::GroupHost::open(fiber, env_, *directory_, options));
         raft::GroupOptions group;
         group.core.election_timeout_min = Duration::millis(300);
@@ -109,7 +120,11 @@ class GroupNode : public Process {
         group.core.heartbeat = Duration::millis(50);
         group.retain_bytes = retain_bytes_;
         group.snapshot_chunk_bytes = 1024;
-        TRY(group_, host_->add_group(fiber, kGroup, [this](store::Store& store) { return std::make_unique<AttachMachine>(env_, store); }, group));
+        group.snapshot_timeout = tuning_.snapshot_timeout;
+        group.slowed_bytes_per_second = tuning_.slowed_bytes_per_second;
+        for (uint64_t i = tuning_.groups; i-- > 0;) {
+            TRY(group_, host_->add_group(fiber, GroupId(kGroup.value + i), [this](store::Store& store) { return std::make_unique<AttachMachine>(env_, store); }, group));
+        }
         TRY(stop_.wait(fiber));
         TRY(server_->stop(fiber, env_.now()));
         return host_->stop(fiber, env_.now() + Duration::seconds(5));
@@ -126,6 +141,7 @@ class GroupNode : public Process {
     std::string name_;
     uint64_t retain_bytes_;
     uint64_t flush_bytes_;
+    GroupTuning tuning_;
     std::unique_ptr<raft::NodeDirectory> directory_;
     rpc::Service service_;
     std::unique_ptr<rpc::Server> server_;
@@ -140,6 +156,7 @@ struct GroupWorld {
     sim::Host* operator_host;
     uint64_t retain_bytes;
     uint64_t flush_bytes;
+    GroupTuning tuning;
 
     static sim::WorldOptions options(uint64_t seed) {
         sim::WorldOptions out;
@@ -147,8 +164,8 @@ struct GroupWorld {
         return out;
     }
 
-    explicit GroupWorld(uint64_t seed, uint64_t the_retain_bytes = 64 << 20, uint64_t the_flush_bytes = 32 << 20)
-        : world(options(seed)), retain_bytes(the_retain_bytes), flush_bytes(the_flush_bytes) {
+    explicit GroupWorld(uint64_t seed, uint64_t the_retain_bytes = 64 << 20, uint64_t the_flush_bytes = 32 << 20, GroupTuning the_tuning = {})
+        : world(options(seed)), retain_bytes(the_retain_bytes), flush_bytes(the_flush_bytes), tuning(the_tuning) {
         sim::reset_rocksdb_process_state(seed);
         for (size_t i = 0; i < 3; ++i) {
             hosts.push_back(&world.add_host("n" + std::to_string(i + 1)));
@@ -163,7 +180,7 @@ struct GroupWorld {
 
     void start(size_t i) {
         hosts[i]->start([this, i](Env& env) {
-            return std::make_unique<GroupNode>(env, NodeId(i + 1), "n" + std::to_string(i + 1), retain_bytes, flush_bytes);
+            return std::make_unique<GroupNode>(env, NodeId(i + 1), "n" + std::to_string(i + 1), retain_bytes, flush_bytes, tuning);
         });
     }
     GroupNode* node(size_t i) { return static_cast<GroupNode*>(hosts[i]->process()); }

@@ -78,12 +78,19 @@ TEST_CASE("wire: damaged or cut payloads are refused or read as something, never
     CHECK(rc::check("damage", [] {
         std::vector<Bytes> held;
         Bytes payload;
-        switch (*rc::gen::inRange(0, 4)) {
+        switch (*rc::gen::inRange(0, 5)) {
             case 0: payload = encode_raft_message(any_raft_message(held)); break;
             case 1: payload = encode_forwarded_command({.client = 1, .sequence = 2, .argv = {"SET", "k", "v"}}); break;
             case 2:
                 payload = encode_founding_record({{{NodeId(1), Incarnation(5), "a:1", "a:2"}, {NodeId(2), Incarnation(6), "b:1", "b:2"}}});
                 break;
+            case 3: {
+                HeartbeatReplyBatch reply{.from_node = NodeId(1), .to_node = NodeId(2), .number = 3, .refused = {}, .progress = {}};
+                reply.space = static_cast<SpaceLevel>(*rc::gen::inRange(0, 3));
+                reply.progress.resize(*rc::gen::inRange<size_t>(0, 3));
+                payload = encode_heartbeats_reply(reply);
+                break;
+            }
             default: payload = text();
         }
         const int flips = *rc::gen::inRange(0, 6);
@@ -128,12 +135,30 @@ TEST_CASE("wire: heartbeats of many groups and their answer come back equal") {
                                  static_cast<HeartbeatRefusal>(1 + i % 3), Term(i)});
         reply.progress.push_back({GroupId(i), ReplicaId(i + 2), ReplicaId(i + 1), Term(i), i, LogIndex(i + 1), LogIndex(i + 2), LogIndex(i)});
     }
+    reply.space = SpaceLevel::None;
     const Result<HeartbeatBatch> got = decode_heartbeats(encode_heartbeats(batch));
     REQUIRE(got.ok());
     CHECK(*got == batch);
     const Result<HeartbeatReplyBatch> got_reply = decode_heartbeats_reply(encode_heartbeats_reply(reply));
     REQUIRE(got_reply.ok());
     CHECK(*got_reply == reply);
+}
+
+TEST_CASE("wire: an answer to heartbeats carries the node's level of space, also when it is all it says") {
+    CHECK(rc::check("heartbeat answer", [] {
+        HeartbeatReplyBatch reply{.from_node = NodeId(num()), .to_node = NodeId(num()), .number = num(), .refused = {}, .progress = {}};
+        reply.space = static_cast<SpaceLevel>(*rc::gen::inRange(0, 3));
+        const int groups = *rc::gen::inRange(0, 4);
+        for (int i = 0; i < groups; ++i)
+            reply.progress.push_back({GroupId(num()), ReplicaId(num()), ReplicaId(num()), Term(num()), num(), LogIndex(num()), LogIndex(num()), LogIndex(num())});
+        const Bytes payload = encode_heartbeats_reply(reply);
+        const Result<HeartbeatReplyBatch> got = decode_heartbeats_reply(payload);
+        RC_ASSERT(got.ok());
+        RC_ASSERT(*got == reply);
+        RC_ASSERT(encode_heartbeats_reply(*got) == payload);
+        reply.space = static_cast<SpaceLevel>(*rc::gen::inRange(3, 256));
+        RC_ASSERT(decode_heartbeats_reply(encode_heartbeats_reply(reply)).failed_with(Code::Corrupt));
+    }));
 }
 
 TEST_CASE("wire: a snapshot chunk comes back equal, and its own crc is compared") {

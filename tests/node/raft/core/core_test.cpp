@@ -402,13 +402,52 @@ TEST_CASE("raft core: the index of the snapshot being served is the claim") {
     c[1].revoke_claim(NodeId(3));
     CHECK(c[1].lowest_claim() == LogIndex(6));
     c.compact(1, LogIndex(6));
+    c.propose(1, "y").value();
+    c.settle();
     c.heal();
     c.cut(1, 3);
     c[1].step(c.now(), say(3, 1, 1, HeartbeatReply{1, {}}));
     c[1].take_output(c.now());
     CHECK(c[1].status(c.now()).members[2].state == ProgressState::Snapshot);
+    c[1].snapshot_progress(c.now(), NodeId(3), LogIndex(6));
+    CHECK(c[1].lowest_claim() == LogIndex(6));
+    CHECK(c[1].claim_of(NodeId(3)) == LogIndex(6));
+    // Behind the floor there is nothing left to claim.
     c[1].snapshot_progress(c.now(), NodeId(3), LogIndex(4));
-    CHECK(c[1].lowest_claim() == LogIndex(4));
+    CHECK(c[1].lowest_claim() == LogIndex(7));
+    CHECK_FALSE(c[1].claim_of(NodeId(3)).has_value());
+    // One that has arrived stays the claim until the member has said so itself.
+    c[1].snapshot_progress(c.now(), NodeId(3), LogIndex(6));
+    c[1].snapshot_finished(c.now(), NodeId(3), LogIndex(6), Core::Transfer::Done);
+    CHECK(c[1].lowest_claim() == LogIndex(6));
+}
+
+TEST_CASE("raft core: the bytes of a range of the log are those of its entries, whatever was cut off at either end") {
+    LogView log(Floor{LogIndex(0), Term(0), {}});
+    auto add = [&](uint64_t index, uint64_t term, size_t bytes) { REQUIRE(log.append(entry(term, index, Bytes(bytes, 'x'))).ok()); };
+    auto counted = [&](uint64_t low, uint64_t high) {
+        uint64_t bytes = 0;
+        for (uint64_t i = low + 1; i <= high; ++i)
+            if (const Entry* one = log.at(LogIndex(i))) bytes += one->size_bytes();
+        return bytes;
+    };
+    auto compare_all = [&] {
+        for (uint64_t low = 0; low < 14; ++low)
+            for (uint64_t high = 0; high < 14; ++high) CHECK(log.bytes_in(LogIndex(low), LogIndex(high)) == counted(low, high));
+    };
+    for (uint64_t i = 1; i <= 10; ++i) add(i, 1, i * 10);
+    compare_all();
+    log.truncate(LogIndex(8));
+    add(8, 2, 3);
+    compare_all();
+    log.compact(LogIndex(4));
+    add(9, 2, 77);
+    compare_all();
+    log.restore(Floor{LogIndex(8), Term(2), {}});
+    compare_all();
+    log.restore(Floor{LogIndex(11), Term(3), {}});
+    add(12, 3, 5);
+    compare_all();
 }
 
 TEST_CASE("raft core: a stale snapshot is ignored, a matching tail kept, another dropped (RB31)") {

@@ -1,0 +1,59 @@
+// Pace: how fast proposals come in while a log is held back for a transfer. A leaky bucket: who goes leaves a debt of its
+// bytes, the next goes when the rate has paid it.
+//
+// The rate is halved with each quarter of the bound in excess (RocksDB slows its writers likewise), so what is kept hardly
+// grows beyond some four bounds, and nobody is stopped altogether. One request, however large, never waits for itself.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "runtime/base/time.h"
+
+namespace orrery::raft {
+
+/// Bytes a second while `kept_bytes` are held back; 0: not slowed. Slowed is what is above twice the bound.
+inline uint64_t slowed_rate(uint64_t base_bytes_per_second, uint64_t kept_bytes, uint64_t bound_bytes) {
+    if (bound_bytes == 0 || kept_bytes / 2 < bound_bytes || kept_bytes == 2 * bound_bytes) return 0;
+    const uint64_t quarters = (kept_bytes - 2 * bound_bytes) / std::max<uint64_t>(1, bound_bytes / 4);
+    return std::max<uint64_t>(1, base_bytes_per_second >> std::min<uint64_t>(quarters, 10));
+}
+
+class Pace {
+ public:
+    /// 0: nothing is slowed and debts are forgiven.
+    void set_rate(Instant now, uint64_t bytes_per_second) {
+        if (bytes_per_second == rate_) return;
+        debt_bytes_ = bytes_per_second == 0 ? 0 : debt_at(now);
+        since_ = now;
+        rate_ = bytes_per_second;
+    }
+    uint64_t rate() const { return rate_; }
+    /// When the next may go; not after `now`: at once.
+    Instant due(Instant now) const {
+        const uint64_t debt = debt_at(now);
+        if (debt == 0) return now;
+        const unsigned __int128 ns = (static_cast<unsigned __int128>(debt) * 1'000'000'000 + rate_ - 1) / rate_;
+        return ns > kLongest ? Instant::never() : now + Duration::nanos(static_cast<int64_t>(ns));
+    }
+    /// One has gone.
+    void take(Instant now, uint64_t bytes) {
+        if (rate_ == 0) return;
+        debt_bytes_ = debt_at(now) + bytes;
+        since_ = now;
+    }
+
+ private:
+    static constexpr uint64_t kLongest = uint64_t{1} << 60;
+    uint64_t debt_at(Instant now) const {
+        if (rate_ == 0) return 0;
+        const unsigned __int128 paid = static_cast<unsigned __int128>((now - since_).ns) * rate_ / 1'000'000'000;
+        return paid >= debt_bytes_ ? 0 : debt_bytes_ - static_cast<uint64_t>(paid);
+    }
+
+    uint64_t rate_ = 0;
+    uint64_t debt_bytes_ = 0;  // at since_
+    Instant since_;
+};
+
+}  // namespace orrery::raft
