@@ -100,6 +100,8 @@ constexpr std::array kCommands = {
                 "keyspace write fast", "Removes keys"},
     CommandInfo{CommandId::Wait, "wait", 3, kFlagNoScript | kFlagBlocking, 0, 0, 0, Route::Wait, "3.0.0", "generic",
                 "slow connection", "Waits until replicas hold this connection's writes; WAIT ALL: every member"},
+    CommandInfo{CommandId::Waitaof, "waitaof", 4, kFlagNoScript | kFlagBlocking, 0, 0, 0, Route::Wait, "7.2.0", "generic",
+                "slow connection", "Waits until the leader and replicas have synced this connection's writes"},
     CommandInfo{CommandId::Waitall, "waitall", 2, kFlagNoScript | kFlagBlocking, 0, 0, 0, Route::Wait, "7.2.0", "generic",
                 "slow connection", "Waits until every configured member holds this connection's writes"},
 };
