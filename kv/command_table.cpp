@@ -102,6 +102,8 @@ constexpr std::array kCommands = {
                 "slow connection", "Waits until replicas hold this connection's writes; WAIT ALL: every member"},
     CommandInfo{CommandId::Waitall, "waitall", 2, kFlagNoScript | kFlagBlocking, 0, 0, 0, Route::Wait, "7.2.0", "generic",
                 "slow connection", "Waits until every configured member holds this connection's writes"},
+    CommandInfo{CommandId::Waitaof, "waitaof", 4, kFlagNoScript | kFlagBlocking, 0, 0, 0, Route::Wait, "7.2.0", "generic",
+                "slow connection", "Waits until the leader and replicas have synced this connection's writes"},
 };
 static_assert(std::ranges::is_sorted(kCommands, {}, &CommandInfo::name));
 

@@ -19,7 +19,7 @@ using resp::Reply;
 enum class CommandId : uint8_t {  // not stored: log entries carry names
     Append, Client, Command, Config, Dbsize, Decr, Decrby, Del, Echo, Exists, Expire, Expireat, Expiretime, Flushall,
     Flushdb, Get, Getdel, Getset, Hello, Incr, Incrby, Incrbyfloat, Info, Persist, Pexpire, Pexpireat, Pexpiretime,
-    Ping, Psetex, Pttl, Quit, Select, Set, Setex, Setnx, Strlen, Time, Touch, Ttl, Type, Unlink, Wait, Waitall,
+    Ping, Psetex, Pttl, Quit, Select, Set, Setex, Setnx, Strlen, Time, Touch, Ttl, Type, Unlink, Wait, Waitall, Waitaof,
 };
 
 /// Who answers.

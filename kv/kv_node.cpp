@@ -165,6 +165,8 @@ std::string KvNode::status_json() const {
         json.field("role", raft::role_name(status.role)).field("term", status.hard_state.term.value).field("leader", status.leader.node.value);
         json.field("commit", status.commit.value).field("applied", group_->applied().value).field("durable", status.durable.value);
         json.field("last", status.last.index.value).field("floor", status.floor.index.value);
+        if (status.first_hole)
+            json.field("holes", status.holes).field("first_hole_index", status.first_hole->index.value).field("first_hole_term", status.first_hole->term.value);
         if (group_->stopped()) json.field("stopped", group_->stopped()->text());
         json.key("members").begin_array();
         for (const raft::MemberStatus& member : status.members) {

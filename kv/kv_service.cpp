@@ -42,12 +42,12 @@ Reply wait_outcome_reply(const WaitOutcome& outcome) {
     return Reply::array({Reply::integer(static_cast<int64_t>(outcome.end)), Reply::integer(static_cast<int64_t>(outcome.count)),
                          Reply::integer(static_cast<int64_t>(outcome.acked)), Reply::integer(static_cast<int64_t>(outcome.required)),
                          Reply::integer(outcome.confirmed), Reply::integer(static_cast<int64_t>(outcome.config_index.value)),
-                         nodes(outcome.missing), nodes(outcome.learners)});
+                         nodes(outcome.missing), nodes(outcome.learners), Reply::integer(outcome.local)});
 }
 
 Result<WaitOutcome> wait_outcome_of(const Reply& reply) {
     const Error corrupt(Code::Corrupt, "the leader's answer to a wait makes no sense");
-    if (reply.kind != Reply::Kind::Array || reply.items.size() != 8) return corrupt;
+    if (reply.kind != Reply::Kind::Array || reply.items.size() != 9) return corrupt;
     for (size_t i = 0; i < 6; ++i)
         if (reply.items[i].kind != Reply::Kind::Integer || reply.items[i].number < 0) return corrupt;
     if (reply.items[0].number > static_cast<int64_t>(WaitEnd::Unblocked)) return corrupt;
@@ -59,6 +59,7 @@ Result<WaitOutcome> wait_outcome_of(const Reply& reply) {
     out.confirmed = reply.items[4].number != 0;
     out.config_index = LogIndex(static_cast<uint64_t>(reply.items[5].number));
     for (const Reply& node : reply.items[6].items) out.missing.push_back(NodeId(static_cast<uint64_t>(node.number)));
+    out.local = reply.items[8].kind == Reply::Kind::Integer && reply.items[8].number == 1;
     for (const Reply& node : reply.items[7].items) out.learners.push_back(NodeId(static_cast<uint64_t>(node.number)));
     return out;
 }
@@ -286,6 +287,7 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
     WaitRequest request;
     request.kind = command.kind;
     request.replicas = command.replicas;
+    request.local = command.local;
     request.target = target.target(newest_write_);
     request.deadline = command.timeout ? env_.now() + *command.timeout : Instant::never();
     // For checkers: which index this connection waits for.
@@ -362,7 +364,7 @@ Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked,
 Result<WaitOutcome> KvService::forward_wait(Fiber& fiber, NodeId to, const WaitRequest& request, Leaver& leaver) {
     const int64_t left_ms = request.deadline == Instant::never() ? -1 : std::max<int64_t>(0, (request.deadline - env_.now()).as_millis());
     const Argv words{Bytes(kWaitWord), std::to_string(static_cast<int>(request.kind)), std::to_string(request.replicas),
-                     std::to_string(request.target.value), std::to_string(left_ms)};
+                     std::to_string(request.target.value), std::to_string(left_ms), std::to_string(int{request.local})};
     wire::ForwardedCommand command;
     command.read = true;
     command.hops = 1;
@@ -509,19 +511,20 @@ void KvService::handle_forward(Fiber& fiber, rpc::Request& request, rpc::Respond
         return responder.fail(rpc::redirect_error({leader.node == group_.self().node ? NodeId() : leader.node, group_.core().term(), {}}));
     }
     if (command->argv.front() == kWaitWord) {
-        int64_t numbers[4];
-        if (command->argv.size() != 5) return responder.fail(Error(Code::Invalid, "a forwarded wait has five words"));
-        for (size_t i = 0; i < 4; ++i) {
+        int64_t numbers[5];
+        if (command->argv.size() != 6) return responder.fail(Error(Code::Invalid, "a forwarded wait has six words"));
+        for (size_t i = 0; i < 5; ++i) {
             const ByteView word = command->argv[i + 1];
             auto [end, failure] = std::from_chars(word.data(), word.data() + word.size(), numbers[i]);
-            if (failure != std::errc() || end != word.data() + word.size() || (i < 3 && numbers[i] < 0))
+            if (failure != std::errc() || end != word.data() + word.size() || (i != 3 && numbers[i] < 0))
                 return responder.fail(Error(Code::Invalid, "a forwarded wait with a word that is no number"));
         }
-        if (numbers[0] < static_cast<int64_t>(WaitKind::Count) || numbers[0] > static_cast<int64_t>(WaitKind::ZeroAsAll))
+        if (numbers[0] < static_cast<int64_t>(WaitKind::Count) || numbers[0] > static_cast<int64_t>(WaitKind::Durable))
             return responder.fail(Error(Code::Invalid, "a forwarded wait of unknown kind"));
         WaitRequest wait;
         wait.kind = static_cast<WaitKind>(numbers[0]);
         wait.replicas = static_cast<uint64_t>(numbers[1]);
+        wait.local = numbers[4] != 0;
         wait.target = LogIndex(static_cast<uint64_t>(numbers[2]));
         wait.deadline = numbers[3] < 0 ? Instant::never() : env_.now() + Duration::millis(numbers[3]);
         Result<WaitOutcome> outcome = wait_here(fiber, wait, nullptr, &responder);

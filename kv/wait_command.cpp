@@ -23,7 +23,16 @@ std::variant<std::optional<Duration>, Reply> parse_timeout(ByteView text) {
 
 std::variant<WaitCommand, Reply> parse_wait(ArgvView argv, WaitZero wait_zero) {
     WaitCommand out;
-    if (is_word(argv[0], "waitall")) {
+    if (is_word(argv[0], "waitaof")) {
+        const auto local = resp::parse_int64(argv[1]);
+        const auto replicas = resp::parse_int64(argv[2]);
+        if (!local || !replicas) return Reply::error("ERR value is not an integer or out of range");
+        if (*local < 0 || *local > 1) return Reply::error("ERR value is out of range, value must between 0 and 1");
+        if (*replicas < 0) return Reply::error("ERR value is out of range, must be positive");
+        out.kind = WaitKind::Durable;
+        out.local = *local == 1;
+        out.replicas = static_cast<uint64_t>(*replicas);
+    } else if (is_word(argv[0], "waitall")) {
         out.kind = WaitKind::All;
     } else if (is_word(argv[1], "all")) {
         out.kind = WaitKind::All;

@@ -1,4 +1,4 @@
-// The words of WAIT, WAIT ALL and WAITALL, and the one number a connection carries for them.
+// The words of WAIT, WAIT ALL, WAITALL and WAITAOF, and the one number a connection carries for them.
 #pragma once
 
 #include <optional>
@@ -14,11 +14,12 @@ enum class WaitZero : uint8_t { Redis, All };
 
 struct WaitCommand {
     WaitKind kind = WaitKind::Count;
-    uint64_t replicas = 0;           // Count only
+    uint64_t replicas = 0;            // Count, Durable
+    bool local = false;               // Durable: the leader's own sync too
     std::optional<Duration> timeout;  // nullopt: none
 };
 
-/// WAIT n ms | WAIT ALL ms | WAITALL ms. Requires: passed check_request(). Otherwise the error reply: not an integer,
+/// WAIT n ms | WAIT ALL ms | WAITALL ms | WAITAOF 0|1 n ms. Requires: passed check_request(). Otherwise the error reply: not an integer,
 /// negative count (Redis takes it, we do not), negative or out of range time.
 std::variant<WaitCommand, Reply> parse_wait(ArgvView argv, WaitZero wait_zero);
 

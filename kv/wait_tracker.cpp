@@ -23,6 +23,7 @@ constexpr LogIndex kNoLimit{UINT64_MAX};
 resp::Reply wait_reply(const WaitOutcome& outcome, resp::Version version) {
     using resp::Reply;
     if (outcome.end == WaitEnd::Unblocked) return Reply::error("UNBLOCKED the leader changed while the wait was going on");
+    if (outcome.kind == WaitKind::Durable) return Reply::array({Reply::integer(outcome.local), Reply::integer(static_cast<int64_t>(outcome.count))});
     if (outcome.kind != WaitKind::All) return Reply::integer(static_cast<int64_t>(outcome.count));
     const auto names = [](const std::vector<NodeId>& nodes) {
         std::vector<Reply> out;
@@ -45,11 +46,11 @@ bool WaitTracker::tracked(ReplicaId replica) const {
     return std::ranges::any_of(required_, is_it) || std::ranges::any_of(config_.learners, is_it);
 }
 
-LogIndex WaitTracker::held_by(ReplicaId replica) const {
+LogIndex WaitTracker::held_by(ReplicaId replica, WaitKind kind) const {
     const auto at = held_.find(replica);
     if (at == held_.end()) return LogIndex(0);
     if (ORRERY_DEFECT(wait_counts_received)) return at->second.received;
-    return std::min(at->second.durable, at->second.applied);
+    return kind == WaitKind::Durable ? at->second.durable : std::min(at->second.durable, at->second.applied);
 }
 
 std::vector<WaitMember> WaitTracker::members_of_all() const {
@@ -63,44 +64,50 @@ std::vector<WaitMember> WaitTracker::members_of_all() const {
 }
 
 // The highest target that at least `replicas` members beside the leader hold; asked for more than there are: all do.
-LogIndex WaitTracker::count_limit(uint64_t replicas) const {
+LogIndex WaitTracker::count_limit(const Bar& bar) const {
     std::vector<LogIndex> held;
     for (const WaitMember& member : required_)
-        if (member.replica != self_) held.push_back(held_by(member.replica));
-    const size_t wanted = std::min<uint64_t>(replicas, held.size());
-    if (wanted == 0) return kNoLimit;
+        if (member.replica != self_) held.push_back(held_by(member.replica, bar.kind));
+    const size_t wanted = std::min<uint64_t>(bar.replicas, held.size());
+    const LogIndex own = bar.local ? held_by(self_, bar.kind) : kNoLimit;
+    if (wanted == 0) return own;
     std::ranges::sort(held, std::greater<>());
-    return held[wanted - 1];
+    return std::min(own, held[wanted - 1]);
+}
+
+WaitTracker::Bar WaitTracker::bar_of(const WaitRequest& request) {
+    return {request.kind, request.local, std::min<uint64_t>(request.replicas, kMembersMax)};
 }
 
 LogIndex WaitTracker::all_limit() const {
     LogIndex limit = kNoLimit;
-    for (const WaitMember& member : members_of_all()) limit = std::min(limit, held_by(member.replica));
+    for (const WaitMember& member : members_of_all()) limit = std::min(limit, held_by(member.replica, WaitKind::All));
     return limit;
 }
 
 bool WaitTracker::is_ready(const WaitRequest& request) const {
     if (request.kind == WaitKind::Count && request.replicas == 0) return true;
     if (!answering_) return false;
-    if (request.kind == WaitKind::Count) return request.target <= count_limit(request.replicas);
+    if (by_count(request.kind)) return request.target <= count_limit(bar_of(request));
     return request.round <= confirmed_ && request.target <= all_limit();
 }
 
 WaitOutcome WaitTracker::outcome_of(const WaitRequest& request, WaitEnd end) const {
     WaitOutcome out{.client = request.client, .kind = request.kind, .end = end, .config_index = config_.config_index};
-    const bool all = request.kind != WaitKind::Count;
+    const bool all = !by_count(request.kind);
     out.confirmed = all && answering_ && request.round <= confirmed_;
     const std::vector<WaitMember> members = all ? members_of_all() : required_;
     out.required = members.size();
     for (const WaitMember& member : members) {
         const bool self = member.replica == self_;
-        const bool holds = (self || !all || out.confirmed) && held_by(member.replica) >= request.target;
+        const bool holds = (self || !all || out.confirmed) && held_by(member.replica, request.kind) >= request.target;
         if (!holds) out.missing.push_back(member.node);
         out.acked += holds;
         out.count += holds && !self;
     }
     for (const WaitMember& learner : config_.learners)
-        if (held_by(learner.replica) < request.target) out.learners.push_back(learner.node);
+        if (held_by(learner.replica, request.kind) < request.target) out.learners.push_back(learner.node);
+    out.local = request.kind == WaitKind::Durable && held_by(self_, request.kind) >= request.target;
     std::ranges::sort(out.missing);
     std::ranges::sort(out.learners);
     return out;
@@ -111,8 +118,8 @@ WaitOutcome WaitTracker::outcome_of(const WaitRequest& request, WaitEnd end) con
 void WaitTracker::enqueue(const WaitRequest& request) {
     waiters_[request.client] = request;
     if (request.deadline != Instant::never()) deadlines_.insert({request.deadline, request.client});
-    if (request.kind == WaitKind::Count)
-        by_count_[std::min<uint64_t>(request.replicas, kMembersMax)].insert({request.target, request.client});
+    if (by_count(request.kind))
+        by_count_[bar_of(request)].insert({request.target, request.client});
     else if (request.round <= confirmed_)
         all_.insert({request.target, request.client});
     else
@@ -121,12 +128,12 @@ void WaitTracker::enqueue(const WaitRequest& request) {
 
 void WaitTracker::dequeue(const WaitRequest& request) {
     if (request.deadline != Instant::never()) deadlines_.erase({request.deadline, request.client});
-    if (request.kind != WaitKind::Count) {
+    if (!by_count(request.kind)) {
         all_.erase({request.target, request.client});
         unconfirmed_.erase({request.round, request.client});
         return;
     }
-    const auto queue = by_count_.find(std::min<uint64_t>(request.replicas, kMembersMax));
+    const auto queue = by_count_.find(bar_of(request));
     CHECK(queue != by_count_.end(), request.client);
     queue->second.erase({request.target, request.client});
     if (queue->second.empty()) by_count_.erase(queue);
@@ -148,7 +155,7 @@ std::vector<WaitOutcome> WaitTracker::release() {
     const auto take_front = [&](const Queue& queue, LogIndex limit) {
         for (auto at = queue.begin(); at != queue.end() && at->first <= limit; ++at) ready.push_back(*at);
     };
-    for (const auto& [replicas, queue] : by_count_) take_front(queue, count_limit(replicas));
+    for (const auto& [bar, queue] : by_count_) take_front(queue, count_limit(bar));
     if (!all_.empty()) take_front(all_, all_limit());
     std::ranges::sort(ready);
     std::vector<WaitOutcome> out;
@@ -253,7 +260,7 @@ Result<std::optional<WaitOutcome>> WaitTracker::add(const WaitRequest& request, 
     if (waiters_.size() >= options_.waiters_max) return Error(Code::Overloaded, "too many clients wait");
     enqueue(request);
     push_.commit_index = true;
-    if (request.kind != WaitKind::Count && request.round > confirmed_) push_.round = true;
+    if (!by_count(request.kind) && request.round > confirmed_) push_.round = true;
     return std::optional<WaitOutcome>();
 }
 

@@ -45,13 +45,15 @@ struct WaitAck {
 /// The leader's quorum rounds, numbered as they begin; a confirmed round confirms all before it.
 using WaitRound = Counter<struct WaitRoundTag>;
 
-enum class WaitKind : uint8_t { Count = 1, All = 2, ZeroAsAll = 3 };  // on the wire; never renumber
+/// Durable is WAITAOF: what is synced counts, applied or not.
+enum class WaitKind : uint8_t { Count = 1, All = 2, ZeroAsAll = 3, Durable = 4 };  // on the wire; never renumber
 enum class WaitEnd : uint8_t { Satisfied, TimedOut, Unblocked };
 
 struct WaitRequest {
     uint64_t client = 0;  // of the caller's choice; one wait of it at a time
     WaitKind kind = WaitKind::Count;
-    uint64_t replicas = 0;  // Count only; 0 answers at once
+    uint64_t replicas = 0;  // Count, Durable: of R without the leader. Count: 0 answers at once
+    bool local = false;     // Durable only: the leader's own sync is wanted too
     LogIndex target;        // of the connection: WaitTarget::target(); 0 = it wrote and read nothing
     Instant deadline = Instant::never();
     WaitRound round;        // All, ZeroAsAll: the first round that begins after the command arrived
@@ -64,7 +66,8 @@ struct WaitOutcome {
     uint64_t client = 0;
     WaitKind kind = WaitKind::Count;
     WaitEnd end = WaitEnd::Satisfied;
-    uint64_t count = 0;             // of R without the leader, that hold the target: what WAIT answers
+    uint64_t count = 0;             // of R without the leader, that hold the target (Durable: synced it): what WAIT answers
+    bool local = false;             // Durable: the leader has synced it
     uint64_t acked = 0;             // of R, leader included
     uint64_t required = 0;          // |R|
     std::vector<NodeId> missing;    // of R, sorted; acked + missing = required
@@ -74,7 +77,7 @@ struct WaitOutcome {
     bool operator==(const WaitOutcome&) const = default;
 };
 
-/// What the client gets. WAIT and WAIT 0: the count. WAITALL: [acked, required, [missing]] in RESP2, a map in RESP3.
+/// What the client gets. WAIT and WAIT 0: the count. WAITAOF: [1 or 0, count]. WAITALL: [acked, required, [missing]] in RESP2, a map in RESP3.
 /// Node ids are decimal text. An unblocked wait is the error -UNBLOCKED.
 resp::Reply wait_reply(const WaitOutcome& outcome, resp::Version version);
 
@@ -142,9 +145,18 @@ class WaitTracker {
     using Queue = std::set<std::pair<LogIndex, uint64_t>>;  // (target, client)
 
     bool tracked(ReplicaId replica) const;
-    LogIndex held_by(ReplicaId replica) const;
+    LogIndex held_by(ReplicaId replica, WaitKind kind) const;
     std::vector<WaitMember> members_of_all() const;
-    LogIndex count_limit(uint64_t replicas) const;
+    /// Of the waits that are ready by count alone: what they share, and so share a queue.
+    struct Bar {
+        WaitKind kind = WaitKind::Count;
+        bool local = false;
+        uint64_t replicas = 0;  // at most kMembersMax
+        auto operator<=>(const Bar&) const = default;
+    };
+    static Bar bar_of(const WaitRequest& request);
+    static bool by_count(WaitKind kind) { return kind == WaitKind::Count || kind == WaitKind::Durable; }
+    LogIndex count_limit(const Bar& bar) const;
     LogIndex all_limit() const;
     bool is_ready(const WaitRequest& request) const;
     WaitOutcome outcome_of(const WaitRequest& request, WaitEnd end) const;
@@ -164,7 +176,7 @@ class WaitTracker {
     std::vector<WaitMember> required_;      // R, sorted
     std::map<ReplicaId, Held> held_;        // of R and the learners; absent: nothing known
     std::map<uint64_t, WaitRequest> waiters_;  // each is in one queue below, and in deadlines_ if it has one
-    std::map<uint64_t, Queue> by_count_;    // replicas (at most kMembersMax) -> waiters; no empty queues
+    std::map<Bar, Queue> by_count_;         // no empty queues
     Queue all_;                             // All and ZeroAsAll whose round is confirmed
     std::set<std::pair<WaitRound, uint64_t>> unconfirmed_;
     std::set<std::pair<Instant, uint64_t>> deadlines_;

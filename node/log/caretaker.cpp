@@ -170,6 +170,7 @@ Result<std::vector<Entry>> SegmentedLog::read(Fiber& fiber, GroupId group, LogIn
             RecordHeader record = peek_record(raw.data());
             bool right = record.kind == Batch::Kind::Entry && record.group == group && record.index == each.index.value &&
                          record.term == each.entry.term && body_is_intact(record, raw);
+            if (right && record.is_hole()) return Error(Code::NotFound, "log: entry " + std::to_string(each.index.value) + " is a hole");
             if (!right)
                 return Error(Code::Corrupt, "log: group " + std::to_string(group.value) + " entry " +
                                                 std::to_string(each.index.value) + " at " +

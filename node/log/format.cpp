@@ -89,7 +89,9 @@ void encode_record(Bytes& out, GroupId group, const Batch::Item& item) {
     store_le<uint32_t>(head + 40, static_cast<uint32_t>(item.body.size()));
     head[44] = static_cast<char>(item.kind);
     head[45] = static_cast<char>(item.entry_kind);
-    head[46] = static_cast<char>(item.has_attachment ? kAttachmentFlag : 0);
+    // What repairs a place, and what says that one is a hole, stands where the entry stood: it implies no truncation.
+    const uint8_t repair = item.place == Batch::Place::Hole ? kCopyFlag | kHoleFlag : item.place == Batch::Place::Fill ? kCopyFlag : 0;
+    head[46] = static_cast<char>((item.has_attachment ? kAttachmentFlag : 0) | repair);
     out.append(head, sizeof head);
     out.append(item.body);
     out.append(round_up(item.body.size(), 8) - item.body.size(), '\0');

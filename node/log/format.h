@@ -52,6 +52,7 @@ std::optional<BatchHeader> decode_header(ByteView bytes);
 
 inline constexpr uint8_t kCopyFlag = 1;
 inline constexpr uint8_t kAttachmentFlag = 2;
+inline constexpr uint8_t kHoleFlag = 4;  // an entry whose body was lost: no body, always marked as a copy
 
 struct RecordHeader {
     uint32_t body_crc = 0;
@@ -65,6 +66,7 @@ struct RecordHeader {
     uint8_t flags = 0;
 
     bool is_copy() const { return (flags & kCopyFlag) != 0; }
+    bool is_hole() const { return (flags & kHoleFlag) != 0; }
     uint64_t total_bytes() const { return record_bytes(body_bytes); }
     static uint64_t record_bytes(uint64_t body_bytes) { return kRecordHeaderBytes + round_up(body_bytes, 8); }
 };

@@ -155,6 +155,17 @@ void Opener::judge() {
     report_.torn_tail = chain_.torn_tail;
     report_.last_good_batch = chain_.links.empty() ? 0 : chain_.links.back().number;
     for (auto& [id, group] : report_.groups) judge_group(id, group);
+    bound_holes();
+}
+
+void Opener::bound_holes() {
+    // Holes are written down in the first batch. More than fit there are no damaged places but a damaged disk.
+    uint64_t holes = 0;
+    for (const auto& [id, group] : report_.groups) holes += group.holes.size();
+    if (holes * kRecordHeaderBytes <= options_.batch_bytes) return;
+    for (auto& [id, group] : report_.groups)
+        if (!group.holes.empty()) group.unnamed_damage.push_back({group.holes.front().place.file, group.holes.front().place.offset, 0,
+                                                                  std::to_string(holes) + " damaged entries are too many to mend"});
 }
 
 Error Opener::refusal() const {
@@ -241,6 +252,14 @@ Bytes Opener::first_batch(SegmentedLog& log) {
         ++header.record_count;
         log.previous_groups_.push_back(group);
     }
+    for (const auto& [id, group] : report_.groups)
+        for (const Hole& hole : group.holes) {
+            auto at = std::lower_bound(group.entries.begin(), group.entries.end(), hole.index,
+                                       [](const Entry& entry, LogIndex index) { return entry.index < index; });
+            encode_record(bytes, id, {Batch::Kind::Entry, at->kind, at->has_attachment, hole.index.value, hole.term, {}, Batch::Place::Hole});
+            ++header.record_count;
+            log.previous_groups_.push_back(id);
+        }
     std::sort(log.previous_groups_.begin(), log.previous_groups_.end());
     log.previous_groups_.erase(std::unique(log.previous_groups_.begin(), log.previous_groups_.end()),
                                log.previous_groups_.end());
@@ -289,7 +308,7 @@ Result<std::unique_ptr<SegmentedLog>> Opener::run(Fiber& fiber) {
     fresh_log_id_ = start_number(env_, "log.id");
     TRY(env_.blocking(fiber, [&](Blocking& blocking) { return read_all(blocking); }));
     judge();
-    if (report_.damaged()) {
+    if (report_.refused(fetchable_)) {
         env_.tracer.error("log.damaged", {{"directory", options_.directory}, {"places", report_.damage_text()}});
         return refusal();
     }
@@ -297,6 +316,9 @@ Result<std::unique_ptr<SegmentedLog>> Opener::run(Fiber& fiber) {
         return Error(Code::Corrupt, report_.torn_tail->text());
     if (report_.torn_tail)
         env_.tracer.info("log.torn_tail", {{"file", report_.torn_tail->file}, {"offset", report_.torn_tail->offset}});
+    for (const auto& [id, group] : report_.groups)
+        if (!group.holes.empty())
+            env_.tracer.warning("log.holes", {{"group", id}, {"count", group.holes.size()}, {"first", group.holes.front().place.text()}});
     for (const DamagedPlace& place : report_.not_missed)
         env_.tracer.warning("log.damage_not_missed", {{"place", place.text()}});
 
@@ -335,11 +357,11 @@ Result<std::unique_ptr<SegmentedLog>> Opener::run(Fiber& fiber) {
 
 Result<std::unique_ptr<SegmentedLog>> SegmentedLog::open(Fiber& fiber, Env& env, Options options,
                                                          const DurableAppliedLookup& durable_applied,
-                                                         RecoveryReport* report) {
+                                                         RecoveryReport* report, const HolesLookup& fetchable) {
     RecoveryReport local;
     RecoveryReport& out = report == nullptr ? local : *report;
     out = {};
-    return Opener(env, std::move(options), durable_applied, out).run(fiber);
+    return Opener(env, std::move(options), durable_applied, fetchable, out).run(fiber);
 }
 
 }  // namespace orrery::log

@@ -12,8 +12,9 @@ namespace orrery::log {
 
 class Opener {
  public:
-    Opener(Env& env, Options options, const SegmentedLog::DurableAppliedLookup& durable_applied, RecoveryReport& report)
-        : env_(env), options_(std::move(options)), durable_applied_(durable_applied), report_(report) {}
+    Opener(Env& env, Options options, const SegmentedLog::DurableAppliedLookup& durable_applied, const HolesLookup& fetchable,
+           RecoveryReport& report)
+        : env_(env), options_(std::move(options)), durable_applied_(durable_applied), fetchable_(fetchable), report_(report) {}
 
     /// Yields. Errors: as SegmentedLog::open().
     Result<std::unique_ptr<SegmentedLog>> run(Fiber& fiber);
@@ -25,6 +26,7 @@ class Opener {
     Result<void> read_all(Blocking& blocking);
     void cut_at_damage();
     void judge();
+    void bound_holes();
     void judge_group(GroupId id, GroupReport& group);
     Error refusal() const;
     void adopt(SegmentedLog& log);
@@ -34,6 +36,7 @@ class Opener {
     Env& env_;
     Options options_;
     const SegmentedLog::DurableAppliedLookup& durable_applied_;
+    const HolesLookup& fetchable_;
     RecoveryReport& report_;
     uint64_t fresh_log_id_ = 0;
     Identity identity_;

@@ -16,7 +16,7 @@ struct Entry {
     Term term;
     uint8_t kind = 0;             // the caller's; the log only carries it
     bool has_attachment = false;  // bytes outside the log belong to it; the caller appends it once those are synced
-    Bytes body;
+    Bytes body;                   // empty where the report names a hole
 
     bool operator==(const Entry&) const = default;
 };
@@ -55,6 +55,11 @@ class Batch {
     void entry(const EntryView& entry) {
         items_.push_back({Kind::Entry, entry.kind, entry.has_attachment, entry.index.value, entry.term, entry.body});
     }
+    /// The lost body of an entry the log has: same index and term, nothing behind it goes. Requires: it was reported as a
+    /// hole, and nothing was appended at or before its index since.
+    void fill(const EntryView& entry) {
+        items_.push_back({Kind::Entry, entry.kind, entry.has_attachment, entry.index.value, entry.term, entry.body, Place::Fill});
+    }
     /// Replaces the group's earlier one.
     void hard_state(Term term, ReplicaId vote, ByteView opaque = {}) {
         items_.push_back({Kind::HardState, 0, false, vote.value, term, opaque});
@@ -81,6 +86,7 @@ class Batch {
         Configuration = 5,
         Tombstone = 6,
     };
+    enum class Place : uint8_t { End, Fill, Hole };  // of an entry
     struct Item {
         Kind kind;
         uint8_t entry_kind;
@@ -88,6 +94,7 @@ class Batch {
         uint64_t index;  // entry or floor index, truncation's from, hard state's vote, tombstone's replica
         Term term;
         ByteView body;
+        Place place = Place::End;
     };
     const std::vector<Item>& items() const { return items_; }
 

@@ -15,10 +15,12 @@ std::string DamagedPlace::text() const {
     return out.str();
 }
 
-bool RecoveryReport::damaged() const {
+bool RecoveryReport::refused(const HolesLookup& fetchable) const {
     if (!node_damage.empty()) return true;
-    for (const auto& [id, group] : groups)
-        if (group.damaged()) return true;
+    for (const auto& [id, group] : groups) {
+        if (!group.named_damage.empty() || !group.unnamed_damage.empty()) return true;
+        if (!group.holes.empty() && !(fetchable && fetchable(id, group))) return true;
+    }
     return false;
 }
 

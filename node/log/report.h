@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -22,6 +23,10 @@ struct DurableApplied {
     LogIndex index;
     Term term;
 };
+
+struct GroupReport;
+/// Whether a group may run with holes: it has other members to fetch the bodies from.
+using HolesLookup = std::function<bool(GroupId, const GroupReport&)>;
 
 /// A bad place on disk.
 struct DamagedPlace {
@@ -52,8 +57,6 @@ struct GroupReport {
     std::vector<DamagedPlace> named_damage;
     /// Batches lost in which this group had records: the replica needs a new replica id.
     std::vector<DamagedPlace> unnamed_damage;
-
-    bool damaged() const { return !holes.empty() || !named_damage.empty() || !unnamed_damage.empty(); }
 };
 
 struct RecoveryReport {
@@ -72,8 +75,9 @@ struct RecoveryReport {
     uint64_t batches = 0;          // live ones that were replayed
     uint64_t records = 0;
 
-    /// True when the log can not be opened as it is.
-    bool damaged() const;
+    /// True when the log can not be opened as it is: damage other than holes, or holes of a group that `fetchable` does not
+    /// take (empty: none).
+    bool refused(const HolesLookup& fetchable) const;
     /// Every bad place, one a line, as the refusal prints them.
     std::string damage_text() const;
 };

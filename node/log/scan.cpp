@@ -248,12 +248,15 @@ Result<void> load_live(Blocking& blocking, const Chain& chain, const SegmentTabl
             }
             GroupReport& group = report.groups[record.group];
             auto bad = replay.bad_bodies.find({where.segment, where.offset});
-            bool intact = bad == replay.bad_bodies.end();
+            const bool intact = bad == replay.bad_bodies.end();
             ByteView body = intact ? record_body(record, raw) : ByteView();
             if (record.kind == Batch::Kind::Entry) {
                 group.entries.push_back({LogIndex(record.index), record.term, record.entry_kind,
                                          (record.flags & kAttachmentFlag) != 0, Bytes(body)});
                 if (!intact) group.holes.push_back({LogIndex(record.index), record.term, bad->second});
+                if (record.is_hole())
+                    group.holes.push_back({LogIndex(record.index), record.term,
+                                           place_of(batch, segments, at, "a hole that an earlier start found, not filled yet")});
             } else if (!intact) {
                 group.named_damage.push_back(bad->second);
                 group.named_damage.back().what =

@@ -70,6 +70,10 @@ Result<void> SegmentedLog::check_items(const Accepted* before, const Batch& reco
             case Batch::Kind::Entry:
                 if (index <= after.floor) return refuse("entry at or below the floor:", item.index);
                 if (index > after.last.next()) return refuse("a gap before entry", item.index);
+                if (item.place == Batch::Place::Fill) {
+                    if (index > after.last) return refuse("nothing to fill at", item.index);
+                    break;
+                }
                 after.last = index;
                 break;
             case Batch::Kind::Truncate:

@@ -5,7 +5,7 @@
 // whatever the groups append meanwhile shares the next write and sync. Truncation and floors are records; what is still
 // live in the oldest segment is copied forward before its file is used again. Format and recovery: README.md.
 //
-// Not here: what the bytes mean (node/raft), attachments' own files, fetching holes from peers.
+// Not here: what the bytes mean (node/raft), attachments' own files, fetching the bodies of holes from peers.
 #pragma once
 
 #include <deque>
@@ -93,11 +93,13 @@ class SegmentedLog {
     /// Recovers what is there (an empty directory becomes a new log), then writes and syncs the first batch of a new
     /// epoch. `report` is filled also when Corrupt is answered, in which case nothing on disk was changed.
     /// `durable_applied` is called on the loop thread, without yielding, for every group found.
+    /// `fetchable` likewise, for every group with holes: true opens the log with them, each as a record of its own, until
+    /// Batch::fill() brings the body; false (and an empty function) refuses.
     /// Yields. Errors: Corrupt (damage above durable_applied: file, offset, what to do), Io, NoSpace, Invalid (options),
     /// Cancelled.
     static Result<std::unique_ptr<SegmentedLog>> open(Fiber& fiber, Env& env, Options options,
                                                       const DurableAppliedLookup& durable_applied,
-                                                      RecoveryReport* report);
+                                                      RecoveryReport* report, const HolesLookup& fetchable = {});
     /// Requires: stopped, or never started, or its fibers were cancelled and have ended.
     ~SegmentedLog();
     SegmentedLog(const SegmentedLog&) = delete;
@@ -129,7 +131,7 @@ class SegmentedLog {
     void on_synced(UniqueFunction<void()> listener) { listener_ = std::move(listener); }
 
     /// Reads synced entries [first, last] back from disk, stopping after max_bytes of bodies (but at least one entry).
-    /// Yields. Errors: NotFound (`first` is below the floor, not appended or not yet synced), Corrupt, Io, Cancelled;
+    /// Yields. Errors: NotFound (`first` is below the floor, not appended or not yet synced, or a hole), Corrupt, Io, Cancelled;
     /// Stale when the entries changed while they were read.
     Result<std::vector<Entry>> read(Fiber& fiber, GroupId group, LogIndex first, LogIndex last, uint64_t max_bytes);
 

@@ -37,6 +37,10 @@ Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord appli
                                             {"last", core_->log().last().index},
                                             {"last_term", core_->log().last().term},
                                             {"term", core_->term()}});
+    if (const raft::Status now = status(); now.holes > 0) {
+        env_.tracer.warning("raft.holes", {{"group", id_}, {"count", now.holes}, {"index", now.first_hole->index}, {"term", now.first_hole->term}});
+        env_.spawn("raft.fill_holes", [this](Fiber& own) { fill_holes(own); });
+    }
     env_.spawn("raft.driver", [this](Fiber& own) { drive(own); });
     env_.spawn("raft.applier", [this](Fiber& own) { apply_loop(own); });
     return {};

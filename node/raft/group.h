@@ -147,6 +147,7 @@ class Group {
         std::optional<HardState> hard_state;
         std::optional<LogIndex> truncate_from;
         std::vector<Entry> entries;
+        std::vector<Entry> fills;
         size_t attachments_missing = 0;
         bool hard_state_logged = false;
     };
@@ -185,6 +186,7 @@ class Group {
     void persist(Output& output);
     void log_ready();
     bool log_floor();
+    bool log_fills(Persist& item);
     bool log_item(Persist& item);
     bool log_hard_state(Persist& item);
     bool append(const log::Batch& batch, log::Use use, log::Ticket& ticket);
@@ -233,6 +235,11 @@ class Group {
     Result<void> apply_some(Fiber& fiber);
     Result<void> write_applied(Fiber& fiber, store::Batch& batch);
     void finish_waiters(LogIndex up_to);
+
+    // group_holes.cpp
+    void fill_holes(Fiber& fiber);
+    Result<bool> fetch_body(Fiber& fiber, LogPosition hole);
+    void handle_fetch(const rpc::Request& request, rpc::Responder& responder);
 
     // group_snapshot.cpp
     void send_snapshot(Fiber& fiber, Member to);

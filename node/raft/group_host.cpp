@@ -43,6 +43,24 @@ Result<std::map<GroupId, StoredGroup>> read_stored_groups(Fiber& fiber, store::S
     }
 }
 
+/// A founding member's replica id is its directory's incarnation: random, and gone with the directory.
+Result<Configuration> founding_configuration(const NodeDirectory& directory) {
+    std::vector<Member> voters;
+    for (const wire::NodeIdentity& member : directory.founding()->members) voters.push_back({member.node, ReplicaId(member.incarnation.value)});
+    return Configuration::make(voters);
+}
+
+/// Of the newest configuration that can be read: a group alone has nobody to fetch a lost body from.
+bool has_other_voters(NodeId self, Configuration configuration, const log::GroupReport& report) {
+    for (const log::Entry& entry : report.entries) {
+        if (static_cast<EntryKind>(entry.kind) != EntryKind::Config) continue;
+        if (Result<Configuration> newer = Configuration::decode(entry.body); newer.ok()) configuration = std::move(*newer);
+    }
+    for (const Member& member : configuration.members())
+        if (member.node != self && configuration.is_voter(member)) return true;
+    return false;
+}
+
 }  // namespace
 
 GroupHost::GroupHost(Env& env, NodeDirectory& directory, GroupHostOptions options)
@@ -60,7 +78,13 @@ Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeD
         if (found == stored.end() || !found->second.applied) return {};
         return {found->second.applied->applied.index, found->second.applied->applied.term};
     };
-    TRY(host->log_, log::SegmentedLog::open(fiber, env, host->options_.log, durable_applied, &host->recovery_));
+    TRY(const Configuration founders, founding_configuration(directory));
+    auto fetchable = [&](GroupId id, const log::GroupReport& report) {
+        auto found = stored.find(id);
+        const bool applied = found != stored.end() && found->second.applied;
+        return has_other_voters(directory.identity().node, applied ? found->second.applied->configuration : founders, report);
+    };
+    TRY(host->log_, log::SegmentedLog::open(fiber, env, host->options_.log, durable_applied, &host->recovery_, fetchable));
 
     GroupHost* self = host.get();
     host->options_.peers.on_change = [self](NodeId node, rpc::TrafficClass traffic, rpc::LinkChange change) {
@@ -92,12 +116,8 @@ Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeD
 
 Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory machine, GroupOptions options) {
     CHECK(!groups_.contains(id), id);
-    const wire::FoundingRecord& founding = *directory_.founding();
     const NodeId self = directory_.identity().node;
-    // A founding member's replica id is its directory's incarnation: random, and gone with the directory.
-    std::vector<Member> voters;
-    for (const wire::NodeIdentity& member : founding.members) voters.push_back({member.node, ReplicaId(member.incarnation.value)});
-    TRY(Configuration founding_configuration, Configuration::make(voters));
+    TRY(const Configuration founders, founding_configuration(directory_));
     options.core.self = {self, ReplicaId(directory_.identity().incarnation.value)};
 
     TRY(StoredGroup stored, read_stored_group(fiber, *store_, id));
@@ -108,8 +128,8 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
             return Error(Code::Corrupt, "the log of group " + std::to_string(id.value) + " begins behind index " +
                                             std::to_string(recovered_log->second.floor.index.value) +
                                             " and the store has nothing of it; wipe the data directory and replace the member");
-        stored.pointer = StatePointer{Generation(1), Floor{LogIndex(0), Term(0), founding_configuration}};
-        stored.applied = AppliedRecord{{}, founding_configuration};
+        stored.pointer = StatePointer{Generation(1), Floor{LogIndex(0), Term(0), founders}};
+        stored.applied = AppliedRecord{{}, founders};
         store::Batch batch;
         batch.put(pointer_key(id), encode_pointer(*stored.pointer));
         batch.put(applied_key({id, stored.pointer->generation}), encode_applied(*stored.applied));
@@ -119,7 +139,7 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
 
     Recovered recovered;
     recovered.applied = stored.applied->applied.index;
-    recovered.floor = Floor{LogIndex(0), Term(0), founding_configuration};
+    recovered.floor = Floor{LogIndex(0), Term(0), founders};
     std::optional<Floor> reset;
     if (log_knows) {
         const log::GroupReport& report = recovered_log->second;
@@ -138,6 +158,7 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
             one.index = entry.index;
             one.kind = static_cast<EntryKind>(entry.kind);
             one.has_attachment = entry.has_attachment;
+            one.hole = std::any_of(report.holes.begin(), report.holes.end(), [&](const log::Hole& hole) { return hole.index == entry.index; });
             if (!entry.body.empty()) one.body = std::make_shared<const Bytes>(entry.body);
             recovered.entries.push_back(std::move(one));
         }
@@ -270,6 +291,11 @@ void GroupHost::handle_peers(rpc::Service& service, NodeDirectory& directory, co
         Group* group = host ? host->find(request.group()) : nullptr;
         if (group == nullptr || !group->core_) return responder.fail(Error(Code::NotFound, "no such group on this node"));
         group->handle_install(fiber, request, responder);
+    });
+    service.handle(wire::Operation::FetchEntryBody, [&host](Fiber&, rpc::Request& request, rpc::Responder& responder) {
+        Group* group = host ? host->find(request.group()) : nullptr;
+        if (group == nullptr || !group->core_) return responder.fail(Error(Code::NotFound, "no such group on this node"));
+        group->handle_fetch(request, responder);
     });
     service.handle(wire::Operation::Identity, [&directory](Fiber&, rpc::Request&, rpc::Responder& responder) {
         responder.reply(wire::encode_identity_reply({directory.node_identity(), directory.identity().cluster}));

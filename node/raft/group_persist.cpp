@@ -25,6 +25,7 @@ void Group::persist(Output& output) {
         item->hard_state = output.hard_state;
         item->truncate_from = output.truncate_from;
         item->entries = std::move(output.entries);
+        item->fills = std::move(output.fills);
         for (const Entry& entry : item->entries) item->attachments_missing += entry.has_attachment;
         unlogged_bytes_ += bytes_of(item->entries);
         persisting_.push_back(item);
@@ -61,6 +62,7 @@ void Group::queue_floor(Floor floor, std::optional<LogIndex> cut) {
         unlogged_bytes_ -= bytes_of(item->entries);
         std::erase_if(item->entries, [&](const Entry& entry) { return entry.index <= floor.index; });
         unlogged_bytes_ += bytes_of(item->entries);
+        std::erase_if(item->fills, [&](const Entry& entry) { return entry.index <= floor.index; });
     }
     if (cut) floor_cut_ = std::min(floor_cut_.value_or(*cut), *cut);
     floor_to_log_ = std::move(floor);
@@ -108,8 +110,28 @@ bool Group::log_hard_state(Persist& item) {
     return true;
 }
 
+/// Bodies of holes, before what this output truncates and adds: they lie below both.
+bool Group::log_fills(Persist& item) {
+    while (!item.fills.empty()) {
+        log::Batch batch;
+        size_t taken = 0;
+        uint64_t bytes = 0;
+        for (const Entry& entry : item.fills) {
+            if (taken > 0 && bytes + entry.size_bytes() > host_.log_part_bytes()) break;
+            bytes += entry.size_bytes();
+            ++taken;
+            batch.fill({entry.index, entry.term, static_cast<uint8_t>(entry.kind), entry.has_attachment, entry.body_view()});
+        }
+        log::Ticket ticket;
+        if (!append(batch, log::Use::Reserve, ticket)) return false;
+        item.fills.erase(item.fills.begin(), item.fills.begin() + static_cast<ptrdiff_t>(taken));
+    }
+    return true;
+}
+
 bool Group::log_item(Persist& item) {
     // Entries are cut into parts that fit a batch; the sequence counts as durable with the last of them.
+    if (!log_fills(item)) return false;
     for (;;) {
         log::Batch batch;
         Bytes vote_node;

@@ -97,7 +97,17 @@ std::optional<SimDisk::Place> SimDisk::flip_drawn_bit(std::string_view zone) {
     state_->settle();
     RandomStream draws =
         timeline_.stream("disk.bitrot.place", combine64(entity_, ++state_->chosen_faults));
-    const auto drawn = draw_durable_byte(state_->files_below(zone), draws);
+    // Most of a preallocated file is free space: bytes that say something are preferred.
+    const auto files = state_->files_below(zone);
+    std::optional<DrawnByte> drawn;
+    for (int i = 0; i < kTries; ++i) {
+        const auto next = draw_durable_byte(files, draws);
+        if (!next) break;
+        drawn = next;
+        char byte = 0;
+        next->inode->contents().read(next->offset, {&byte, 1});
+        if (byte != 0) break;
+    }
     if (!drawn) return std::nullopt;
     const Place place{drawn->inode->path, drawn->offset, static_cast<unsigned>(draws.below(8))};
     const Result<void> flipped = flip_bit(place);

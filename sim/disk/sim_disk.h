@@ -150,8 +150,8 @@ class SimDisk final : public Disk {
     void disarm_all();
     /// Flips that bit. Errors: NotFound; Invalid when the byte is past the end or not yet durable.
     Result<void> flip_bit(const Place& place);
-    /// Flips a drawn bit of a drawn durable, allocated byte below `zone`; nullopt when there is
-    /// none.
+    /// Flips a drawn bit of a drawn durable, allocated byte below `zone`, of one that says something
+    /// (is not zero) where a few draws find it; nullopt when there is none.
     std::optional<Place> flip_drawn_bit(std::string_view zone);
     /// Makes the sectors of that range unreadable (Io) until each is rewritten whole. Errors:
     /// NotFound, Invalid.

@@ -22,7 +22,7 @@ constexpr FaultInfo kCatalogue[] = {
     {"disk.sync_failure", 'A', "a sync fails and its dirty pages are dropped"},
     {"disk.write_failure", 'A', "a write fails"},
     {"disk.read_error", 'C', "a durable sector becomes unreadable"},
-    {"disk.bit_rot", 'C', "a durable bit flips"},
+    {"disk.bit_rot", 'C', "durable bits flip"},
     {"disk.full", 'A', "the disk is full, then freed"},
     {"disk.wipe", 'B', "the disk is emptied; the node returns as another incarnation"},
     {"proc.crash", 'A',

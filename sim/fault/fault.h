@@ -118,10 +118,11 @@ struct DiskReadError {
     std::string zone;
     bool operator==(const DiskReadError&) const = default;
 };
-/// A drawn durable bit below `zone` flips. Class C.
+/// Drawn durable bits below `zone` flip. Class C.
 struct DiskBitRot {
     NodeName node = "any(kv)";
     std::string zone;
+    uint64_t bits = 1;
     bool operator==(const DiskBitRot&) const = default;
 };
 /// The disk is full: `room_bytes` can still be allocated, until it is freed.

@@ -65,6 +65,8 @@ void visit_fields(F& fault, V&& visit) {
         visit("sync_high", fault.sync_high);
         visit("slow_p", fault.slow_p);
         visit("slow_max", fault.slow_max);
+    } else if constexpr (std::is_same_v<T, DiskBitRot>) {
+        visit("bits", fault.bits);
     } else if constexpr (std::is_same_v<T, DiskFull>) {
         visit("room_bytes", fault.room_bytes);
     } else if constexpr (std::is_same_v<T, ProcCrash>) {

@@ -397,11 +397,18 @@ void Injector::apply(Strike& strike, const DiskBitRot& fault) {
         for (std::string_view name :
              {"log.damaged", "raft.group_stopped", "process.failed", "store.failed"})
             host->expect_error(std::string(name));
-        const auto place = host->disk().flip_drawn_bit(fault.zone);
+        std::optional<SimDisk::Place> place;
+        uint64_t flipped = 0;
+        for (uint64_t i = 0; i < fault.bits; ++i) {
+            place = host->disk().flip_drawn_bit(fault.zone);
+            if (!place) break;
+            ++flipped;
+        }
         done(strike.event,
-             place ? "flipped a bit of " + host->name() + ":" + place->path
-                   : "nothing to flip on " + host->name(),
-             place.has_value());
+             flipped > 0 ? "flipped " + std::to_string(flipped) + " bits of " + host->name() +
+                               (place ? ", the last in " + place->path : "")
+                         : "nothing to flip on " + host->name(),
+             flipped > 0);
     }
 }
 

@@ -290,7 +290,8 @@ class Drawer {
                 NodeName struck = numbered(draws);
                 if (lost_) struck = *lost_;  // at most one replica of three loses anything
                 if (name == "bit-rot") {
-                    events_.push_back({"", TriggerAt{at}, DiskBitRot{struck, "log"}});
+                    const auto bits = static_cast<uint64_t>(draws.log_uniform(1, 30));
+                    events_.push_back({"", TriggerAt{at}, DiskBitRot{struck, "log", bits}});
                 } else {
                     events_.push_back({"", TriggerAt{at}, DiskReadError{struck, "log"}});
                 }

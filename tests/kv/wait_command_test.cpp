@@ -25,6 +25,17 @@ TEST_CASE("kv wait: the three spellings and WAIT 0 under both settings") {
     CHECK(parsed({"WAIT", "0", "1"}, WaitZero::All).kind == WaitKind::ZeroAsAll);
 }
 
+TEST_CASE("kv wait: WAITAOF names the leader's own sync and the number of others") {
+    const WaitCommand both = parsed({"WAITAOF", "1", "2", "100"});
+    CHECK(both.kind == WaitKind::Durable);
+    CHECK(both.local);
+    CHECK(both.replicas == 2);
+    CHECK_FALSE(parsed({"waitaof", "0", "0", "0"}).local);
+    CHECK(refusal({"WAITAOF", "2", "1", "1"}) == "ERR value is out of range, value must between 0 and 1");
+    CHECK(refusal({"WAITAOF", "1", "-1", "1"}) == "ERR value is out of range, must be positive");
+    CHECK(refusal({"WAITAOF", "1", "x", "1"}) == "ERR value is not an integer or out of range");
+}
+
 TEST_CASE("kv wait: bad numbers are errors, in the words of Redis") {
     CHECK(refusal({"WAIT", "x", "1"}) == "ERR value is not an integer or out of range");
     CHECK(refusal({"WAIT", "-1", "1"}) == "ERR value is out of range, must be positive");

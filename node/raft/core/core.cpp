@@ -32,7 +32,7 @@ bool well_formed_entries(LogPosition prev, const std::vector<Entry>& entries, Te
     for (const Entry& entry : entries) {
         if (entry.index != prev.index.next() || entry.term < prev.term || entry.term > term) return false;
         if (entry.kind < EntryKind::Noop || entry.kind > EntryKind::Config) return false;
-        if (entry.kind == EntryKind::Config && !Configuration::decode(entry.body_view())) return false;
+        if (entry.kind == EntryKind::Config && !entry.hole && !Configuration::decode(entry.body_view())) return false;
         prev = entry.position();
     }
     return in_range(prev);
@@ -100,6 +100,8 @@ Core::Core(Instant now, Options options, Recovered recovered, LogView log, Rando
     applied_ = std::max(recovered.applied, log_.floor().index);
     commit_ = matched_ = applied_;
     durable_ = log_.last().index;
+    for (LogIndex index = applied_.next(); index <= durable_; index = index.next())
+        if (log_.at(index)->hole) holes_[index] = 0;
     unsaved_ = durable_.next();
     told_ = {Role::Follower, hard_.term, {}};
     arm_election(now);
@@ -215,6 +217,7 @@ void Core::persisted(Instant now, uint64_t sequence) {
         durable_ = std::max(durable_, batches_.front().last);
         batches_.pop_front();
     }
+    if (std::erase_if(holes_, [&](const auto& hole) { return hole.second != 0 && hole.second <= sequence; }) > 0) tell_leader();
     hard_state_persisted(now, sequence);
     if (role_ == Role::Leader) {
         advance_commit(now);
@@ -231,10 +234,37 @@ void Core::hard_state_persisted(Instant now, uint64_t sequence) {
 void Core::applied(Instant, LogIndex index) {
     CHECK(index <= commit_, index, commit_);
     applied_ = std::max(applied_, index);
+    // A snapshot brought what they held.
+    if (!holes_.empty() && holes_.begin()->first <= applied_) {
+        forget_holes(LogIndex(), applied_);
+        tell_leader();
+    }
     if (!applied_asked_ || applied_ < applied_asked_) return;
     applied_asked_ = LogIndex();
+    tell_leader();
+}
+
+/// News of our own state, out of turn.
+void Core::tell_leader() {
     if (role_ == Role::Follower && leader_)
         send_held(leader_, hard_.term, HeartbeatReply{0, own_state()}, LogIndex(), hard_sequence());
+}
+
+std::vector<LogPosition> Core::missing(size_t most) const {
+    std::vector<LogPosition> out;
+    for (const auto& [index, sequence] : holes_) {
+        if (out.size() == most) break;
+        if (sequence == 0 && log_.at(index)->hole) out.push_back(log_.at(index)->position());
+    }
+    return out;
+}
+
+bool Core::fill(LogPosition at, std::shared_ptr<const Bytes> body) {
+    const Entry* entry = log_.at(at.index);
+    if (entry == nullptr || !entry->hole || entry->term != at.term || !holes_.contains(at.index)) return false;
+    if (!log_.fill(at.index, std::move(body)).ok()) return false;
+    filled_.push_back(at.index);
+    return true;
 }
 
 void Core::set_campaign_allowed(Instant now, bool allowed) {
@@ -313,7 +343,7 @@ Output Core::take_output(Instant now) {
     Output out = std::move(out_);
     out_ = Output();
     LogIndex last = log_.last().index;
-    if (hard_dirty_ || truncate_from_ || unsaved_ <= last) {
+    if (hard_dirty_ || truncate_from_ || unsaved_ <= last || !filled_.empty()) {
         out.sequence = next_sequence_++;
         if (hard_dirty_) {
             out.hard_state = hard_;
@@ -323,6 +353,10 @@ Output Core::take_output(Instant now) {
         out.truncate_from = std::exchange(truncate_from_, std::nullopt);
         if (unsaved_ <= last) out.entries = log_.slice(unsaved_, UINT64_MAX, SIZE_MAX);
         unsaved_ = last.next();
+        for (LogIndex index : std::exchange(filled_, {})) {
+            out.fills.push_back(*log_.at(index));
+            holes_.at(index) = out.sequence;
+        }
         batches_.push_back({out.sequence, last});
     }
     out.commit = commit_;
@@ -354,6 +388,8 @@ Status Core::status(Instant now) const {
     status.pending_reads = reads_.size();
     status.held_messages = held_.size();
     std::copy(std::begin(refused_), std::end(refused_), std::begin(status.refused));
+    status.holes = holes_.size();
+    if (!holes_.empty()) status.first_hole = log_.at(holes_.begin()->first)->position();
     const Configuration& configuration = log_.configuration();
     for (const Member& member : configuration.members()) {
         MemberStatus line;

@@ -8,6 +8,8 @@
 // It is not the driver: it neither frames messages, nor writes the log, nor applies, nor moves snapshot bytes.
 #pragma once
 
+#include <map>
+
 #include "node/raft/core/log_view.h"
 #include "node/raft/core/message.h"
 #include "node/raft/core/progress.h"
@@ -48,7 +50,7 @@ struct Options {
 struct Recovered {
     HardState hard_state;
     Floor floor;
-    std::vector<Entry> entries;  // floor.index + 1 and on, without a gap, all of them durable
+    std::vector<Entry> entries;  // floor.index + 1 and on, without a gap, all of them durable (but for holes)
     LogIndex applied;            // below floor.index counts as floor.index
 };
 
@@ -98,6 +100,7 @@ struct Output {
     std::optional<HardState> hard_state;
     std::optional<LogIndex> truncate_from;  // a record: entries >= it that were handed out earlier are void
     std::vector<Entry> entries;
+    std::vector<Entry> fills;  // bodies of holes: written in their place, nothing behind them goes
 
     // To send, now, without waiting for the above.
     std::vector<Message> messages;
@@ -148,6 +151,8 @@ struct Status {
     size_t pending_reads;
     size_t held_messages;
     uint64_t refused[kRefusalReasons];
+    size_t holes;                        // entries whose bodies the disk lost, not mended yet
+    std::optional<LogPosition> first_hole;
     std::vector<MemberStatus> members;  // by node id, self included
 };
 
@@ -209,6 +214,8 @@ class Core {
     void snapshot_finished(Instant now, NodeId node, LogIndex index, Transfer how);
     /// Leader: that member's match no longer holds back compaction, until it moves again.
     void revoke_claim(NodeId node);
+    /// Leader: that member asks for something below our floor; it needs a snapshot.
+    void want_snapshot(NodeId node);
     /// Follower: between start and end of an install we do not campaign.
     void set_installing(Instant now, bool installing);
     /// Follower: the snapshot at `floor` is durable and swapped in. False: stale, ignored (we have committed further).
@@ -216,12 +223,18 @@ class Core {
     /// with the group's next batch.
     bool restore(Instant now, Floor floor);
 
+    /// Entries whose bodies are missing, at most `most`, rising. While there is one we do not campaign, and acknowledge and
+    /// apply nothing from the first one on; vote and last position stand. Source: README.md "Holes".
+    std::vector<LogPosition> missing(size_t most) const;
+    /// A member that has the entry at this very position gave its body. False: no such hole (any more), or the body is none.
+    bool fill(LogPosition at, std::shared_ptr<const Bytes> body);
+
     // --- What is so.
 
     /// Everything that must be persisted or sent since the last call. Several may be in flight at once.
     Output take_output(Instant now);
 
-    LogIndex applicable() const { return std::min(commit_, durable_); }
+    LogIndex applicable() const { return std::min({commit_, durable_, whole()}); }
     LogIndex lowest_claim() const;
     /// Leader: up to where that member may need our log; nothing when it has no claim, or is no other member.
     std::optional<LogIndex> claim_of(NodeId node) const;
@@ -280,6 +293,9 @@ class Core {
     void truncate(LogIndex from);
     void commit_to(LogIndex index);
     FollowerState own_state() const;
+    void tell_leader();
+    void forget_holes(LogIndex from, LogIndex to);
+    LogIndex whole() const { return holes_.empty() ? LogIndex(kCounterLimit) : holes_.begin()->first.previous(); }
 
     // leading (leader.cpp)
     void on_append_reply(Instant now, const Message& message, const AppendReply& body);
@@ -326,6 +342,9 @@ class Core {
     LogIndex commit_;
     LogIndex applied_;
     LogIndex durable_;
+    // Entries whose bodies are missing (0) or on their way to the disk (the sequence that has them).
+    std::map<LogIndex, uint64_t> holes_;
+    std::vector<LogIndex> filled_;  // for the next Output
     bool campaign_allowed_ = false;
     bool installing_ = false;
     Duration election_timeout_;  // drawn anew with every role, leader and granted vote

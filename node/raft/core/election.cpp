@@ -45,7 +45,7 @@ void Core::become_leader(Instant now) {
 
 // An entry of the configuration that is committed but not applied may have taken us out.
 bool Core::may_campaign() const {
-    return campaign_allowed_ && !installing_ && log_.configuration().is_voter(options_.self) &&
+    return campaign_allowed_ && !installing_ && (holes_.empty() || ORRERY_DEFECT(hole_campaigns)) && log_.configuration().is_voter(options_.self) &&
            !log_.has_configuration_in(applied_, commit_) && hard_.term.value + 1 < kCounterLimit;
 }
 

@@ -49,6 +49,8 @@ struct Entry {
     std::shared_ptr<const Bytes> body;
     std::shared_ptr<const Bytes> attachment;
     bool has_attachment = false;
+    /// The disk lost the body: only place and kind are known until a member gives it back.
+    bool hole = false;
 
     LogPosition position() const { return {index, term}; }
     ByteView body_view() const { return body ? ByteView(*body) : ByteView(); }

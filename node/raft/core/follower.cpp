@@ -24,7 +24,8 @@ bool Core::follow(Instant now, const Message& message) {
 
 FollowerState Core::own_state() const {
     LogIndex match = ORRERY_DEFECT(ack_before_sync) ? matched_ : std::min(matched_, durable_);
-    return {match, matched_, applied_};
+    if (ORRERY_DEFECT(hole_acknowledged)) return {match, matched_, applied_};
+    return {std::min(match, whole()), std::min(matched_, whole()), applied_};
 }
 
 void Core::commit_to(LogIndex index) {
@@ -42,8 +43,10 @@ void Core::on_append(Instant now, const Message& message, Append& body) {
     if (log_.term_at(prev.index) != prev.term) return reject_append(message, body);
 
     LogIndex end = prev.index;
-    for (; entry != body.entries.end() && log_.term_at(entry->index) == entry->term; ++entry)
+    for (; entry != body.entries.end() && log_.term_at(entry->index) == entry->term; ++entry) {
         end = entry->index;
+        fill(entry->position(), entry->body);  // where ours is a hole
+    }
     if (entry != body.entries.end()) {
         if (entry->index <= log_.last().index) {
             if (entry->index <= commit_) return refuse(message, RefusalReason::BelowCommit);
@@ -74,12 +77,19 @@ void Core::reject_append(const Message& message, const Append& body) {
 
 void Core::truncate(LogIndex from) {
     log_.truncate(from);
+    forget_holes(from, LogIndex(kCounterLimit));
     LogIndex kept = from.previous();
     durable_ = std::min(durable_, kept);
     for (Batch& batch : batches_) batch.last = std::min(batch.last, kept);
     if (from >= unsaved_) return;  // the driver never saw them
     truncate_from_ = truncate_from_ ? std::min(*truncate_from_, from) : from;
     unsaved_ = from;
+}
+
+void Core::forget_holes(LogIndex from, LogIndex to) {
+    auto gone = [&](LogIndex index) { return index >= from && index <= to; };
+    std::erase_if(holes_, [&](const auto& hole) { return gone(hole.first); });
+    std::erase_if(filled_, gone);
 }
 
 void Core::on_heartbeat(Instant now, const Message& message, const Heartbeat& body) {
@@ -111,7 +121,9 @@ bool Core::restore(Instant now, Floor floor) {
         durable_ = std::max(durable_, index);
         matched_ = std::max(matched_, index);
         unsaved_ = std::max(unsaved_, index.next());
+        forget_holes(LogIndex(), index);
     } else {
+        forget_holes(LogIndex(), LogIndex(kCounterLimit));
         durable_ = matched_ = index;
         unsaved_ = index.next();
         truncate_from_.reset();  // the durable pointer of the snapshot says it already

@@ -191,6 +191,13 @@ void Core::snapshot_finished(Instant, NodeId node, LogIndex index, Transfer how)
     progress->probe_out = true;  // its next answer to a heartbeat asks for another
 }
 
+void Core::want_snapshot(NodeId node) {
+    Progress* progress = role_ == Role::Leader ? progress_.get(node) : nullptr;
+    if (!progress || progress->state == ProgressState::Snapshot) return;
+    progress->become_snapshot();
+    out_.snapshots_wanted.push_back({progress->member, log_.floor().index});
+}
+
 void Core::revoke_claim(NodeId node) {
     if (Progress* progress = progress_.get(node)) progress->claim_lost = true;
 }

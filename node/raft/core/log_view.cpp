@@ -42,12 +42,25 @@ LogPosition LogView::last_not_above(LogIndex index, Term term) const {
 Result<void> LogView::append(Entry entry) {
     CHECK(entry.index == last().index.next() && entry.term >= last().term, entry.index, entry.term,
           last().index, last().term);
-    if (entry.kind == EntryKind::Config) {
+    if (entry.kind == EntryKind::Config && !entry.hole) {
         TRY(auto configuration, Configuration::decode(entry.body_view()));
         history_.push_back({entry.index, std::move(configuration)});
     }
     ends_.push_back((ends_.empty() ? floor_bytes_ : ends_.back()) + entry.size_bytes());
     entries_.push_back(std::move(entry));
+    return {};
+}
+
+Result<void> LogView::fill(LogIndex index, std::shared_ptr<const Bytes> body) {
+    CHECK(at(index) != nullptr && at(index)->hole, index);
+    Entry& entry = entries_[index - floor_.index - 1];
+    if (entry.kind == EntryKind::Config) {
+        TRY(auto configuration, Configuration::decode(body ? ByteView(*body) : ByteView()));
+        auto above = std::find_if(history_.begin(), history_.end(), [&](const History& item) { return item.index > index; });
+        history_.insert(above, {index, std::move(configuration)});
+    }
+    entry.body = std::move(body);
+    entry.hole = false;
     return {};
 }
 

@@ -40,6 +40,9 @@ class LogView {
     /// Requires: it follows last() without a gap, its term not lower. Errors: Corrupt (a Config entry whose body is
     /// none); nothing has changed then.
     Result<void> append(Entry entry);
+    /// The lost body of a hole. Requires: at(index) is a hole. Errors: Corrupt (a Config entry whose body is none); nothing
+    /// has changed then.
+    Result<void> fill(LogIndex index, std::shared_ptr<const Bytes> body);
     /// Drops every entry >= from. Requires: from > floor().index.
     void truncate(LogIndex from);
     /// Moves the floor up. Requires: floor().index <= index <= last().index.
@@ -47,7 +50,7 @@ class LogView {
     /// Makes `floor` the floor; keeps the entries above it if the log holds exactly that position, else none.
     void restore(Floor floor);
 
-    /// The newest one in the log, committed or not.
+    /// The newest one in the log, committed or not. One whose entry is a hole is not seen.
     const Configuration& configuration() const;
     /// Index of the entry it came with; the floor's index if there is none above.
     LogIndex configuration_index() const;

@@ -21,18 +21,18 @@ struct Reopened {
     bool second_ok = false;
 };
 
-Reopened reopen(FakeDisk& disk, const SegmentedLog::DurableAppliedLookup& applied) {
+Reopened reopen(FakeDisk& disk, const SegmentedLog::DurableAppliedLookup& applied, const HolesLookup& fetchable = {}) {
     Reopened out;
     out.opened = Error(Code::Cancelled, "did not end");
     std::unique_ptr<SegmentedLog> log;
     FakeWorld world(disk, 99, Instant{5'000});
     world.run([&](Fiber& fiber) {
-        auto opened = SegmentedLog::open(fiber, world.env, small_options(), applied, &out.report);
+        auto opened = SegmentedLog::open(fiber, world.env, small_options(), applied, &out.report, fetchable);
         out.opened = opened.ok() ? Result<void>() : Result<void>(opened.error());
         if (!opened.ok()) return;
         log = std::move(opened).value();
         RecoveryReport again;
-        auto second = SegmentedLog::open(fiber, world.env, small_options(), applied, &again);
+        auto second = SegmentedLog::open(fiber, world.env, small_options(), applied, &again, fetchable);
         out.second_ok = second.ok();
         out.after = Model::of(again);
     });
@@ -47,7 +47,7 @@ Reopened reopen(FakeDisk& disk) {
 /// Holes and damage must name only what the life before really had; the rest must be as it was.
 std::string judge_refusal(const Reopened& found, const Model& truth) {
     if (!found.opened.failed_with(Code::Corrupt)) return "not refused as Corrupt: " + found.opened.error().text();
-    if (!found.report.damaged()) return "refused without a report";
+    if (!found.report.refused({})) return "refused without a report";
     if (found.opened.error().context.find("log/segment-") == std::string::npos &&
         found.opened.error().context.find("log/identity") == std::string::npos)
         return "no file named: " + found.opened.error().text();
@@ -219,6 +219,68 @@ TEST_CASE("log: a damaged body is a hole of known index and term") {
     CHECK(found.opened.error().context.find("entry 7 of term 2") != std::string::npos);
 }
 
+TEST_CASE("log: a log with holes opens for a group that can fetch them, and stays without their bodies until they are filled") {
+    FakeDisk disk;
+    twenty_entries(disk);
+    spoil(disk, "the body of entry 7.");
+    spoil(disk, "the body of entry 19.");
+    auto nothing_applied = [](GroupId) { return DurableApplied{}; };
+    auto fetchable = [](GroupId id, const GroupReport& report) { return id == GroupId(5) && report.holes.size() == 2; };
+    // The second start of reopen() finds the records that the first wrote for the holes.
+    Reopened found = reopen(disk, nothing_applied, fetchable);
+    REQUIRE(found.opened.ok());
+    REQUIRE(found.second_ok);
+    CHECK(found.errors.empty());
+
+    std::unique_ptr<SegmentedLog> log;
+    RecoveryReport report;
+    FakeWorld world(disk, 7, Instant{9'000});
+    world.run([&](Fiber& fiber) {
+        auto opened = SegmentedLog::open(fiber, world.env, small_options(), nothing_applied, &report, fetchable);
+        REQUIRE(opened.ok());
+        const GroupReport& group = report.groups.at(GroupId(5));
+        REQUIRE(group.holes.size() == 2);
+        CHECK(group.holes[0].index == LogIndex(7));
+        CHECK(group.holes[1].index == LogIndex(19));
+        REQUIRE(group.entries.size() == 20);
+        CHECK(group.entries[6].term == Term(2));
+        CHECK(group.entries[6].body.empty());
+        CHECK(group.entries[7].body == "the body of entry 8.");
+        log = std::move(opened).value();
+        log->start();
+        CHECK(log->read(fiber, GroupId(5), LogIndex(7), LogIndex(7), 1000).failed_with(Code::NotFound));
+        Batch beyond;
+        beyond.fill({LogIndex(21), Term(2), 0, false, "no"});
+        CHECK(log->append(GroupId(5), beyond).failed_with(Code::Invalid));
+        Batch batch;
+        batch.fill({LogIndex(7), Term(2), 0, false, "the body of entry 7."});
+        batch.entry({LogIndex(21), Term(2), 0, false, "the body of entry 21."});
+        REQUIRE(log->append(GroupId(5), batch).ok());
+        REQUIRE(log->wait_synced(fiber, log->appended()).ok());
+        // Recycling takes holes and what filled them along.
+        const Bytes body(3000, 'b');
+        for (uint64_t i = 1; i < 400; ++i) {
+            Batch other;
+            other.entry({LogIndex(i), Term(1), 0, false, body});
+            if (i > 2) other.floor(LogIndex(i - 2), Term(1));
+            Result<Ticket> ticket = log->append(GroupId(2), other);
+            if (ticket.failed_with(Code::Overloaded)) --i;
+            if (!world.env.sleep(fiber, Duration::micros(100)).ok()) return;
+        }
+        CHECK(log->status().counters.segments_recycled > 4);
+        REQUIRE(log->stop(fiber).ok());
+    });
+    auto one_hole = [](GroupId, const GroupReport& group) { return group.holes.size() == 1 && group.holes[0].index == LogIndex(19); };
+    Reopened after = reopen(disk, nothing_applied, one_hole);
+    REQUIRE_MESSAGE(after.opened.ok(), after.opened.error().text());
+    const GroupReport& group = after.report.groups.at(GroupId(5));
+    REQUIRE(group.entries.size() == 21);
+    CHECK(group.entries[6].body == "the body of entry 7.");
+    CHECK(group.entries[18].body.empty());
+    CHECK(group.entries[20].body == "the body of entry 21.");
+    CHECK(reopen(disk).opened.failed_with(Code::Corrupt));  // alone, a group refuses
+}
+
 TEST_CASE("log: damage at or below durable_applied is not missed, the floor moves above it") {
     FakeDisk disk;
     twenty_entries(disk);
@@ -276,7 +338,7 @@ TEST_CASE("log: a missing segment, an unreadable block and a lost identity are r
     sector.unreadable.emplace_back("log/segment-0000000001", 8192);
     Reopened found = reopen(sector);
     CHECK(found.opened.failed_with(Code::Corrupt));
-    CHECK(found.report.damaged());
+    CHECK(found.report.refused({}));
     FakeDisk fine;
     fine.copy_from(disk);
     fine.unreadable.emplace_back("log/segment-0000000003", 8192);

@@ -113,6 +113,20 @@ TEST_CASE(
     CHECK(at.disk.flip_drawn_bit("f") == std::nullopt);
 }
 
+TEST_CASE("disk faults: drawn bits of rot strike bytes that say something (a mostly empty file)") {
+    DiskFixture at;
+    Bytes bytes(256 << 10, '\0');
+    std::fill_n(bytes.begin() + (100 << 10), 16 << 10, 'x');
+    at.write_file("f", bytes);
+    int struck = 0;
+    for (int i = 0; i < 50; ++i) {
+        const auto place = at.disk.flip_drawn_bit("f");
+        REQUIRE(place.has_value());
+        struck += place->offset >= 100 << 10 && place->offset < 116 << 10;
+    }
+    CHECK(struck > 40);  // one in sixteen by chance
+}
+
 TEST_CASE(
     "disk faults: a failed sync drops the dirty pages: seen, called synced later, and lost by a "
     "power loss") {
