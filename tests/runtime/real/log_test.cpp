@@ -60,6 +60,27 @@ TEST_CASE("log: text that is valid UTF-8 passes as it is, and everything else st
     CHECK(line == "1970-01-01T00:00:00.000000Z info    kv peer.said who=\"a\\u001b[31m\\nerror forged\" plain=abc n=3");
 }
 
+TEST_CASE("log: ids of 64 bits print unsigned in every form, and what is signed keeps its sign") {
+    const uint64_t high = 0xfedc'ba98'7654'3210;
+    const TraceField fields[] = {{"cluster", ClusterId(high)}, {"term", Term(UINT64_MAX)},  {"bytes", high},
+                                 {"low", uint64_t{7}},         {"offset", int64_t{-5}},     {"n", -6},
+                                 {"max", UINT32_MAX},          {"late", Duration::nanos(-8)}};
+    const TraceEvent event{{17}, Severity::Info, "node.founded", fields};
+    const std::string plain = "cluster=18364758544493064720 term=18446744073709551615 bytes=18364758544493064720 low=7 offset=-5 "
+                              "n=-6 max=4294967295 late=-8";
+    CHECK(event.format() == "node.founded " + plain);
+    CHECK(format_log_text("kv", WallTime{0}, event) == "1970-01-01T00:00:00.000000Z info    kv node.founded " + plain);
+    const std::string json = format_log_json("kv", WallTime{0}, event);
+    const auto parsed = nlohmann::json::parse(json);
+    CHECK(parsed["cluster"].get<uint64_t>() == high);
+    CHECK(parsed["term"].get<uint64_t>() == UINT64_MAX);
+    CHECK(parsed["bytes"].is_number_unsigned());
+    CHECK(parsed["offset"] == -5);
+    CHECK(json.find("\"cluster\":18364758544493064720,") != std::string::npos);
+    // Who reads an event gets the 64 bits as they are.
+    CHECK(static_cast<uint64_t>(event.number("cluster")) == high);
+}
+
 TEST_CASE("log: severities below the least are not written but stay in the flight recorder") {
     Pipe pipe;
     SystemClock clock;
