@@ -12,15 +12,19 @@ std::string_view severity_name(Severity severity) {
     return "?";
 }
 
+std::string TraceField::digits() const {
+    return kind == Kind::Unsigned ? std::to_string(static_cast<uint64_t>(number)) : std::to_string(number);
+}
+
 int64_t TraceEvent::number(std::string_view field, int64_t otherwise) const {
     for (const TraceField& f : fields)
-        if (f.name == field && !f.is_text) return f.number;
+        if (f.name == field && !f.is_text()) return f.number;
     return otherwise;
 }
 
 std::string_view TraceEvent::text(std::string_view field) const {
     for (const TraceField& f : fields)
-        if (f.name == field && f.is_text) return f.text;
+        if (f.name == field && f.is_text()) return f.text;
     return {};
 }
 
@@ -30,12 +34,12 @@ std::string TraceEvent::format() const {
         out += ' ';
         out += f.name;
         out += '=';
-        if (f.is_text) {
+        if (f.is_text()) {
             out += '\'';
             out += f.text;
             out += '\'';
         } else {
-            out += std::to_string(f.number);
+            out += f.digits();
         }
     }
     return out;

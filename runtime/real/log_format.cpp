@@ -109,10 +109,10 @@ std::string format_log_json(std::string_view node, WallTime wall, const TraceEve
         out += ',';
         append_json_string(out, is_taken(field.name) ? "field." + std::string(field.name) : std::string(field.name));
         out += ':';
-        if (field.is_text)
+        if (field.is_text())
             append_json_string(out, field.text);
         else
-            out += std::to_string(field.number);
+            out += field.digits();
     }
     out += '}';
     return out;
@@ -132,10 +132,10 @@ std::string format_log_text(std::string_view node, WallTime wall, const TraceEve
         out += ' ';
         out += field.name;
         out += '=';
-        if (field.is_text)
+        if (field.is_text())
             append_text_value(out, field.text);
         else
-            out += std::to_string(field.number);
+            out += field.digits();
     }
     return out;
 }

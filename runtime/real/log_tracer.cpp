@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "runtime/base/check.h"
-#include "runtime/real/system_clock.h"
+#include "runtime/real/threads.h"
 
 namespace orrery::real {
 
@@ -37,26 +40,88 @@ void FlightRecorder::dump(int descriptor) const {
 
 namespace {
 
-/// A descriptor that polls as writable takes this much without blocking (PIPE_BUF of Linux).
+/// A pipe or terminal that polls as writable takes this much without blocking (PIPE_BUF of Linux).
 constexpr size_t kChunkBytes = 4096;
+/// How often a writer whose reader does not read looks whether it is to end.
+constexpr int kLookMs = 50;
 
 bool takes_bytes_now(int descriptor, int wait_ms) {
     pollfd wanted{.fd = descriptor, .events = POLLOUT, .revents = 0};
-    return ::poll(&wanted, 1, wait_ms) == 1 && (wanted.revents & POLLOUT) != 0;
+    return ::poll(&wanted, 1, wait_ms) == 1 && (wanted.revents & (POLLOUT | POLLERR | POLLNVAL)) != 0;
 }
 
 }  // namespace
+
+struct LogTracer::Sink {
+    explicit Sink(int the_descriptor) : descriptor(the_descriptor) {}
+
+    /// Body of the writing thread.
+    void run() {
+        std::unique_lock lock(mutex);
+        for (;;) {
+            filled.wait(lock, [this] { return stopping || !pending.empty(); });
+            if (stopping) break;
+            const std::string taken = std::exchange(pending, {});
+            lock.unlock();
+            write_lines(taken);
+            lock.lock();
+            unwritten_bytes = pending.size();
+            if (pending.empty()) changed.notify_all();
+        }
+        ended = true;
+        changed.notify_all();
+    }
+
+    /// Gives up when the tracer goes, and when the descriptor fails: nobody can be told, the log is what would have told it.
+    void write_lines(std::string_view bytes) {
+        while (!bytes.empty()) {
+            if (!takes_bytes_now(descriptor, kLookMs)) {
+                std::lock_guard lock(mutex);
+                if (stopping) return;
+                continue;
+            }
+            const ssize_t n = ::write(descriptor, bytes.data(), std::min(kChunkBytes, bytes.size()));
+            if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+            if (n < 0) return;
+            bytes.remove_prefix(static_cast<size_t>(n));
+            std::lock_guard lock(mutex);
+            unwritten_bytes -= static_cast<size_t>(n);
+        }
+    }
+
+    const int descriptor;
+    std::mutex mutex;
+    std::condition_variable filled;   // what the writer waits for
+    std::condition_variable changed;  // what others wait for: all is written, or the writer has ended
+    // Guarded by mutex.
+    std::string pending;
+    size_t unwritten_bytes = 0;  // pending, and what the writer has taken and not written yet
+    bool stopping = false;
+    bool ended = false;
+};
 
 LogTracer::LogTracer(const Clock& clock, Options options)
     : clock_(clock),
       options_(std::move(options)),
       json_(options_.format == LogFormat::Json ||
             (options_.format == LogFormat::Auto && ::isatty(options_.descriptor) == 0)),
-      least_(options_.least) {
+      least_(options_.least),
+      sink_(std::make_shared<Sink>(options_.descriptor)) {
     CHECK(options_.repeats_max > 0 && options_.window > Duration{});
+    writer_ = start_thread_without_signals([sink = sink_] { sink->run(); });
 }
 
-LogTracer::~LogTracer() { flush(Duration::seconds(1)); }
+LogTracer::~LogTracer() {
+    flush(Duration::seconds(1));
+    {
+        std::unique_lock lock(sink_->mutex);
+        sink_->stopping = true;
+        sink_->filled.notify_all();
+        sink_->changed.wait_for(lock, std::chrono::milliseconds(4 * kLookMs), [this] { return sink_->ended; });
+        if (!sink_->ended) writer_.detach();  // inside a write(2) that waits for its disk
+    }
+    if (writer_.joinable()) writer_.join();
+}
 
 bool LogTracer::wants(Severity severity) const { return severity >= least_.load(std::memory_order_relaxed); }
 
@@ -86,50 +151,32 @@ void LogTracer::event(Severity severity, std::string_view name, std::initializer
         put_line({event.at, Severity::Warning, "log.repeats_left_out", what});
     }
     if (admitted) put_line(event);
-    write_pending();
 }
 
 void LogTracer::put_line(const TraceEvent& event) {
     const auto format = json_ ? format_log_json : format_log_text;
-    if (pending_.size() >= options_.pending_bytes_max) {
-        ++dropped_;
-        return;
-    }
+    std::string lines;
     if (dropped_ > dropped_reported_) {
         const TraceField what[] = {{"count", dropped_ - dropped_reported_}};
-        dropped_reported_ = dropped_;
-        pending_ += format(options_.node, clock_.wall(), {event.at, Severity::Warning, "log.lines_dropped", what}) + '\n';
+        lines = format(options_.node, clock_.wall(), {event.at, Severity::Warning, "log.lines_dropped", what}) + '\n';
     }
-    pending_ += format(options_.node, clock_.wall(), event) + '\n';
-}
-
-void LogTracer::write_pending() {
-    size_t done = 0;
-    while (done < pending_.size() && takes_bytes_now(options_.descriptor, 0)) {
-        const ssize_t n = ::write(options_.descriptor, pending_.data() + done, std::min(kChunkBytes, pending_.size() - done));
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno == EAGAIN) break;
-        if (n < 0) {
-            // Nobody can be told: the log is what would have told it.
-            pending_.clear();
+    lines += format(options_.node, clock_.wall(), event) + '\n';
+    {
+        std::lock_guard lock(sink_->mutex);
+        if (sink_->unwritten_bytes >= options_.pending_bytes_max) {
+            ++dropped_;
             return;
         }
-        done += static_cast<size_t>(n);
+        sink_->pending += lines;
+        sink_->unwritten_bytes += lines.size();
     }
-    pending_.erase(0, done);
+    dropped_reported_ = dropped_;
+    sink_->filled.notify_one();
 }
 
 void LogTracer::flush(Duration limit) {
-    const Instant until = SystemClock::read_now() + limit;
-    for (;;) {
-        {
-            std::lock_guard lock(mutex_);
-            write_pending();
-            if (pending_.empty()) return;
-        }
-        if (SystemClock::read_now() >= until) return;
-        (void)takes_bytes_now(options_.descriptor, 10);
-    }
+    std::unique_lock lock(sink_->mutex);
+    sink_->changed.wait_for(lock, std::chrono::nanoseconds(limit.ns), [this] { return sink_->unwritten_bytes == 0 || sink_->ended; });
 }
 
 Result<void> LogTracer::checkpoint(Fiber& fiber, std::string_view name, std::initializer_list<TraceField> fields) {

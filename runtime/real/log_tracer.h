@@ -1,7 +1,8 @@
 // LogTracer: structured events as a daemon's log, and the flight recorder that a crash prints.
 //
 // Text for people on a terminal, one JSON object a line otherwise. A reader that does not read (a full pipe, a stopped
-// terminal) costs lines, never time: what the descriptor does not take now is kept up to a bound and then dropped and
+// terminal) and a file whose disk stalls cost lines, never time: a thread of its own writes, because poll(2) calls every
+// file writable and write(2) then waits for the disk. What it has not written is kept up to a bound and then dropped and
 // counted. One name that repeats too often is cut to a bound per window, and how many were left out is said.
 // Thread-safe; the loop thread is its usual caller.
 #pragma once
@@ -10,8 +11,10 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 
 #include "runtime/env/clock.h"
 #include "runtime/env/tracer.h"
@@ -57,8 +60,9 @@ class LogTracer final : public Tracer {
         uint64_t pending_bytes_max = 256 * 1024;
     };
 
+    /// The writing thread starts here, with every signal blocked.
     LogTracer(const Clock& clock, Options options);
-    /// Tries to write what is pending, for at most a second.
+    /// Tries to write what is pending, for at most a second. A thread whose write(2) does not return is left behind.
     ~LogTracer() override;
 
     bool wants(Severity severity) const override;
@@ -84,18 +88,21 @@ class LogTracer final : public Tracer {
 
     bool admit(std::string_view name, Instant now, uint64_t& left_out);
     void put_line(const TraceEvent& event);
-    void write_pending();
+
+    /// What the writing thread shares with the others; it may outlive the tracer.
+    struct Sink;
 
     const Clock& clock_;
     Options options_;
     bool json_;
     std::atomic<Severity> least_;
     FlightRecorder recorder_;
+    std::shared_ptr<Sink> sink_;
+    std::thread writer_;
     mutable std::mutex mutex_;
     // Guarded by mutex_.
     std::map<std::string, Repeats, std::less<>> repeats_;       // names are literals of the program
     std::map<std::string, uint64_t, std::less<>> probes_;
-    std::string pending_;
     uint64_t dropped_ = 0;
     uint64_t dropped_reported_ = 0;
 };

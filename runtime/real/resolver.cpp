@@ -3,10 +3,10 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <cstring>
+
+#include "runtime/real/threads.h"
 
 namespace orrery::real {
 
@@ -87,14 +87,7 @@ Resolver::~Resolver() {
 Result<std::vector<SocketAddress>> Resolver::resolve(Fiber& fiber, const Address& address, Instant deadline) {
     auto request = std::make_shared<Request>();
     request->address = address;
-    if (!thread_.joinable()) {
-        sigset_t all, before;
-        sigfillset(&all);
-        for (int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigdelset(&all, fault);
-        CHECK(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
-        thread_ = std::thread([this] { work(); });
-        CHECK(pthread_sigmask(SIG_SETMASK, &before, nullptr) == 0);
-    }
+    if (!thread_.joinable()) thread_ = start_thread_without_signals([this] { work(); });
     {
         std::lock_guard lock(mutex_);
         if (requests_.size() >= kQueueMax)

@@ -1,10 +1,10 @@
 #include "runtime/real/thread_executor.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include "runtime/base/check.h"
 #include "runtime/real/crash.h"
+#include "runtime/real/threads.h"
 
 namespace orrery::real {
 
@@ -12,16 +12,10 @@ class ThreadExecutor::Crew {
  public:
     Crew(const char* name, uint32_t threads) {
         CHECK(threads > 0);
-        // Signals are the loop's: a thread that took one would bypass its signalfd.
-        sigset_t all, before;
-        sigfillset(&all);
-        for (int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigdelset(&all, fault);
-        CHECK(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
         for (uint32_t i = 0; i < threads; ++i) {
-            threads_.emplace_back([this] { work(); });
+            threads_.push_back(start_thread_without_signals([this] { work(); }));
             (void)pthread_setname_np(threads_.back().native_handle(), name);
         }
-        CHECK(pthread_sigmask(SIG_SETMASK, &before, nullptr) == 0);
     }
     ~Crew() { stop(); }
 

@@ -167,7 +167,7 @@ void World::remember(Host& host, const TraceEvent& event) {
 void World::publish(Host& host, const TraceEvent& event) {
     uint64_t payload = hash_bytes(event.name);
     for (const TraceField& field : event.fields)
-        payload = combine64(payload, field.is_text ? hash_bytes(field.text) : static_cast<uint64_t>(field.number));
+        payload = combine64(payload, field.is_text() ? hash_bytes(field.text) : static_cast<uint64_t>(field.number));
     timeline_.note(Step::Trace, host.index(), payload);
     if (event.severity != Severity::Debug) remember(host, event);
     for (TraceObserver* observer : event.severity == Severity::Debug ? debug_observers_ : observers_) observer->on_event(host, event);

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "runtime/base/random.h"
 #include "runtime/base/time.h"
@@ -43,7 +44,12 @@ struct PowerLoss {
     double keep_all = 0.1;
     double lose_all = 0.15;
     double prefix = 0.35;
-    double garbage = 0.04;  // of each 512-byte sector that was being changed: neither old nor new
+    /// Of each 512-byte sector that an unsynced write touches: neither old nor new. The whole sector, with what a sync had
+    /// covered beside the write: a drive writes sectors, not bytes.
+    double garbage = 0.04;
+    /// Except in files whose path begins with one of these, where garbage stays inside the bytes that were being changed.
+    /// For files that are appended to without padding by code that owes nothing for such a sector.
+    std::vector<std::string> garbage_spares_synced;
 };
 
 struct DiskOptions {

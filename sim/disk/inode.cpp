@@ -260,6 +260,9 @@ void Inode::lose_power(const PowerLoss& odds, RandomStream draws, CrashReport& r
         uint64_t to = 0;
     };
     std::map<uint64_t, Range> touched;  // per sector, by any unsynced write
+    const bool spares_synced =
+        std::any_of(odds.garbage_spares_synced.begin(), odds.garbage_spares_synced.end(),
+                    [this](const std::string& zone) { return path.starts_with(zone); });
     for (size_t i = 0; i < records_.size(); ++i) {
         const ContentRecord& record = records_[i];
         if (i < survival.sizes_until && changes_size(record)) {
@@ -293,9 +296,8 @@ void Inode::lose_power(const PowerLoss& odds, RandomStream draws, CrashReport& r
         if (choice.garbage) {
             bytes.clear();
             while (bytes.size() < kSectorBytes) put_le<uint64_t>(bytes, draws.next());
-            // Only what was being changed: a log that appends within a sector keeps what it had synced there. A medium that
-            // loses neighbours is damage, and drawn as such.
-            const Range range = touched[sector];
+            const Range range = spares_synced ? touched[sector]
+                                              : Range{sector * kSectorBytes, (sector + 1) * kSectorBytes};
             contents_.write(range.from, ByteView(bytes).substr(range.from % kSectorBytes, range.to - range.from));
             lost_.erase(sector);
             ++report.sectors_garbage;

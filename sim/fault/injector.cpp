@@ -31,7 +31,7 @@ bool fields_match(std::string_view where, const TraceEvent& event) {
         const auto field = std::find_if(event.fields.begin(), event.fields.end(),
                                         [&](const TraceField& one) { return one.name == name; });
         if (field == event.fields.end()) return false;
-        if (field->is_text ? field->text != value : std::to_string(field->number) != value)
+        if (field->is_text() ? field->text != value : field->digits() != value)
             return false;
     }
     return true;

@@ -33,8 +33,10 @@ struct Cluster {
 
     explicit Cluster(uint64_t seed, size_t count = 3) : world(options(seed)) {
         REQUIRE(check_rocksdb_is_deterministic(seed).ok());
+        HostOptions host;
+        host.disk.power_loss.garbage_spares_synced = {store::Options::small().path + "/"};
         for (size_t i = 0; i < count; ++i) {
-            nodes.push_back(&world.add_host("n" + std::to_string(i + 1)));
+            nodes.push_back(&world.add_host("n" + std::to_string(i + 1), host));
             start(i);
         }
         operator_host = &world.add_host("operator");

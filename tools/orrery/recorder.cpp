@@ -66,7 +66,8 @@ void Recorder::on_event(uint64_t sequence, Instant at, std::string_view host, co
     if (trace_ >= 0) {
         Json fields = Json::object();
         for (const TraceField& field : event.fields) {
-            if (field.is_text) fields[std::string(field.name)] = field.text;
+            if (field.is_text()) fields[std::string(field.name)] = field.text;
+            else if (field.kind == TraceField::Kind::Unsigned) fields[std::string(field.name)] = static_cast<uint64_t>(field.number);
             else fields[std::string(field.name)] = field.number;
         }
         const std::string line = one_line(Json{{"event", sequence},

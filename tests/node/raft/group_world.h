@@ -167,8 +167,10 @@ struct GroupWorld {
     explicit GroupWorld(uint64_t seed, uint64_t the_retain_bytes = 64 << 20, uint64_t the_flush_bytes = 32 << 20, GroupTuning the_tuning = {})
         : world(options(seed)), retain_bytes(the_retain_bytes), flush_bytes(the_flush_bytes), tuning(the_tuning) {
         sim::reset_rocksdb_process_state(seed);
+        sim::HostOptions host;
+        host.disk.power_loss.garbage_spares_synced = {store::Options::small().path + "/"};
         for (size_t i = 0; i < 3; ++i) {
-            hosts.push_back(&world.add_host("n" + std::to_string(i + 1)));
+            hosts.push_back(&world.add_host("n" + std::to_string(i + 1), host));
             start(i);
         }
         operator_host = &world.add_host("operator");

@@ -296,6 +296,51 @@ TEST_CASE("crash: an unsynced change of size may be lost, and what was cut comes
     CHECK(grown == std::set<size_t>{1000, 6000});
 }
 
+TEST_CASE(
+    "crash: garbage takes a whole sector that an unsynced write touched, synced bytes beside it included, unless the file "
+    "is spared (appended within a sector, rewritten in the middle of one)") {
+    struct Case {
+        uint64_t offset, length;
+    };
+    for (const double prefix : {0.0, 1.0}) {
+        for (const Case& write : {Case{1124, 200}, Case{600, 50}}) {
+            int struck = 0;
+            std::map<std::string, int> synced_bytes_gone;
+            for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+                DiskOptions options = DiskFixture::fixed_options();
+                options.power_loss = {.keep_all = 0, .lose_all = 0, .prefix = prefix, .garbage = 1};
+                options.power_loss.garbage_spares_synced = {"other/", "spared/"};
+                DiskFixture at(seed, options);
+                for (const std::string dir : {"log", "spared"}) {
+                    at.done([&](Blocking& blocking) {
+                        at.disk.create_dir(blocking, dir).value();
+                        at.disk.sync_dir(blocking, "").value();
+                    });
+                    at.write_file(dir + "/f", Bytes(1124, 'o'));
+                    at.done([&](Blocking& blocking) {
+                        auto file = at.disk.open(blocking, dir + "/f", OpenMode::ReadWrite).value();
+                        file->pwrite(blocking, write.offset, Bytes(write.length, 'n')).value();
+                    });
+                }
+                struck += at.crash_at(at.timeline.now()).sectors_garbage > 0;
+                for (const std::string dir : {"log", "spared"}) {
+                    const Bytes found = at.read_file(dir + "/f").value();
+                    REQUIRE(found.size() >= 1124);
+                    // Never a sector that no unsynced write touched.
+                    const uint64_t first = write.offset / 512 * 512;
+                    CHECK(found.substr(0, first) == Bytes(first, 'o'));
+                    if (first == 512) CHECK(found.substr(1024, 100) == Bytes(100, 'o'));
+                    synced_bytes_gone[dir] +=
+                        found.substr(first, write.offset - first) != Bytes(write.offset - first, 'o');
+                }
+            }
+            CHECK(struck > static_cast<int>(kSeeds) / 4);
+            CHECK(synced_bytes_gone["log"] > static_cast<int>(kSeeds) / 8);
+            CHECK(synced_bytes_gone["spared"] == 0);
+        }
+    }
+}
+
 TEST_CASE("crash: records of a segment that is rewritten and synced for ever are dropped") {
     DiskFixture at;
     at.write_file("log", Bytes(65536, '\0'));

@@ -18,7 +18,9 @@ class Writer : public Process {
                 TRY(file->pwrite(blocking, 0, Bytes(1000, 'x')));
                 return file->sync(blocking);
             }));
-            TRY(env_.tracer.checkpoint(fiber, "writer.round", {{"round", round}}));
+            TRY(env_.tracer.checkpoint(
+                fiber, "writer.round",
+                {{"round", round}, {"id", Incarnation(-static_cast<uint64_t>(round))}}));
             TRY(env_.sleep(fiber, Duration::millis(1)));
         }
         return {};
@@ -121,7 +123,7 @@ TEST_CASE(
     "injector: a trace point sets off a fault on the node that reached it, the nth time and where "
     "fields match") {
     Stage stage(
-        {{"", TriggerWhen{"writer.round", "n3", 1, "round=4"},
+        {{"", TriggerWhen{"writer.round", "n3", 1, "round=4 id=18446744073709551612"},
           ProcCrash{.node = "self", .restarts = false}},
          {"", TriggerWhen{"writer.round", "n1", 3, ""}, HoldCheckpoint{Duration::seconds(5)}}});
     stage.run_ms(500);

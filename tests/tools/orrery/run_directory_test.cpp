@@ -2,6 +2,7 @@
 #include "tools/orrery/run_directory.h"
 
 #include "tools/orrery/files.h"
+#include "tools/orrery/recorder.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
@@ -63,6 +64,21 @@ TEST_CASE("run directory: what was saved reads back, latest leads to it, nothing
     CHECK(saved->record.not_fired == some_outcome().record.not_fired);
     CHECK(load_run(scratch.dir + "/latest").ok());
     CHECK_FALSE(exists(scratch.dir + "/.staging"));
+}
+
+TEST_CASE("run directory: ids of 64 bits stand unsigned in trace.jsonl and in the logs of the nodes") {
+    const Scratch scratch;
+    {
+        Recorder recorder({.dir = scratch.dir});
+        const TraceField fields[] = {{"cluster", ClusterId(UINT64_MAX)}, {"offset", int64_t{-5}}};
+        recorder.on_event(1, Instant{17}, "n1", {{17}, Severity::Info, "node.founded", fields});
+        CHECK(recorder.problem() == "");
+    }
+    for (const std::string name : {"/trace.jsonl", "/logs/n1.jsonl"}) {
+        const Bytes text = read_file(scratch.dir + name).value();
+        CHECK(text.find("\"cluster\":18446744073709551615") != Bytes::npos);
+        CHECK(text.find("\"offset\":-5") != Bytes::npos);
+    }
 }
 
 TEST_CASE("run directory: the same seed again replaces the older one") {
