@@ -13,7 +13,7 @@ from chaos import ANSWERED_MIN, Run, check_history, told  # noqa: E402
 from cluster import die_with_parent, until  # noqa: E402
 from network import OUTSIDE, Network  # noqa: E402
 
-SEED, SECONDS = 87, 33
+SEED, SECONDS = 296, 34
 
 ECHO = "import socket,sys; s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind((sys.argv[1],7))\nwhile True: s.sendto(*s.recvfrom(2000))"
 ASK = """import socket,sys,time
@@ -114,7 +114,7 @@ def test_the_group_keeps_its_promises_and_a_tampered_history_is_found(stage):
     run = Run(stage, SECONDS, SEED)
     again = f"again: tools/chaos {SECONDS}s --seed {SEED}"
     assert not run.findings, f"{told(run.findings)}\n{run.summary}\n{again}"
-    assert run.answered >= ANSWERED_MIN and len(run.done) >= 10, f"too little happened: {run.summary}"
+    assert run.answered >= ANSWERED_MIN and len(run.done) >= 11, f"too little happened: {run.summary}"
     with open(run.history_path) as file:
         history = [json.loads(line) for line in file]
     path = os.path.join(stage.directory, "tampered.jsonl")

@@ -55,7 +55,7 @@ class ChaosNode:
 NETWORK = ("cut", "one-way", "loss", "delay")
 PROCESS = ("kill", "kill-two", "kill-all", "stop")
 DISK = ("slow-sync", "failing-sync")
-CLOCKS = ("clock-rate", "clock-jump")
+CLOCKS = ("clock-rate", "clock-jump", "stale-leader")
 KINDS = (*NETWORK, *PROCESS, *DISK, *CLOCKS)
 TARGETS = ("leader", "leader", "follower", "any")
 
@@ -125,8 +125,9 @@ class Faults:
 
     def _start(self, step):
         nodes = self.group.nodes_all
-        leader = self.group.leader_now() if step["target"] != "any" else None
-        choice = {"leader": [leader], "follower": [node for node in nodes if node is not leader]}.get(step["target"], nodes)
+        target = "leader" if step["kind"] == "stale-leader" else step["target"]
+        leader = self.group.leader_now() if target != "any" else None
+        choice = {"leader": [leader], "follower": [node for node in nodes if node is not leader]}.get(target, nodes)
         node = choice[step["pick"] % len(choice)] or nodes[step["pick"] % len(nodes)]
         if step["kind"] in ("kill", "stop", "failing-sync") and node in self.busy:
             node = next((other for other in nodes if other not in self.busy), node)
@@ -248,6 +249,17 @@ class Faults:
     def _clock_rate(self, step, node):
         self.group.chaos[node].clock(rate=0.4 + 2.1 * step["strength"])
         return lambda: self.group.chaos[node].clock(rate=1.0)
+
+    def _stale_leader(self, step, node):
+        """Cut off from the others but not from the clients, with a clock so slow that it believes for long that it leads."""
+        undo_clock = self._clock_rate({**step, "strength": -0.1}, node)
+        away, back = self._links(node, outside=False)
+        undo_cut = self._rule(away + back, drop=True)
+
+        def undo():
+            undo_cut()
+            undo_clock()
+        return undo
 
     def _clock_jump(self, step, node):
         self.group.chaos[node].clock(wall_ns=int((step["strength"] - 0.5) * 7200e9))

@@ -14,8 +14,8 @@ KEYS_LIVE_S = 4.0
 
 
 class History(Load):
-    def __init__(self, cluster, threads=4, seed=1, timeout=4, pause=0.004):
-        super().__init__(cluster, threads, seed, timeout)
+    def __init__(self, cluster, threads=8, seed=1, timeout=4, pause=0.006):
+        super().__init__(cluster, threads, seed, timeout, hop=0.05)
         self.pause, self.begin = pause, time.monotonic()
         self.operations, self.next_client, self.lock = [], 0, threading.Lock()
 
@@ -64,14 +64,25 @@ class History(Load):
             worker["client"] = self.new_client()
             raise
 
-    def read_all(self, nodes):
-        """After the faults: one more read of every key, in turn through the given nodes."""
-        worker = self.worker(0)
+    def read_all(self, nodes, limit=60.0):
+        """After the faults: one more answered read of every key, in turn through the given nodes. A read that fails is asked again;
+        AssertionError when that goes on for `limit` seconds."""
+        end = time.monotonic() + limit
         keys = sorted({operation["key"] for operation in self.operations})
-        clients = [node.client(timeout=20) for node in nodes]
+        worker, clients = self.worker(0), {}
         for number, key in enumerate(keys):
-            self.call(clients[number % len(clients)], worker, "get", key, None, ("GET", key), _text)
-        for client in clients:
+            node = nodes[number % len(nodes)]
+            while True:
+                try:
+                    clients[node] = clients.get(node) or node.client(timeout=10)
+                    self.call(clients[node], worker, "get", key, None, ("GET", key), _text)
+                    break
+                except (ReplyError, OSError) as error:
+                    if node in clients:
+                        clients.pop(node).close()
+                    assert time.monotonic() < end, f"{node.name} still answers no read after {limit} s: {error}"
+                    time.sleep(0.2)
+        for client in clients.values():
             client.close()
 
     def write(self, path):

@@ -13,11 +13,12 @@ NO_EFFECT = ("CLUSTERDOWN", "BUSY", "OOM", *ELSEWHERE)
 
 
 class Load:
-    """Threads that send through all nodes until they are stopped. Subclasses say step(client, worker, draw), which notes what
+    """Threads that send through all nodes until they are stopped, each through one node until an error or, with probability `hop`
+    after each command, another. Subclasses say step(client, worker, draw), which notes what
     became of its command and lets ReplyError and OSError through; worker is what worker(number) made for the thread."""
 
-    def __init__(self, cluster, threads, seed, timeout=12):
-        self.cluster, self.timeout = cluster, timeout
+    def __init__(self, cluster, threads, seed, timeout=12, hop=0.0):
+        self.cluster, self.timeout, self.hop = cluster, timeout, hop
         self.stopping = threading.Event()
         self.threads = [threading.Thread(target=self._work, args=(i, random.Random(seed * 1000 + i)), daemon=True) for i in range(threads)]
 
@@ -42,6 +43,9 @@ class Load:
                 if client is None:
                     client = draw.choice(self.cluster.nodes).client(timeout=self.timeout)
                 self.step(client, worker, draw)
+                if self.hop and draw.random() < self.hop:
+                    client.close()
+                    client = None
             except ReplyError as error:
                 time.sleep(0.02)
                 if str(error).startswith(ELSEWHERE):
