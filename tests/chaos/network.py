@@ -34,6 +34,7 @@ class Network:
         libc = ctypes.CDLL(None, use_errno=True)
         self._rules, self._places, self._namespaces, self.switch = {}, {}, [], None
         devices = {}
+        self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         try:
             _move(libc.unshare, "unshare", CLONE_NEWNET)
             here = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -46,7 +47,8 @@ class Network:
                 self._places[number] = Place(self.address(number), self._entry(self._namespaces[-1]))
             _move(libc.setns, "setns", here, CLONE_NEWNET)
         except OSError as error:
-            for fd in (*devices.values(), *self._namespaces):
+            self.close()
+            for fd in devices.values():
                 os.close(fd)
             raise Skip(f"no network namespaces with TUN devices: {error}") from None
         program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "switch.py")
@@ -101,5 +103,6 @@ class Network:
             self.switch.wait()
             self.switch.stdin.close()
             self.switch.stdout.close()
-        for namespace in self._namespaces:
+        LIBC.setns(self._home, CLONE_NEWNET)
+        for namespace in (self._home, *self._namespaces):
             os.close(namespace)

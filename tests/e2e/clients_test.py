@@ -1,5 +1,6 @@
 """kv/client: the helpers that wait for all replicas, through redis-py, ioredis and node-redis, on a stock redis-server (without
 WAITALL) and on our own nodes. Each library stands behind a line protocol (clients/driver.*), so that one test drives all."""
+import functools
 import json
 import os
 import select
@@ -87,6 +88,22 @@ class NodeLibrary:
         return [node, os.path.join(HERE, "clients", "driver.js"), self.package], {"NODE_PATH": os.path.join(npm_modules(stage), "node_modules")}
 
 
+@functools.cache
+def npm_failure(folder):
+    """Fetches the modules; why that can not be done, or None. Asked once a run: it may take its time to fail."""
+    if shutil.which("npm") is None:
+        return "no npm is installed"
+    os.makedirs(folder, exist_ok=True)
+    try:
+        done = subprocess.run(["npm", "install", "--prefix", folder, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries", "1", *MODULES],
+                              capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return "npm did not fetch the modules within 120 s"
+    if done.returncode != 0:
+        return f"npm could not fetch the modules: {(done.stderr.strip().splitlines() or ['no reason given'])[0]}"
+    return None
+
+
 def npm_modules(stage):
     """The folder in the build tree with the modules, fetched once."""
     folder = os.path.join(stage.build, "npm")
@@ -94,16 +111,9 @@ def npm_modules(stage):
     wanted = " ".join(MODULES)
     if os.path.exists(stamp) and open(stamp).read() == wanted:
         return folder
-    if shutil.which("npm") is None:
-        raise runner.Skip("no npm is installed")
-    os.makedirs(folder, exist_ok=True)
-    try:
-        done = subprocess.run(["npm", "install", "--prefix", folder, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", *MODULES],
-                              capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        raise runner.Skip("npm did not fetch the modules within 120 s") from None
-    if done.returncode != 0:
-        raise runner.Skip(f"npm could not fetch the modules: {(done.stderr.strip().splitlines() or ['no reason given'])[0]}")
+    failure = npm_failure(folder)
+    if failure is not None:
+        raise runner.Skip(failure)
     with open(stamp, "w") as file:
         file.write(wanted)
     return folder
@@ -296,6 +306,7 @@ def test_a_failed_replica_of_a_redis_cluster_stays_counted(stage):
         until("they have met", lambda: name in replica.call("CLUSTER", "NODES"))
         until("it replicates", lambda: _replicate(replica, name))
     until("both are online", lambda: primary.online() == {first.address(), second.address()})
+    until("the cluster takes writes", lambda: b"cluster_state:ok" in primary.call("CLUSTER", "INFO"))
 
     def check(connect):
         client = connect(primary.client_port)
