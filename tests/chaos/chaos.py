@@ -97,7 +97,7 @@ def told(findings):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
     parser.add_argument("seconds", type=float)
     parser.add_argument("--seed", type=int, default=None)
