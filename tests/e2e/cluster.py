@@ -74,28 +74,37 @@ class Ports:
         raise AssertionError("the block of ports is used up")
 
 
-class Node:
-    """One orrery-kv and its data directory, through any number of lives."""
+class Place:
+    """Where a process runs: its address, and what it does before anything else."""
 
-    def __init__(self, stage, number, data_dir=None, flags=(), environment=None):
-        self.stage, self.number, self.flags, self.environment = stage, number, list(flags), dict(environment or {})
-        self.peer, self.client_port, self.admin = (stage.ports.take() for _ in range(3))
-        self.name = f"node{number}-{self.peer}"
-        self.data_dir = data_dir or os.path.join(stage.directory, self.name)
-        self.log_path = os.path.join(stage.directory, self.name + ".log")
+    def __init__(self, host="127.0.0.1", enter=None):
+        self.host, self.enter = host, enter
+
+
+LOOPBACK = Place()
+
+
+class Process:
+    """A server with a log of its own, through any number of lives. Subclasses say command()."""
+
+    def __init__(self, stage, name, client_port, environment=None, place=LOOPBACK):
+        self.stage, self.name, self.client_port, self.place = stage, name, client_port, place
+        self.environment = dict(environment or {})
+        self.data_dir = os.path.join(stage.directory, name)
+        self.log_path = os.path.join(stage.directory, name + ".log")
         self.process = None
         stage.nodes.append(self)
 
-    def command(self):
-        return [self.stage.program("kv/orrery-kv"), "--node-id", str(self.number), "--data-dir", self.data_dir,
-                "--peer-listen", f"127.0.0.1:{self.peer}", "--client-listen", f"127.0.0.1:{self.client_port}",
-                "--admin-listen", f"127.0.0.1:{self.admin}", *self.flags]
+    def _prepare(self):
+        if self.place.enter is not None:
+            self.place.enter()
+        die_with_parent()
 
     def start(self):
         assert self.process is None, f"{self.name} runs already"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env={**plain_environment(), **self.environment}, preexec_fn=die_with_parent)
+                                            env={**plain_environment(), **self.environment}, preexec_fn=self._prepare)
         return self
 
     def alive(self):
@@ -121,9 +130,35 @@ class Node:
         self.process.terminate()
         return self.ended(limit), time.monotonic() - begin
 
-    def http(self, path):
+    def client(self, timeout=10.0, **options):
+        return Client(self.client_port, timeout, host=self.place.host, **options)
+
+    def log(self):
+        with open(self.log_path, errors="replace") as file:
+            return file.read()
+
+    def log_tail(self, lines=15):
+        return "\n".join(self.log().splitlines()[-lines:])
+
+
+class Node(Process):
+    """One orrery-kv and its data directory."""
+
+    def __init__(self, stage, number, data_dir=None, flags=(), **options):
+        self.peer, client_port, self.admin = (stage.ports.take() for _ in range(3))
+        super().__init__(stage, f"node{number}-{self.peer}", client_port, **options)
+        self.number, self.flags = number, list(flags)
+        self.data_dir = data_dir or self.data_dir
+
+    def command(self):
+        host = self.place.host
+        return [self.stage.program("kv/orrery-kv"), "--node-id", str(self.number), "--data-dir", self.data_dir,
+                "--peer-listen", f"{host}:{self.peer}", "--client-listen", f"{host}:{self.client_port}",
+                "--admin-listen", f"{host}:{self.admin}", *self.flags]
+
+    def http(self, path, timeout=5):
         """(status, body), or None when nobody answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=5)
+        connection = http.client.HTTPConnection(self.place.host, self.admin, timeout=timeout)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -138,16 +173,9 @@ class Node:
         answer = self.http("/readyz")
         return answer is not None and answer[0] == 200
 
-    def status(self):
-        answer = self.http("/status")
+    def status(self, timeout=5):
+        answer = self.http("/status", timeout)
         return json.loads(answer[1]) if answer is not None and answer[0] == 200 else None
-
-    def client(self, timeout=10.0, **options):
-        return Client(self.client_port, timeout, **options)
-
-    def log(self):
-        with open(self.log_path, errors="replace") as file:
-            return file.read()
 
     def events(self, name):
         """The log lines of one event, parsed."""
@@ -156,9 +184,6 @@ class Node:
             if f'"event":"{name}"' in line:
                 out.append(json.loads(line))
         return out
-
-    def log_tail(self, lines=15):
-        return "\n".join(self.log().splitlines()[-lines:])
 
     def resident_bytes(self):
         with open(f"/proc/{self.process.pid}/status") as file:
@@ -173,6 +198,7 @@ class Stage:
 
     def __init__(self, build, name, directory=None):
         self.build, self.ports, self.nodes, self.closers = build, Ports(), [], []
+        self.keep_data = False  # of a test that failed; its logs stay in any case
         self.directory = directory or tempfile.mkdtemp(prefix=f"orrery-e2e-{name}-")
         os.makedirs(self.directory, exist_ok=True)
 
@@ -205,7 +231,7 @@ class Stage:
         return done
 
     def init(self, nodes, timeout=30):
-        members = ",".join(f"127.0.0.1:{node.peer}" for node in nodes)
+        members = ",".join(f"{node.place.host}:{node.peer}" for node in nodes)
         return subprocess.run([self.program("tools/orreryctl/orreryctl"), "kv", "init", "--timeout", str(timeout), "--members", members],
                               capture_output=True, text=True, timeout=timeout + 30)
 
@@ -220,7 +246,7 @@ class Stage:
             call()
         if keep or ended:
             for node in self.nodes:
-                if node.data_dir.startswith(self.directory):
+                if node.data_dir.startswith(self.directory) and not self.keep_data:
                     shutil.rmtree(node.data_dir, ignore_errors=True)
             print(f"  logs: {self.directory}")
         else:

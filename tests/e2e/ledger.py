@@ -8,15 +8,17 @@ import time
 
 from resp import Client, ReplyError
 
-NO_EFFECT = ("CLUSTERDOWN", "BUSY", "OOM")
+ELSEWHERE = ("READONLY", "LOADING", "MASTERDOWN")  # of a stock server that is no primary: find the one that is
+NO_EFFECT = ("CLUSTERDOWN", "BUSY", "OOM", *ELSEWHERE)
 
 
-class Ledger:
-    def __init__(self, cluster, threads=6, value_bytes=100, seed=1, prefix="k"):
-        self.cluster, self.value_bytes, self.prefix = cluster, value_bytes, prefix
-        self.acked, self.refused, self.unknown = [], [], []
-        self.counter_acked, self.counter_unknown = 0, 0
-        self.reads, self.wrong, self.refusals = 0, [], {}
+class Load:
+    """Threads that send through all nodes until they are stopped, each through one node until an error or, with probability `hop`
+    after each command, another. Subclasses say step(client, worker, draw), which notes what
+    became of its command and lets ReplyError and OSError through; worker is what worker(number) made for the thread."""
+
+    def __init__(self, cluster, threads, seed, timeout=12, hop=0.0):
+        self.cluster, self.timeout, self.hop = cluster, timeout, hop
         self.stopping = threading.Event()
         self.threads = [threading.Thread(target=self._work, args=(i, random.Random(seed * 1000 + i)), daemon=True) for i in range(threads)]
 
@@ -34,51 +36,78 @@ class Ledger:
             thread.join(30)
         assert not any(thread.is_alive() for thread in self.threads), "a client got no answer for 30 s"
 
-    def value(self, key):
-        return (key + ":").encode() + b"x" * self.value_bytes
-
     def _work(self, number, draw):
-        client, sequence, mine = None, 0, []
+        client, worker = None, self.worker(number)
         while not self.stopping.is_set():
-            if client is None:
-                node = draw.choice(self.cluster.nodes)
-                try:
-                    client = Client(node.client_port, timeout=12)
-                except OSError:
-                    time.sleep(0.02)
-                    continue
-            kind = draw.random()
-            key = None
             try:
-                if kind < 0.15 and mine:
-                    key = draw.choice(mine)
-                    got = client.call("GET", key)
-                    self.reads += 1
-                    if got != self.value(key):
-                        self.wrong.append((key, got))
-                    continue
-                if kind < 0.4:
-                    client.call("INCR", f"{self.prefix}:counter")
-                    self.counter_acked += 1  # threads of CPython: the lists and += below are only summed after join()
-                    continue
-                sequence += 1
-                key = f"{self.prefix}:{number}:{sequence}"
-                client.call("SET", key, self.value(key))
-                self.acked.append(key)
-                mine.append(key)
+                if client is None:
+                    client = draw.choice(self.cluster.nodes).client(timeout=self.timeout)
+                self.step(client, worker, draw)
+                if self.hop and draw.random() < self.hop:
+                    client.close()
+                    client = None
             except ReplyError as error:
-                word = str(error).split()[0]
-                self.refusals[word] = self.refusals.get(word, 0) + 1
-                self._failed(kind, key, mine, word in NO_EFFECT)
                 time.sleep(0.02)
+                if str(error).startswith(ELSEWHERE):
+                    client.close()
+                    client = None
             except OSError:
-                self._failed(kind, key, mine, False)
-                client.close()
-                client = None
+                if client is None:
+                    time.sleep(0.02)
+                else:
+                    client.close()
+                    client = None
         if client is not None:
             client.close()
 
-    def _failed(self, kind, key, mine, no_effect):
+
+class Ledger(Load):
+    def __init__(self, cluster, threads=6, value_bytes=100, seed=1, prefix="k", timeout=12, pause=0.0):
+        super().__init__(cluster, threads, seed, timeout)
+        self.value_bytes, self.prefix, self.pause = value_bytes, prefix, pause
+        self.acked, self.refused, self.unknown = [], [], []
+        self.counter_acked, self.counter_unknown = 0, 0
+        self.reads, self.wrong, self.refusals = 0, [], {}
+
+    def value(self, key):
+        return (key + ":").encode() + b"x" * self.value_bytes
+
+    def worker(self, number):
+        return {"number": number, "sequence": 0, "mine": []}
+
+    def step(self, client, worker, draw):
+        mine = worker["mine"]
+        kind = draw.random()
+        key = None
+        if self.pause:
+            time.sleep(self.pause)
+        try:
+            if kind < 0.15 and mine:
+                key = draw.choice(mine)
+                got = client.call("GET", key)
+                self.reads += 1
+                if got != self.value(key):
+                    self.wrong.append((key, got))
+                return
+            if kind < 0.4:
+                client.call("INCR", f"{self.prefix}:counter")
+                self.counter_acked += 1  # threads of CPython: the lists and += below are only summed after join()
+                return
+            worker["sequence"] += 1
+            key = f"{self.prefix}:{worker['number']}:{worker['sequence']}"
+            client.call("SET", key, self.value(key))
+            self.acked.append(key)
+            mine.append(key)
+        except ReplyError as error:
+            word = str(error).split()[0]
+            self.refusals[word] = self.refusals.get(word, 0) + 1
+            self._failed(key, mine, word in NO_EFFECT)
+            raise
+        except OSError:
+            self._failed(key, mine, False)
+            raise
+
+    def _failed(self, key, mine, no_effect):
         if key is None:
             self.counter_unknown += not no_effect
         elif key not in mine:
@@ -86,10 +115,10 @@ class Ledger:
 
     def check(self, node):
         """Reads everything back through `node`; a summary."""
-        assert not self.wrong, f"a read did not see an acknowledged write: {self.wrong[:3]}"
         with node.client(timeout=30) as client:
             lost = [key for key, got in self._read(client, self.acked) if got != self.value(key)]
             assert not lost, f"{len(lost)} of {len(self.acked)} acknowledged writes are lost or wrong, as {lost[:5]}"
+            assert not self.wrong, f"a read did not see an acknowledged write: {self.wrong[:3]}"
             ghosts = [key for key, got in self._read(client, self.refused) if got is not None]
             assert not ghosts, f"refused writes took effect: {ghosts[:5]}"
             odd = [(key, got) for key, got in self._read(client, self.unknown) if got not in (None, self.value(key))]

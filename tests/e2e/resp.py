@@ -16,13 +16,13 @@ def encode(*words):
 
 
 class Client:
-    def __init__(self, port, timeout=10.0, receive_buffer=None):
+    def __init__(self, port, timeout=10.0, receive_buffer=None, host="127.0.0.1"):
         self.socket = socket.socket()
         if receive_buffer is not None:  # must be set before connecting to bound the window
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout)
         try:
-            self.socket.connect(("127.0.0.1", port))
+            self.socket.connect((host, port))
         except OSError:
             self.socket.close()
             raise
