@@ -1,6 +1,9 @@
 """A stock redis-server as a process of a Stage: what our server and our client code are held against."""
 import os
-import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from stock_redis import redis_server
 
 from cluster import LOOPBACK, Process, until
 from runner import Skip
@@ -10,7 +13,7 @@ class RedisServer(Process):
     """Without persistence unless the flags say otherwise. Raises Skip where none is installed."""
 
     def __init__(self, stage, flags=(), place=LOOPBACK):
-        self.program = shutil.which("redis-server")
+        self.program = redis_server(stage.directory)
         if self.program is None:
             raise Skip("no redis-server is installed")
         port = stage.ports.take()

@@ -3,13 +3,16 @@
 
 Expiries are far away or long past, so that both clocks agree; times left are compared within how far the clocks were apart.
 """
+import os
 import random
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from stock_redis import redis_server
 
 COMMANDS = 20000
 MARGIN_MS = 1000 * 1000
@@ -93,23 +96,27 @@ def away_from_present_expiry(words, ask):
 
 def main():
     oracle_path = sys.argv[1]
-    server = shutil.which("redis-server")
-    if server is None:
-        print("SKIPPED kv_against_redis redis-server is not installed")
-        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        server = redis_server(folder)
+        if server is None:
+            print("SKIPPED kv_against_redis redis-server is not installed")
+            return 0
+        return run(server, folder, oracle_path)
+
+
+def run(server, folder, oracle_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        redis = subprocess.Popen([server, "--port", str(port), "--save", "", "--bind", "127.0.0.1", "--dir", folder],
-                                 stdout=subprocess.DEVNULL)
-        oracle = subprocess.Popen([oracle_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        try:
-            return compare(port, oracle)
-        finally:
-            oracle.kill()
-            redis.kill()
-            redis.wait()
+    redis = subprocess.Popen([server, "--port", str(port), "--save", "", "--bind", "127.0.0.1", "--dir", folder],
+                             stdout=subprocess.DEVNULL)
+    oracle = subprocess.Popen([oracle_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        return compare(port, oracle)
+    finally:
+        oracle.kill()
+        redis.kill()
+        redis.wait()
 
 
 def compare(port, oracle):
