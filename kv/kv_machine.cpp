@@ -179,11 +179,13 @@ void KvMachine::put_time(store::Batch& batch) {
     // A pair in a memtable is lost with the power. The first one, and one that a stepped clock has made wrong, are worth a
     // flush; otherwise the next one of the log's will do, since an old pair says the same as a new one.
     constexpr Duration kStep = Duration::seconds(1), kPause = Duration::seconds(10);
-    if (!flushed_time_) {
+    // So is one that an operator has moved: until the entry is replayed, which is after the election, a restarted member knows
+    // of the move by its log's last stamp only, and would lose the outage.
+    if (!flushed_time_ || !next_moves_.empty()) {
         flush_time_ = true;
     } else if (now - flushed_time_at_ >= kPause) {
         const int64_t moved = (pair->wall - flushed_time_->wall).ns - (pair->time.ns - flushed_time_->time.ns);
-        flush_time_ |= moved > kStep.ns || moved < -kStep.ns || !next_moves_.empty();
+        flush_time_ |= moved > kStep.ns || moved < -kStep.ns;
     }
     if (flush_time_) flushed_time_ = pair;
 }
