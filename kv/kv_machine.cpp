@@ -1,6 +1,7 @@
 #include "kv/kv_machine.h"
 
 #include "runtime/base/check.h"
+#include "runtime/base/defect.h"
 
 namespace orrery::kv {
 
@@ -73,6 +74,16 @@ Result<void> KvMachine::load(Fiber& fiber, const raft::StateSpace& space) {
         if (!chunk.next) break;
         from = *chunk.next;
     }
+    if (!time_loaded_) {
+        TRY(std::optional<Bytes> pair, store_.get(fiber, local_time_key(space.group)));
+        if (pair) {
+            TRY(StoredTime stored, decode_stored_time(*pair));
+            time_.restore(stored);
+            flushed_time_ = stored;
+            env_.tracer.debug("kv.time_found", {{"time_ns", stored.time.ns}, {"wall_ns", stored.wall.ns}});
+        }
+        time_loaded_ = true;
+    }
     // No yield from here on: readers see the old state or the new one.
     space_ = space;
     metadata_ = metadata;
@@ -86,6 +97,7 @@ Result<void> KvMachine::load(Fiber& fiber, const raft::StateSpace& space) {
 Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, store::Batch& batch) {
     next_ = metadata_;
     next_flushes_ = false;
+    next_moves_.clear();
     overlay_.clear();
     BatchView view(*this, fiber);
     for (raft::ApplyItem& item : items) {
@@ -94,6 +106,7 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
         const LogEntry& entry = *decoded;
         next_.applied_index = item.index;
         next_.applied_term = item.term;
+        if (entry.kind == EntryKind::SetTime && entry.stamp > next_.time) next_moves_.emplace_back(set_time_from(entry), entry.stamp);
         next_.time = std::max(next_.time, entry.stamp);
         Reply reply;
         if (entry.slot.present()) {
@@ -103,7 +116,7 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
                 continue;
             }
         }
-        if (entry.kind != EntryKind::Tick) {
+        if (entry.kind == EntryKind::Command || entry.kind == EntryKind::Purge) {
             const ExecuteContext context{next_.time, next_.time, item.index, next_.keys};
             Result<Executed> done = entry.kind == EntryKind::Purge ? execute_purge(entry.argv, context, view) : execute(entry.argv, context, view);
             if (!done.ok()) return done.error();
@@ -141,7 +154,40 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
         if (item.reply_wanted) resp::put_reply(item.reply, reply);
     }
     batch.put(metadata_key(space()), encode_metadata(next_));
+    put_time(batch);
     return {};
+}
+
+void KvMachine::put_time(store::Batch& batch) {
+    const Instant now = env_.now();
+    const WallTime wall{std::max<int64_t>(env_.clock.wall().ns, 0)};
+    std::optional<StoredTime> pair;
+    if (time_.running()) {
+        if (!time_.store_due(now, wall) && next_moves_.empty()) return;
+        pair = StoredTime{std::max(time_.at(now), next_.time), wall};
+        time_.stored(*pair, now);
+    } else if (!next_moves_.empty() && time_.before()) {
+        // Replayed, after a start: the pair of before the start is one of before these moves. From this batch on they are
+        // behind the applied index and will not be replayed again, so the pair takes them now.
+        StateTime after = time_;
+        for (const auto& [from, to] : next_moves_) after.moved(from, to, now);
+        pair = after.before();
+    }
+    if (!pair) return;
+    batch.put(local_time_key(space().group), encode_stored_time(*pair));
+    env_.tracer.debug("kv.time_stored", {{"time_ns", pair->time.ns}, {"wall_ns", pair->wall.ns}});
+    // A pair in a memtable is lost with the power. The first one, and one that a stepped clock has made wrong, are worth a
+    // flush; otherwise the next one of the log's will do, since an old pair says the same as a new one.
+    constexpr Duration kStep = Duration::seconds(1), kPause = Duration::seconds(10);
+    // So is one that an operator has moved: until the entry is replayed, which is after the election, a restarted member knows
+    // of the move by its log's last stamp only, and would lose the outage.
+    if (!flushed_time_ || !next_moves_.empty()) {
+        flush_time_ = true;
+    } else if (now - flushed_time_at_ >= kPause) {
+        const int64_t moved = (pair->wall - flushed_time_->wall).ns - (pair->time.ns - flushed_time_->time.ns);
+        flush_time_ |= moved > kStep.ns || moved < -kStep.ns;
+    }
+    if (flush_time_) flushed_time_ = pair;
 }
 
 void KvMachine::applied(LogIndex) {
@@ -149,17 +195,48 @@ void KvMachine::applied(LogIndex) {
     if (next_flushes_) cache_.clear();
     for (const auto& [key, record] : overlay_) cache_.set(key, record);
     overlay_.clear();
+    for (const auto& [from, to] : next_moves_) time_.moved(from, to, env_.now());
+    next_moves_.clear();
     time_.floor(metadata_.time);
+    if (flush_time_ && store_.request_flush().ok()) {
+        flush_time_ = false;
+        flushed_time_at_ = env_.now();
+    }
 }
 
-int64_t KvMachine::running_time_ns() const { return time_.running() ? time_.at(env_.now()).ns : 0; }
+raft::TimeOffer KvMachine::time_offer() const {
+    if (time_.running()) return {time_.at(env_.now()).ns};
+    const std::optional<LogTime> estimate = time_.estimate(env_.clock.wall());
+    return estimate ? raft::TimeOffer{estimate->ns, true} : raft::TimeOffer{};
+}
 
-void KvMachine::observe_time_ns(int64_t time, raft::TimeSource source) {
+void KvMachine::observe_time(int64_t ns, raft::TimeSource source) {
     if (source == raft::TimeSource::Leader) {
-        time_.follow({time}, env_.now());
+        time_.follow({ns}, env_.now());
     } else {
-        time_.raise({time}, env_.now());
+        time_.raise({ns}, env_.now());
     }
+}
+
+void KvMachine::observe_estimate(int64_t ns, NodeId from, Term term) { time_.offer(from, term, {ns}, env_.now()); }
+
+void KvMachine::elected(ByteView newest) {
+    // What is not applied yet, or never will be, has been stamped all the same. A body that says nothing is apply's to report.
+    if (Result<LogEntry> entry = decode_entry(newest); entry.ok()) time_.floor(entry->stamp);
+    if (time_.running()) return;
+    time_.lead(env_.now(), env_.clock.wall());
+    const TimeView view = time_view();
+    env_.tracer.info("kv.time_begun", {{"source", time_origin_name(view.origin)}, {"time_ns", view.time.ns}, {"wall_ns", view.wall.ns}});
+}
+
+KvMachine::TimeView KvMachine::time_view() const {
+    TimeView out{time_.origin(), time_.lower_bound(), env_.clock.wall()};
+    if (time_.running()) {
+        out.time = time_.at(env_.now());
+    } else if (const std::optional<LogTime> estimate = time_.estimate(out.wall)) {
+        out.time = *estimate;
+    }
+    return out;
 }
 
 Result<Executed> KvMachine::read(Fiber& fiber, ArgvView argv, LogTime now) {
@@ -169,6 +246,7 @@ Result<Executed> KvMachine::read(Fiber& fiber, ArgvView argv, LogTime now) {
     const std::unique_ptr<store::Snapshot> point = argv.size() > 2 ? store_.snapshot() : nullptr;
     AppliedView view(*this, fiber, epoch, point.get());
     ExecuteContext context{metadata_.time, std::max(now, metadata_.time), LogIndex(), metadata_.keys};
+    if (ORRERY_DEFECT(expiry_by_local_clock)) context.time = context.now = {env_.clock.wall().ns};
     TRY(Executed done, execute(argv, context, view));
     if (space_ != before || metadata_.epoch != epoch) return Error(Code::Stale, "the state changed under the read");
     hits_ += done.hits;

@@ -23,13 +23,25 @@ class KvMachine : public raft::StateMachine {
     Result<void> load(Fiber& fiber, const raft::StateSpace& space) override;
     Result<void> apply(Fiber& fiber, std::span<raft::ApplyItem> items, store::Batch& batch) override;
     void applied(LogIndex up_to) override;
-    int64_t running_time_ns() const override;
-    void observe_time_ns(int64_t time, raft::TimeSource source) override;
+    raft::TimeOffer time_offer() const override;
+    void observe_time(int64_t ns, raft::TimeSource source) override;
+    void observe_estimate(int64_t ns, NodeId from, Term term) override;
+    void elected(ByteView newest) override;
 
     /// A read of the applied state. Requires: a read barrier was passed, Route::Read. Yields. Errors: Io, Corrupt,
     /// Cancelled, Stale (a snapshot came in between: ask again).
     Result<Executed> read(Fiber& fiber, ArgvView argv, LogTime now);
-    /// The leader's stamp for what it proposes now. Never goes back.
+    /// State-machine time as this node knows it now.
+    struct TimeView {
+        TimeOrigin origin = TimeOrigin::None;
+        LogTime time;     // a lower bound when origin is None
+        WallTime wall;    // of this node
+        Duration ahead() const { return Duration::nanos(time.ns - wall.ns); }
+    };
+    TimeView time_view() const;
+    /// The leader has proposed an entry that moves time to `to`: nothing that it stamps from now on may lie before that.
+    void advance_time(LogTime to) { time_.moved(time_.lower_bound(), to, env_.now()); }
+    /// The leader's stamp for what it proposes now. Never goes back. Requires: it leads, or led.
     LogTime stamp() { return time_.stamp(env_.now(), env_.clock.wall()); }
     const Metadata& metadata() const { return metadata_; }
     uint64_t hits() const { return hits_; }
@@ -52,6 +64,7 @@ class KvMachine : public raft::StateMachine {
     class AppliedView;
     class BatchView;
     Result<std::optional<ValueRecord>> stored(Fiber& fiber, const Space& space, FlushEpoch epoch, ByteView key, const store::Snapshot* at);
+    void put_time(store::Batch& batch);
     Space space() const { return {space_.group, space_.generation}; }
 
     Env& env_;
@@ -60,6 +73,10 @@ class KvMachine : public raft::StateMachine {
     Metadata metadata_;
     ReplyCache replies_;
     StateTime time_;
+    bool time_loaded_ = false;
+    bool flush_time_ = false;               // the stored pair is worth a flush of its own
+    std::optional<StoredTime> flushed_time_;  // the pair when a flush was last asked for
+    Instant flushed_time_at_;
     RecordCache cache_;  // equals the applied state
     uint64_t hits_ = 0;
     uint64_t misses_ = 0;
@@ -67,6 +84,7 @@ class KvMachine : public raft::StateMachine {
     // The batch that is being applied; applied() makes it the state.
     Metadata next_;
     bool next_flushes_ = false;
+    std::vector<std::pair<LogTime, LogTime>> next_moves_;  // of state-machine time, by its SetTime entries
     std::map<Bytes, std::optional<ValueRecord>, std::less<>> overlay_;  // what its entries so far did
 };
 

@@ -196,6 +196,11 @@ std::string KvNode::status_json() const {
         json.key("kv").begin_object().field("keys", service_ ? service_->machine().metadata().keys : 0).field("clients", static_cast<uint64_t>(clients_.size()));
         if (service_) json.field("writes", service_->counters().writes).field("reads", service_->counters().reads).field("forwarded", service_->counters().forwarded);
         json.end_object();
+        if (service_) {
+            const KvMachine::TimeView time = service_->machine().time_view();
+            json.key("state_time").begin_object().field("time_ns", time.time.ns).field("wall_ns", time.wall.ns);
+            json.field("ahead_ms", time.ahead().as_millis()).field("source", time_origin_name(time.origin)).end_object();
+        }
     }
     json.end_object();
     return json.text();
@@ -219,6 +224,10 @@ ServerFacts KvNode::facts() const {
     facts.configuration = fixed_configuration();
     if (group_ == nullptr || service_ == nullptr) return facts;
     const KvMachine& machine = service_->machine();
+    const KvMachine::TimeView time = machine.time_view();
+    facts.state_time_ns = time.time.ns;
+    facts.wall = time.wall;
+    facts.state_time_source = time_origin_name(time.origin);
     const store::Stats stats = host_->store().stats();
     facts.used_memory_bytes = stats.memtable_bytes + stats.cache_used_bytes;
     facts.hits = machine.hits();

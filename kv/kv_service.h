@@ -46,6 +46,9 @@ class KvService : private raft::GroupObserver {
     /// Reads of one connection, at one barrier, until all are done or `on_done` says that it has enough for now: how many
     /// were done. Yields. Errors: Cancelled.
     Result<size_t> read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done);
+    /// An operator's: moves state-machine time forward to `to`, here on the leader; the time it was moved from. Yields.
+    /// Errors: Invalid (it would go back: says how long to wait, or is out of range), and those of Group::propose().
+    Result<LogTime> set_time(Fiber& fiber, LogTime to, Instant deadline);
     /// WAIT and WAITALL. Ends early when `gone` is notified (the client left). Yields. Errors: Cancelled, Unreachable
     /// (the client left).
     class Leaver;
@@ -86,6 +89,8 @@ class KvService : private raft::GroupObserver {
     void settle(std::vector<WaitOutcome> outcomes);
     void push();
     void timekeeper(Fiber& fiber);
+    void watch_time(Fiber& fiber);
+    void handle_time(Fiber& fiber, const wire::ForwardedCommand& command, Instant deadline, rpc::Responder& responder);
     void purger(Fiber& fiber);
 
     Env& env_;
@@ -98,6 +103,7 @@ class KvService : private raft::GroupObserver {
     uint64_t next_wait_ = 1;
     WaitRound round_{0};
     bool answering_ = false;
+    Duration time_off_told_;  // the difference to wall time that was told last; 0 below the limit
     uint64_t next_client_;
     uint64_t forward_sequence_ = 0;
     Term tracker_term_;

@@ -100,6 +100,7 @@ class InfoText {
         text_.append(name).append(":").append(value).append("\r\n");
     }
     void line(std::string_view name, uint64_t value) { line(name, std::to_string(value)); }
+    void signed_line(std::string_view name, int64_t value) { line(name, std::to_string(value)); }
     Bytes take() { return std::move(text_); }
 
  private:
@@ -119,6 +120,10 @@ void info_server(InfoText& out, const ServerFacts& facts) {
     out.line("uptime_in_seconds", static_cast<uint64_t>(facts.uptime.ns / 1'000'000'000));
     out.line("uptime_in_days", static_cast<uint64_t>(facts.uptime.ns / 86'400'000'000'000));
     out.line("node_id", facts.node.value);
+    // What expiries go by. Not this node's clock: that is server_time_usec.
+    out.signed_line("state_time_usec", facts.state_time_ns / 1000);
+    out.signed_line("state_time_ahead_ms", facts.state_time_ns == 0 ? 0 : (facts.state_time_ns - facts.wall.ns) / 1'000'000);
+    out.line("state_time_source", facts.state_time_source);
 }
 
 void info_replication(InfoText& out, const ServerFacts& facts) {

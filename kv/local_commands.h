@@ -34,6 +34,8 @@ struct ServerFacts {
     uint16_t port = 0;
     Duration uptime;
     WallTime wall;
+    int64_t state_time_ns = 0;  // state-machine time as this node knows it
+    std::string_view state_time_source = "none";  // running, estimate, wall, none
     uint64_t connected_clients = 0, blocked_clients = 0, clients_max = 0;
     uint64_t used_memory_bytes = 0;
     bool loading = false;

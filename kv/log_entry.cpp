@@ -31,6 +31,19 @@ Bytes encode_entry(EntryKind kind, LogTime stamp, ClientSlot slot, resp::ArgvVie
 
 Bytes encode_tick(LogTime stamp) { return encode_entry(EntryKind::Tick, stamp, {}, {}); }
 
+Bytes encode_set_time(LogTime from, LogTime to) {
+    CHECK(from.ns >= 0 && from < to, from.ns, to.ns);
+    Bytes word;
+    put_le<int64_t>(word, from.ns);
+    const ByteView argv[] = {word};
+    return encode_entry(EntryKind::SetTime, to, {}, argv);
+}
+
+LogTime set_time_from(const LogEntry& entry) {
+    CHECK(entry.kind == EntryKind::SetTime && entry.argv.size() == 1 && entry.argv.front().size() == 8);
+    return {get_le<int64_t>(entry.argv.front().data())};
+}
+
 Result<LogEntry> decode_entry(ByteView bytes) {
     ByteReader reader(bytes);
     uint8_t format = 0, kind = 0;
@@ -42,7 +55,7 @@ Result<LogEntry> decode_entry(ByteView bytes) {
     if (!reader.take_le(kind) || !reader.take_le(reserved) || !reader.take_le(entry.stamp.ns) ||
         !reader.take_le(entry.slot.client) || !reader.take_le(entry.slot.sequence) || !reader.take_le(words))
         return malformed("cut short");
-    if (kind < 1 || kind > 3) return malformed("kind " + std::to_string(kind));
+    if (kind < 1 || kind > 4) return malformed("kind " + std::to_string(kind));
     if (reserved != 0) return malformed("reserved bits");
     entry.kind = static_cast<EntryKind>(kind);
     if (entry.stamp.ns < 0) return malformed("stamp before 1970");
@@ -56,6 +69,11 @@ Result<LogEntry> decode_entry(ByteView bytes) {
         entry.argv.push_back(word);
     }
     if (!reader.empty()) return malformed("trailing bytes");
+    if (entry.kind == EntryKind::SetTime) {
+        if (entry.argv.size() != 1 || entry.argv.front().size() != 8) return malformed("words of a change of time");
+        const LogTime from = set_time_from(entry);
+        if (from.ns < 0 || from >= entry.stamp) return malformed("time would go back");
+    }
     return entry;
 }
 

@@ -32,6 +32,7 @@ enum class EntryKind : uint8_t {  // stored; never renumber
     Command = 1,  // argv
     Tick = 2,     // nothing: moves state-machine time to its stamp
     Purge = 3,    // argv are keys: those expired at the stamp are removed, others stay
+    SetTime = 4,  // an operator's: moves state-machine time forward to its stamp; argv: the time it was moved from
 };
 
 /// A decoded entry; argv looks into the bytes given to decode_entry().
@@ -44,9 +45,14 @@ struct LogEntry {
 
 inline constexpr uint8_t kEntryFormat = 1;
 
-/// Requires: stamp >= 0; kind Tick has no argv and no slot, kind Purge no slot; the others at least one word.
+/// Requires: stamp >= 0; kind Tick has no argv and no slot, kind Purge no slot; the others at least one word. SetTime has its
+/// own function.
 Bytes encode_entry(EntryKind kind, LogTime stamp, ClientSlot slot, resp::ArgvView argv);
 Bytes encode_tick(LogTime stamp);
+/// Requires: 0 <= from < to.
+Bytes encode_set_time(LogTime from, LogTime to);
+/// Requires: a decoded entry of kind SetTime.
+LogTime set_time_from(const LogEntry& entry);
 
 /// Errors: Corrupt for anything encode_entry() does not write (truncated, trailing bytes, unknown version or kind).
 Result<LogEntry> decode_entry(ByteView bytes);

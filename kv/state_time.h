@@ -1,54 +1,102 @@
-// StateTime: this node's running value of state-machine time. Pure: clock readings come in as arguments.
+// StateTime: this node's value of state-machine time. Pure: clock readings come in as arguments.
 //
-// It runs on by the node's own monotonic clock from the last value it heard: a leader's heartbeat replaces it, a voter's
-// answer raises it. Only a leader's stamp is slewed towards wall time, by at most 500 ppm of what passed since the last
-// stamp or heartbeat, and it never goes back. So a change of leader or an idle hour costs no time and asks no wall clock.
-// A node that has heard nothing since its start has no running value; if such a node leads, the outage is added as its
-// own wall clock tells it.
+// It runs on by the node's own monotonic clock from the last value it heard: a leader's heartbeat, a voter's answer. Only a
+// leader's stamp is slewed towards wall time, and it never goes back. So a change of leader or an idle hour costs no time
+// and asks no wall clock.
+//
+// A node that has heard nothing since its start has no running value, but an estimate: what it stored last, plus the wall
+// clock's difference since. Estimates count only when nobody of a leader's vote quorum has a running value; then the
+// smallest does, so that one clock that jumped ahead in the outage expires nothing.
 #pragma once
 
 #include <algorithm>
+#include <map>
+#include <optional>
 
 #include "kv/log_entry.h"
+#include "kv/stored_format.h"
+#include "runtime/base/ids.h"
 #include "runtime/base/time.h"
 
 namespace orrery::kv {
 
+/// What the present value goes back to. 
+enum class TimeOrigin : uint8_t {  // told to operators; never renumber
+    None = 0,      // nothing is known: a fresh member
+    Running = 1,   // of a value that ran on in some member
+    Estimate = 2,  // stored before an outage of all, plus a wall clock's difference
+    Wall = 3,      // a wall clock alone: the group was being founded, or nobody had stored anything
+};
+std::string_view time_origin_name(TimeOrigin origin);
+
 class StateTime {
  public:
     static constexpr int64_t kSlewPpm = 500;
+    /// A heartbeat that was long on its way must not set us back; one that is always behind ours says that our clock is the
+    /// faster one. So a leader's lower value takes us back by at most this share of the time since the last one: more than
+    /// two clocks of 500 ppm and a slew can differ by.
+    static constexpr int64_t kYieldPpm = 2000;
+    /// The stored pair is written anew after so long, or when the wall clock moved against it by that much. In between it
+    /// loses nothing but a clock step smaller than that.
+    static constexpr Duration kStoreEvery = Duration::seconds(1);
+    static constexpr Duration kStoreStep = Duration::millis(100);
 
+    // ---- what is known
     /// The newest stamp in the own log or state: a lower bound, not a running value.
     void floor(LogTime stamp) { floor_ = std::max(floor_, stamp); }
+    /// The pair stored before this start.
+    void restore(StoredTime pair) { before_ = pair; }
     /// The leader's running value, just now.
-    void follow(LogTime value, Instant now) {
-        base_ = std::max(value, floor_);
-        since_ = now;
-        running_ = true;
-    }
+    void follow(LogTime value, Instant now);
     /// A voter's: ours is at least that.
-    void raise(LogTime value, Instant now) { follow(running_ ? std::max(value, at(now)) : value, now); }
+    void raise(LogTime value, Instant now);
+    /// A voter's estimate, just now, with a vote granted in `term`; only those of the newest term are kept.
+    void offer(NodeId from, Term term, LogTime value, Instant now);
+    /// An entry moved state-machine time from `from` to `to`.
+    void moved(LogTime from, LogTime to, Instant now);
+
+    // ---- values
     bool running() const { return running_; }
     /// Requires: running().
     LogTime at(Instant now) const { return {std::max(base_.ns + std::max<int64_t>(0, (now - since_).ns), floor_.ns)}; }
-    /// What a leader stamps with; begins to run if nothing was heard since the start.
-    LogTime stamp(Instant now, WallTime wall) {
-        if (!running_) follow({std::max<int64_t>(wall.ns, 0)}, now);
-        const int64_t passed = std::max<int64_t>(0, (now - since_).ns);
-        const int64_t slew_max = passed / (1'000'000 / kSlewPpm);
-        const int64_t ahead = wall.ns - (base_.ns + passed);
-        const LogTime value{std::max(base_.ns + passed + std::clamp(ahead, -slew_max, slew_max), floor_.ns)};
-        floor(value);
-        follow(value, now);
-        return value;
-    }
+    /// nullopt for a node that never stored a pair.
+    std::optional<LogTime> estimate(WallTime wall) const;
+    TimeOrigin origin() const { return running_ ? origin_ : before_ ? TimeOrigin::Estimate : TimeOrigin::None; }
     LogTime lower_bound() const { return floor_; }
 
+    // ---- the leader
+    /// Elected: settles the value from what the vote quorum said. No effect on a running one.
+    void lead(Instant now, WallTime wall);
+    /// What a leader stamps with. Requires: running().
+    LogTime stamp(Instant now, WallTime wall);
+
+    // ---- the stored pair
+    /// Whether it is worth a write; never without a running value, which alone says what time it is.
+    bool store_due(Instant now, WallTime wall) const;
+    void stored(StoredTime pair, Instant now) {
+        stored_ = pair;
+        stored_at_ = now;
+    }
+    /// The pair of before the start, while it is all that is known.
+    const std::optional<StoredTime>& before() const { return before_; }
+
  private:
+    struct Offer {
+        LogTime value;
+        Instant heard;
+    };
+    void run_from(LogTime value, Instant now, TimeOrigin origin);
+
     LogTime floor_;
     bool running_ = false;
+    TimeOrigin origin_ = TimeOrigin::None;
     LogTime base_;
     Instant since_;
+    std::optional<StoredTime> before_;
+    std::optional<StoredTime> stored_;  // in this life
+    Instant stored_at_;
+    std::map<NodeId, Offer> offers_;
+    Term offers_term_;
 };
 
 }  // namespace orrery::kv

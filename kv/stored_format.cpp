@@ -9,6 +9,7 @@ namespace {
 constexpr uint8_t kValueFormat = 1;
 constexpr uint8_t kMetadataFormat = 1;
 constexpr uint8_t kSlotFormat = 1;
+constexpr uint8_t kStoredTimeFormat = 1;
 
 Error malformed(std::string_view what) { return {Code::Corrupt, "kv store: " + std::string(what)}; }
 
@@ -160,6 +161,31 @@ Result<Metadata> decode_metadata(ByteView bytes) {
         return malformed("metadata cut short");
     if (!reader.empty()) return malformed("metadata has trailing bytes");
     if (out.time.ns < 0 || out.epoch.value == 0 || out.volatile_keys > out.keys) return malformed("metadata contradicts itself");
+    return out;
+}
+
+Bytes local_time_key(GroupId group) { return space_begin({group, Generation(0)}) + "time"; }
+
+Bytes encode_stored_time(const StoredTime& time) {
+    CHECK(time.time.ns >= 0 && time.wall.ns >= 0, time.time.ns, time.wall.ns);
+    Bytes out;
+    put_le<uint8_t>(out, kStoredTimeFormat);
+    put_le<int64_t>(out, time.time.ns);
+    put_le<int64_t>(out, time.wall.ns);
+    return out;
+}
+
+Result<StoredTime> decode_stored_time(ByteView bytes) {
+    ByteReader reader(bytes);
+    uint8_t format = 0;
+    StoredTime out;
+    if (!reader.take_le(format)) return malformed("time cut short");
+    if (format != kStoredTimeFormat) return malformed("time format " + std::to_string(format));
+    if (!reader.take_le(out.time.ns) || !reader.take_le(out.wall.ns)) return malformed("time cut short");
+    if (!reader.empty()) return malformed("time has trailing bytes");
+    // So that sums and differences of them fit.
+    constexpr int64_t kLimit = int64_t{1} << 62;
+    if (out.time.ns < 0 || out.time.ns >= kLimit || out.wall.ns < 0 || out.wall.ns >= kLimit) return malformed("time out of range");
     return out;
 }
 

@@ -11,6 +11,7 @@
 #include "runtime/base/bytes.h"
 #include "runtime/base/ids.h"
 #include "runtime/base/result.h"
+#include "runtime/base/time.h"
 
 namespace orrery::kv {
 
@@ -87,6 +88,18 @@ struct Metadata {
 };
 Bytes encode_metadata(const Metadata& metadata);
 Result<Metadata> decode_metadata(ByteView bytes);
+
+/// What a member knows of state-machine time for itself alone: the value it had when its wall clock showed `wall`. It lies
+/// beside the generations, so it is in no snapshot, and in no digest. In the Store it goes with the applied state: after a
+/// crash both are of one batch.
+struct StoredTime {
+    LogTime time;
+    WallTime wall;
+    bool operator==(const StoredTime&) const = default;
+};
+Bytes local_time_key(GroupId group);
+Bytes encode_stored_time(const StoredTime& time);
+Result<StoredTime> decode_stored_time(ByteView bytes);
 
 /// The last write of a client. `reply_kept` is false when the reply was too large to keep.
 struct SlotRecord {

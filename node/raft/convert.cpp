@@ -18,8 +18,12 @@ FollowerState state_of(const wire::RaftMessage& in) { return {in.match, in.recei
 
 struct ToWire {
     wire::RaftMessage& out;
-    int64_t time;
+    TimeOffer time;
 
+    void put_time() {
+        out.state_time_ns = time.ns;
+        out.state_time_estimated = time.estimate;
+    }
     void operator()(const PreVote& body) {
         out.kind = wire::RaftKind::PreVote;
         out.log_index = body.last.index;
@@ -28,7 +32,7 @@ struct ToWire {
     void operator()(const PreVoteReply& body) {
         out.kind = wire::RaftKind::PreVoteReply;
         out.verdict = verdict(body.granted);
-        out.state_time_ns = time;
+        put_time();
     }
     void operator()(const Vote& body) {
         out.kind = wire::RaftKind::Vote;
@@ -39,7 +43,7 @@ struct ToWire {
     void operator()(const VoteReply& body) {
         out.kind = wire::RaftKind::VoteReply;
         out.verdict = verdict(body.granted);
-        out.state_time_ns = time;
+        put_time();
     }
     void operator()(const Append& body) {
         out.kind = wire::RaftKind::Append;
@@ -76,7 +80,7 @@ struct ToWire {
         out.commit = body.commit;
         out.lowest_claim = body.lowest_claim;
         out.push = body.push;
-        out.state_time_ns = time;
+        if (!time.estimate) put_time();  // a leader runs; an estimate is a voter's alone
     }
     void operator()(const HeartbeatReply& body) {
         out.kind = wire::RaftKind::HeartbeatReply;
@@ -88,7 +92,7 @@ struct ToWire {
 
 }  // namespace
 
-wire::RaftMessage to_wire(GroupId group, const Message& message, int64_t state_time_ns) {
+wire::RaftMessage to_wire(GroupId group, const Message& message, TimeOffer time) {
     wire::RaftMessage out;
     out.group = group;
     out.from_node = message.from.node;
@@ -96,7 +100,7 @@ wire::RaftMessage to_wire(GroupId group, const Message& message, int64_t state_t
     out.to_node = message.to.node;
     out.to_replica = message.to.replica;
     out.term = message.term;
-    std::visit(ToWire{out, state_time_ns}, message.body);
+    std::visit(ToWire{out, time}, message.body);
     return out;
 }
 
@@ -108,9 +112,9 @@ Result<Message> from_wire(const wire::RaftMessage& in) {
     const bool good = in.verdict == wire::RaftVerdict::Accepted;
     switch (in.kind) {
         case wire::RaftKind::PreVote: out.body = PreVote{{in.log_index, in.log_term}}; return out;
-        case wire::RaftKind::PreVoteReply: out.body = PreVoteReply{good, in.state_time_ns}; return out;
+        case wire::RaftKind::PreVoteReply: out.body = PreVoteReply{good}; return out;
         case wire::RaftKind::Vote: out.body = Vote{{in.log_index, in.log_term}, in.transfer}; return out;
-        case wire::RaftKind::VoteReply: out.body = VoteReply{good, in.state_time_ns}; return out;
+        case wire::RaftKind::VoteReply: out.body = VoteReply{good}; return out;
         case wire::RaftKind::Append: {
             Append body{{in.log_index, in.log_term}, {}, in.commit, in.round};
             body.entries.reserve(in.entries.size());
@@ -132,7 +136,7 @@ Result<Message> from_wire(const wire::RaftMessage& in) {
             out.body = AppendReply{good, state_of(in), in.rejected_index, {in.hint_index, in.hint_term}, in.round};
             return out;
         case wire::RaftKind::Heartbeat:
-            out.body = Heartbeat{in.round, in.commit, in.lowest_claim, in.push, in.state_time_ns};
+            out.body = Heartbeat{in.round, in.commit, in.lowest_claim, in.push};
             return out;
         case wire::RaftKind::HeartbeatReply: out.body = HeartbeatReply{in.round, state_of(in)}; return out;
         case wire::RaftKind::TimeoutNow: out.body = TimeoutNow{}; return out;
@@ -144,17 +148,17 @@ Result<Message> from_wire(const wire::RaftMessage& in) {
     return Error(Code::Corrupt, "raft message of kind " + std::to_string(static_cast<int>(in.kind)) + " is none between cores");
 }
 
-wire::Heartbeat to_wire_heartbeat(GroupId group, const Message& message, int64_t state_time_ns) {
+wire::Heartbeat to_wire_heartbeat(GroupId group, const Message& message, TimeOffer time) {
     const auto& body = std::get<Heartbeat>(message.body);
     return {group, message.from.replica, message.to.replica, message.term, body.round, body.commit, body.lowest_claim,
-            body.push, state_time_ns};
+            body.push, time.estimate ? 0 : time.ns};
 }
 
 Message from_wire_heartbeat(const wire::Heartbeat& in, NodeId from, NodeId to) {
     return {{from, in.from_replica},
             {to, in.to_replica},
             in.term,
-            Heartbeat{in.round, in.commit, in.lowest_claim, in.push, in.state_time_ns}};
+            Heartbeat{in.round, in.commit, in.lowest_claim, in.push}};
 }
 
 wire::HeartbeatReplyBatch::Progress to_wire_heartbeat_reply(GroupId group, const Message& message) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "node/rpc/session.h"
+#include "node/rpc/operator_call.h"
 
 namespace orrery::raft {
 
@@ -10,14 +10,7 @@ namespace {
 
 Result<Bytes> ask(Fiber& fiber, Env& env, const Address& to, wire::Operation operation, Bytes body, Instant deadline) {
     const Instant by = std::min(deadline, env.now() + Duration::seconds(2));
-    TRY(std::unique_ptr<Conn> conn, env.net.connect(fiber, to, by));
-    rpc::Identity identity;
-    identity.role = rpc::Role::Operator;
-    TRY(std::shared_ptr<rpc::Session> session, rpc::Session::connect(fiber, env, std::move(conn), identity, {}, {}));
-    Result<Bytes> answer = session->call(fiber, {operation, GroupId(), 0, wire::TrafficClass::Control, {by}}, std::move(body));
-    session->shut(Error(Code::Cancelled, "asked"));
-    TRY(session->wait_closed(fiber));
-    return answer;
+    return rpc::operator_call(fiber, env, to, {operation, GroupId(), 0, wire::TrafficClass::Control, {by}}, std::move(body));
 }
 
 /// Until it answers, refuses for good, or the deadline passes.

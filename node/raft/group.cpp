@@ -82,6 +82,7 @@ void Group::turn() {
     dirty_ = false;
     const Instant now = env_.now();
     core_->tick(now);
+    note_election();
     if (open_barrier_) {
         // Everybody who joined did so before this round begins, and no later than this commit index.
         std::shared_ptr<Barrier> barrier = std::move(open_barrier_);
@@ -187,17 +188,47 @@ Configuration Group::configuration_at(LogIndex index) const {
 
 // ---- messages ---------------------------------------------------------------------------------------------------
 
-void Group::receive(Message message, int64_t state_time_ns) {
+void Group::receive(Message message, TimeOffer time) {
     if (stopped_) return;
     // What the log has not taken yet is held in memory: a leader whose others are faster would fill it without end. The
     // append is dropped unanswered, and the leader asks again.
     if (kind_of(message) == MessageKind::Append && unlogged_bytes_ > options_.max_unlogged_bytes) return;
-    // Only members move state-machine time, and none beyond what it can ever be.
-    if (state_time_ns > 0 && state_time_ns < kStateTimeLimit && core_->log().configuration().is_member(message.from) &&
-        message.to == self() && message.term >= core_->term())
-        machine_->observe_time_ns(state_time_ns, kind_of(message) == MessageKind::Heartbeat ? TimeSource::Leader : TimeSource::Voter);
+    observe_time(message, time);
     core_->step(env_.now(), std::move(message));
+    note_election();
     wake();
+}
+
+void Group::observe_time(const Message& message, TimeOffer time) {
+    // Only members move state-machine time, none beyond what it can ever be, and none by an answer to an earlier candidacy.
+    if (time.ns <= 0 || time.ns >= kStateTimeLimit || message.to != self() || message.term < core_->term()) return;
+    const Configuration& configuration = core_->log().configuration();
+    if (kind_of(message) == MessageKind::Heartbeat) {
+        if (!time.estimate && configuration.is_member(message.from)) machine_->observe_time(time.ns, TimeSource::Leader);
+        return;
+    }
+    if (!configuration.is_voter(message.from)) return;  // a learner is of no quorum
+    const auto* vote = std::get_if<VoteReply>(&message.body);
+    if (!time.estimate) {
+        machine_->observe_time(time.ns, TimeSource::Voter);
+    } else if (vote != nullptr && vote->granted) {
+        // Of estimates those of the quorum count. A pre-vote's answerer is in it only if it then votes, and says it again.
+        machine_->observe_estimate(time.ns, message.from.node, message.term);
+    }
+}
+
+// Called behind every step that may end in an election, before anything else can run: whoever asks leads() and then for a
+// stamp meets a state-machine time that the quorum has settled.
+void Group::note_election() {
+    if (core_->role() != Role::Leader || elected_told_ == core_->term()) return;
+    elected_told_ = core_->term();
+    const LogView& log = core_->log();
+    const Entry* newest = nullptr;
+    for (LogIndex at = log.last().index; at > log.floor().index && newest == nullptr; at = at.previous()) {
+        const Entry* entry = log.at(at);
+        if (entry != nullptr && entry->kind == EntryKind::Data) newest = entry;
+    }
+    machine_->elected(newest != nullptr ? newest->body_view() : ByteView());
 }
 
 void Group::send(std::vector<Message> messages) {
@@ -206,7 +237,7 @@ void Group::send(std::vector<Message> messages) {
         if (const auto* append = std::get_if<Append>(&message.body))
             for (const Entry& entry : append->entries) lacks_attachment |= entry.has_attachment && entry.attachment == nullptr;
         if (!lacks_attachment) {
-            host_.send(id_, std::move(message), machine_->running_time_ns());
+            host_.send(id_, std::move(message), machine_->time_offer());
             continue;
         }
         // Catch-up from before our start: the bytes are fetched first. The core resends what is lost on the way.
@@ -221,7 +252,7 @@ void Group::send(std::vector<Message> messages) {
                 }
                 entry.attachment = std::move(*bytes);
             }
-            host_.send(id_, std::move(message), machine_->running_time_ns());
+            host_.send(id_, std::move(message), machine_->time_offer());
         });
     }
 }

@@ -194,7 +194,9 @@ class Group {
     void store_attachments(std::shared_ptr<Persist> item);
     void on_log_synced();
 
-    void receive(Message message, int64_t state_time_ns);
+    void receive(Message message, TimeOffer time);
+    void observe_time(const Message& message, TimeOffer time);
+    void note_election();
     void send(std::vector<Message> messages);
     void trace_output(const Output& output);
     void trace_progress();
@@ -301,6 +303,7 @@ class Group {
     std::shared_ptr<Install> partial_;  // of a transfer that broke off; the sender may resume it
     bool receiving_ = false;
     bool installing_ = false;
+    Term elected_told_;  // the machine was told that we lead in this term
     LogIndex commit_told_;
     LogIndex durable_told_;
 };

@@ -235,16 +235,16 @@ Result<void> GroupHost::stop(Fiber& fiber, Instant deadline) {
 
 // ---- outgoing ---------------------------------------------------------------------------------------------------
 
-void GroupHost::send(GroupId group, Message message, int64_t state_time_ns) {
+void GroupHost::send(GroupId group, Message message, TimeOffer time) {
     const NodeId to = message.to.node;
     switch (kind_of(message)) {
         case MessageKind::Heartbeat:
-            outbox_[to].heartbeats.push_back(to_wire_heartbeat(group, message, state_time_ns));
+            outbox_[to].heartbeats.push_back(to_wire_heartbeat(group, message, time));
             break;
         case MessageKind::HeartbeatReply: outbox_[to].replies.push_back(to_wire_heartbeat_reply(group, message)); break;
         default:
             peers_->send(to, wire::Operation::RaftMessage, group, message.to.replica.value, wire::TrafficClass::Control,
-                         encode_raft_message(to_wire(group, message, state_time_ns)));
+                         encode_raft_message(to_wire(group, message, time)));
             return;
     }
     outbox_dirty_ = true;
@@ -325,7 +325,7 @@ void GroupHost::on_raft_message(rpc::Message& message) {
         env_.tracer.warning("raft.bad_message", {{"peer", message.peer.node}, {"error", core_message.error().text()}});
         return;
     }
-    group->receive(std::move(*core_message), decoded->state_time_ns);
+    group->receive(std::move(*core_message), {decoded->state_time_ns, decoded->state_time_estimated});
 }
 
 void GroupHost::on_heartbeats(rpc::Message& message) {
@@ -337,7 +337,7 @@ void GroupHost::on_heartbeats(rpc::Message& message) {
     for (const wire::Heartbeat& heartbeat : batch->groups) {
         Group* group = find(heartbeat.group);
         if (group == nullptr || !group->core_) continue;
-        group->receive(from_wire_heartbeat(heartbeat, batch->from_node, batch->to_node), heartbeat.state_time_ns);
+        group->receive(from_wire_heartbeat(heartbeat, batch->from_node, batch->to_node), {heartbeat.state_time_ns});
     }
     // What is answered for groups may wait for our disk, and that is just when the disk is short.
     if (!peers_->address(message.peer.node)) return;
@@ -360,7 +360,7 @@ void GroupHost::on_heartbeat_replies(rpc::Message& message) {
     for (const auto& progress : batch->progress) {
         Group* group = find(progress.group);
         if (group == nullptr || !group->core_) continue;
-        group->receive(from_wire_heartbeat_reply(progress, batch->from_node, batch->to_node), 0);
+        group->receive(from_wire_heartbeat_reply(progress, batch->from_node, batch->to_node), {});
     }
 }
 

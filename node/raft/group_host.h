@@ -79,7 +79,7 @@ class GroupHost {
 
     /// Payload of one append to the log: room is left for headers, a hard state and a configuration.
     uint64_t log_part_bytes() const { return options_.log.batch_bytes - options_.log.batch_bytes / 8; }
-    void send(GroupId group, Message message, int64_t state_time_ns);
+    void send(GroupId group, Message message, TimeOffer time);
     void refused(GroupId group, const Refusal& refusal);
     void note_applied(uint64_t bytes);
     void note_no_space();

@@ -205,6 +205,7 @@ void Group::on_log_synced() {
         } else {
             core_->hard_state_persisted(now, done.sequence);
         }
+        note_election();  // the own vote counts when it is durable
         logged_.pop_front();
         moved = true;
     }

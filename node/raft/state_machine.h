@@ -22,7 +22,15 @@ struct ApplyItem {
     Bytes reply;
 };
 
-/// Where a value of state-machine time comes from: a leader's replaces our own, a voter's raises it.
+/// State-machine time of a member just now. A running value was heard of since the start and ran on by the own monotonic
+/// clock; an estimate adds a wall-clock difference to what was stored before the start, and counts only among estimates.
+struct TimeOffer {
+    int64_t ns = 0;  // 0: none
+    bool estimate = false;
+    bool operator==(const TimeOffer&) const = default;
+};
+
+/// Who said it: the leader with a heartbeat, a voter with its answer to a vote or pre-vote.
 enum class TimeSource : uint8_t { Leader, Voter };
 
 class StateMachine {
@@ -44,11 +52,15 @@ class StateMachine {
     /// The attachment's bytes, for a member that lacks the entry. Yields. Errors: NotFound, Corrupt, Io, Cancelled.
     virtual Result<std::shared_ptr<const Bytes>> load_attachment(Fiber& fiber, const Entry& entry);
 
-    /// State-machine time of this node now, carried by heartbeats and vote answers; 0 when nothing was heard
-    /// since the start.
-    virtual int64_t running_time_ns() const { return 0; }
-    /// A member's time arrived, above 0.
-    virtual void observe_time_ns(int64_t /*time*/, TimeSource /*source*/) {}
+    /// State-machine time of this node now, carried by vote answers, and by heartbeats when it is no estimate.
+    virtual TimeOffer time_offer() const { return {}; }
+    /// A running value arrived, above 0.
+    virtual void observe_time(int64_t /*ns*/, TimeSource /*source*/) {}
+    /// An estimate arrived, above 0, with a vote granted to us in `term`.
+    virtual void observe_estimate(int64_t /*ns*/, NodeId /*from*/, Term /*term*/) {}
+    /// This node leads from now on. Everything that its vote quorum said was observed before; nothing was proposed yet.
+    /// `newest` is the body of the last Data entry in the own log, empty when none is there.
+    virtual void elected(ByteView /*newest*/) {}
 };
 
 }  // namespace orrery::raft

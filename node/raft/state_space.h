@@ -2,7 +2,7 @@
 //
 // Every key of a group starts with (group, generation), both 64-bit big-endian. A snapshot is installed under a fresh
 // generation; moving the group's pointer to it is the one step by which it becomes the state. Generation 0 holds that
-// pointer and nothing else; area byte 0 of a generation holds its applied record; all other areas are the state
+// pointer, and what a state machine keeps for this member alone (not replicated, in no snapshot); area byte 0 of a generation holds its applied record; all other areas are the state
 // machine's.
 #pragma once
 

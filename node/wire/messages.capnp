@@ -66,6 +66,7 @@ struct RaftMessage {
   stateTimeNs @22 :Int64;
   entries @23 :List(RaftEntry);   # body, then attachment, of each in order: in the tail
   textBytes @24 :UInt32;          # in the tail, behind the entries
+  stateTimeEstimated @25 :Bool;
 }
 
 struct Heartbeat {

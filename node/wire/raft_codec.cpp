@@ -57,6 +57,7 @@ Bytes encode_raft_message(const RaftMessage& message) {
             root.setRound(message.round);
             root.setContext(message.context);
             root.setStateTimeNs(message.state_time_ns);
+            root.setStateTimeEstimated(message.state_time_estimated);
             root.setTextBytes(size32(message.text));
             if (message.entries.empty()) return;
             auto entries = root.initEntries(static_cast<unsigned>(message.entries.size()));
@@ -109,6 +110,7 @@ Result<RaftMessage> decode_raft_message(ByteView payload) {
         message.round = root.getRound();
         message.context = root.getContext();
         message.state_time_ns = root.getStateTimeNs();
+        message.state_time_estimated = root.getStateTimeEstimated();
         auto entries = root.getEntries();
         message.entries.reserve(entries.size());
         for (auto in : entries) {

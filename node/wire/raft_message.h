@@ -71,7 +71,8 @@ struct RaftMessage {
     Term hint_term;             // of hint_index
     uint64_t round = 0;         // of heartbeats, echoed by replies
     uint64_t context = 0;       // ReadIndex: the asker's number, echoed
-    int64_t state_time_ns = 0;  // state-machine time: heartbeats, vote replies
+    int64_t state_time_ns = 0;  // state-machine time: heartbeats, replies to votes and pre-votes; 0 = none
+    bool state_time_estimated = false;  // replies: not a running value, see node/raft/state_machine.h
     std::vector<RaftEntry> entries;  // Append
     ByteView text;              // Refused
 
@@ -92,7 +93,7 @@ struct Heartbeat {
     LogIndex commit;        // min(commit, match of that follower)
     LogIndex lowest_claim;
     bool push = false;
-    int64_t state_time_ns = 0;
+    int64_t state_time_ns = 0;  // a running value, or 0
     bool operator==(const Heartbeat&) const = default;
 };
 struct HeartbeatBatch {

@@ -34,7 +34,9 @@ namespace orrery {
     X(hole_campaigns, "a member campaigns although its log has a hole, and leads with an empty body")       \
     X(match_by_arrival_order, "a session gives the next data frame to the oldest open request")            \
     X(forward_retries_write, "the proxy repeats a write whose reply was lost")                             \
-    X(unknown_reported_as_failed, "a write that may still commit is answered as certainly failed")
+    X(unknown_reported_as_failed, "a write that may still commit is answered as certainly failed")         \
+    X(outage_time_by_leader_clock, "after an outage of all members time goes by the leader's wall clock")  \
+    X(expiry_by_local_clock, "a read judges expiry by the wall clock of its node")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

@@ -20,6 +20,9 @@ std::vector<NamedText> list_checks() {
             {"wait",
              "WAIT and WAITALL answers against the members' logs and states; progress in an idle "
              "group"},
+            {"expiry",
+             "keys with a TTL in true time: none gone before it, none readable long after it, none "
+             "back once it was seen gone"},
             {"liveness",
              "a leader within ten election timeouts of heal, no operation pending, everything "
              "readable"}};
@@ -45,6 +48,10 @@ std::vector<NamedText> list_points() {
             {"raft.snapshot.install.begin", "index (checkpoint)"},
             {"raft.snapshot.install.durable", "index (checkpoint)"},
             {"raft.snapshot.installed", "index, term"},
+            {"kv.time_begun",
+             "source, time_ns, wall_ns: a leader went on without a running value of anybody"},
+            {"kv.time_stored", "time_ns, wall_ns: state-machine time and wall clock, with a batch"},
+            {"kv.time_set", "from_ns, to_ns: an operator moved state-machine time"},
             {"kv.wait", "target, timeout: a WAIT or WAITALL arrived"},
             {"log.opened", "epoch"},
             {"log.torn_tail", "file, offset"},

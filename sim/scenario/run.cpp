@@ -3,9 +3,11 @@
 #include "sim/scenario/run.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "node/raft/found_cluster.h"
 #include "sim/check/durability.h"
+#include "sim/check/expiry.h"
 #include "sim/check/linearizability.h"
 #include "sim/core/defects.h"
 #include "sim/rocksdb/l1.h"
@@ -76,10 +78,12 @@ class Run {
           options_(options),
           world_(world_options(plan), &plan.plan.schedule.pins),
           cluster_(world_, plan),
-          watcher_(world_, cluster_, [this] { return history_.mark(); }),
+          expiry_(expiry_options(plan)),
+          watcher_(world_, cluster_, expiry_, [this] { return history_.mark(); }),
           waits_(wait_options(plan)),
           liveness_({.bound = plan.phases.heal_within}),
-          workload_(world_, cluster_, watcher_, plan, history_, waits_, liveness_),
+          workload_(world_, cluster_, watcher_, plan, history_, waits_, liveness_,
+                    expiry_),
           injector_(world_, cluster_, plan.plan.events) {
         if (options.watch_step > 0) world_.timeline().hash().watch_step(options.watch_step);
         if (options.sink != nullptr) {
@@ -108,6 +112,15 @@ class Run {
         return {.turn = plan.plan.events.empty() ? Duration::millis(500) : Duration::seconds(3600)};
     }
 
+    static check::ExpiryOptions expiry_options(const Scenario& plan) {
+        // State-machine time follows the leader's clock, which drifts, and is slewed.
+        int64_t ppm = 0;
+        for (const PlannedFault& event : plan.plan.events)
+            if (const auto* drift = std::get_if<ClockDrift>(&event.fault))
+                ppm = std::max(ppm, std::abs(drift->ppm));
+        return {.rate_ppb = (ppm + kv::StateTime::kSlewPpm) * 1000};
+    }
+
     enum class Ended : uint8_t { Yes, No };
     /// Runs until `done`, at most until `by`. No: the run is over, or time was.
     Ended run_until(Instant by, const std::function<bool()>& done);
@@ -122,12 +135,14 @@ class Run {
     void spawn(Host& host, std::string_view name, std::function<void(Fiber&, Env&)> body);
     void tear_down();
     void judge_all(RunResult& result);
+    check::Verdict judge_expiry();
 
     const Scenario& plan_;
     const RunOptions& options_;
     check::History history_;
     World world_;
     Cluster cluster_;
+    check::ExpiryChecker expiry_;
     Watcher watcher_;
     check::WaitChecker waits_;
     check::Liveness liveness_;
@@ -321,6 +336,19 @@ void Run::verify() {
     verified_ = true;
 }
 
+check::Verdict Run::judge_expiry() {
+    for (const Fired& fired : injector_.fired()) {
+        const auto* jump = std::get_if<ClockJump>(&plan_.plan.events[fired.event].fault);
+        if (jump == nullptr) continue;
+        // Whom a symbolic name meant is not kept: then it may have been anybody.
+        Host* named = world_.find_host(jump->node);
+        for (size_t i = 0; i < cluster_.size(); ++i)
+            if (named == nullptr || named == &cluster_.member(i))
+                expiry_.wall_moved(NodeId(i + 1), jump->by, fired.at);
+    }
+    return expiry_.judge();
+}
+
 void Run::judge_all(RunResult& result) {
     std::vector<check::Verdict> parts;
     auto violated = [&](const std::vector<check::Violation>& list) {
@@ -371,6 +399,14 @@ void Run::judge_all(RunResult& result) {
         parts.push_back(replicas_.verdict());
     if (verified_ && states_.size() < 2)
         notes_.push_back("fewer than two members to compare at rest");
+    if (plan_.check.expiry && plan_.workload.mix.expire > 0) {
+        check::Verdict verdict = judge_expiry();
+        if (expiry_.judged() > 0) {
+            parts.push_back(std::move(verdict));
+        } else {
+            notes_.push_back(verdict.reason);
+        }
+    }
     if (plan_.check.liveness) violated(liveness_.violations());
     if (!world_.failure()) {
         if (workload_.ok() == 0)

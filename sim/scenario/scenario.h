@@ -64,6 +64,7 @@ struct WorkloadMix {
     double cas = 0.05;  // SET ... NX: a compare with absent
     double wait = 0.025;
     double waitall = 0.025;
+    double expire = 0;  // of all operations, before the others share the rest: keys that expire, see the README
     bool operator==(const WorkloadMix&) const = default;
 };
 
@@ -107,6 +108,7 @@ struct Checks {
     bool replicas = true;
     bool wait = true;
     bool liveness = true;
+    bool expiry = true;  // where the mix has keys that expire
     std::vector<std::string> expect_errors;  // Error events that may be emitted
     std::vector<std::string>
         require_fired;  // ids of events that must have fired, else inconclusive

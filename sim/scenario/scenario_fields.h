@@ -37,7 +37,7 @@ void visit_table(Either<ClusterKnobs> auto& t, auto&& v) {
 void visit_table(Either<WorkloadMix> auto& t, auto&& v) {
     v("get", t.get), v("set", t.set), v("append", t.append), v("incr", t.incr), v("del", t.del),
         v("cas", t.cas);
-    v("wait", t.wait), v("waitall", t.waitall);
+    v("wait", t.wait), v("waitall", t.waitall), v("expire", t.expire);
 }
 void visit_table(Either<WorkloadSpec> auto& t, auto&& v) {
     v("kind", t.kind), v("clients", t.clients), v("ops", t.ops), v("keys", t.keys),
@@ -59,7 +59,7 @@ void visit_table(Either<Budget> auto& t, auto&& v) {
 void visit_table(Either<Checks> auto& t, auto&& v) {
     v("raft", t.raft), v("linearizable", t.linearizable), v("durability", t.durability),
         v("replicas", t.replicas);
-    v("wait", t.wait), v("liveness", t.liveness), v("expect_errors", t.expect_errors),
+    v("wait", t.wait), v("liveness", t.liveness), v("expiry", t.expiry), v("expect_errors", t.expect_errors),
         v("require_fired", t.require_fired);
 }
 void visit_table(Either<Expectation> auto& t, auto&& v) {

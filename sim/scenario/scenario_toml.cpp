@@ -557,8 +557,10 @@ std::vector<Problem> lint_scenario(const Scenario& scenario, std::string_view fi
     }
     const Checks& check = scenario.check;
     if (!check.raft && !check.linearizable && !check.durability && !check.replicas && !check.wait &&
-        !check.liveness)
+        !check.liveness && !(check.expiry && scenario.workload.mix.expire > 0))
         add(true, "E0335", "nothing is checked");
+    if (scenario.workload.mix.expire < 0 || scenario.workload.mix.expire > 1)
+        add(true, "E0338", "workload.mix.expire is a share of all operations, from 0 to 1");
     if (scenario.workload.ops == 0)
         add(true, "E0336", "workload.ops is 0: no operation, nothing to check");
     if (!scenario.defects.empty() && scenario.expect.result == Expected::Pass)

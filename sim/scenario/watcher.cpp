@@ -8,8 +8,8 @@ namespace {
 constexpr size_t kRecentEntries = 20'000;
 }  // namespace
 
-Watcher::Watcher(World& world, Cluster& cluster, Sequence sequence)
-    : world_(world), cluster_(cluster), sequence_(std::move(sequence)), nodes_(cluster.size()) {
+Watcher::Watcher(World& world, Cluster& cluster, check::ExpiryChecker& expiry, Sequence sequence)
+    : world_(world), cluster_(cluster), expiry_(expiry), sequence_(std::move(sequence)), nodes_(cluster.size()) {
     std::vector<NodeId> voters;
     for (size_t i = 0; i < cluster.size(); ++i) voters.push_back(NodeId(i + 1));
     raft_.voters(kv::kKvGroup, std::move(voters));
@@ -30,6 +30,12 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
             if (group != nullptr && group->leads()) leader = cluster_.node_id(host);
             told_[event.number("timeout")] = {
                 LogIndex(static_cast<uint64_t>(event.number("target"))), leader};
+        } else if (event.name == "kv.time_stored") {
+            expiry_.time_stored(cluster_.node_id(host), event.number("wall_ns"), world_.now());
+        } else if (event.name == "kv.time_found") {
+            expiry_.time_found(cluster_.node_id(host), event.number("wall_ns"));
+        } else if (event.name == "kv.time_begun") {
+            expiry_.time_begun(event.text("source") == "estimate", world_.now());
         } else if (event.name == "process.failed" || event.name == "process.exited") {
             node_dies(cluster_.node_id(host), false);
         }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "sim/check/expiry.h"
 #include "sim/check/raft_invariants.h"
 #include "sim/check/wait_checker.h"
 #include "sim/scenario/cluster.h"
@@ -21,7 +22,7 @@ class Watcher : public TraceObserver, public Cluster::Listener {
     using Sequence = std::function<uint64_t()>;
 
     /// All outlive the watcher. `sequence` gives the number of the next event in the run's order.
-    Watcher(World& world, Cluster& cluster, Sequence sequence);
+    Watcher(World& world, Cluster& cluster, check::ExpiryChecker& expiry, Sequence sequence);
 
     check::RaftInvariants& raft() { return raft_; }
     const std::map<std::string, uint64_t>& probes() const { return probes_; }
@@ -65,6 +66,7 @@ class Watcher : public TraceObserver, public Cluster::Listener {
 
     World& world_;
     Cluster& cluster_;
+    check::ExpiryChecker& expiry_;
     Sequence sequence_;
     check::RaftInvariants raft_;
     std::map<std::string, uint64_t> probes_;

@@ -35,17 +35,21 @@ struct Workload::Client {
     LogIndex written;  // highest entry of an acknowledged write of this connection, where it could
                        // be found
     LogIndex bound;    // nothing this connection saw lies beyond
+    Bytes expiring;           // its own key that may expire; given up after an unknown outcome
+    uint64_t expiring_keys = 0;
 };
 
 Workload::Workload(World& world, Cluster& cluster, Watcher& watcher, const Scenario& plan,
-                   check::History& history, check::WaitChecker& waits, check::Liveness& liveness)
+                   check::History& history, check::WaitChecker& waits, check::Liveness& liveness,
+                   check::ExpiryChecker& expiry)
     : world_(world),
       cluster_(cluster),
       watcher_(watcher),
       spec_(plan.workload),
       history_(history),
       waits_(waits),
-      liveness_(liveness) {}
+      liveness_(liveness),
+      expiry_(expiry) {}
 
 Workload::~Workload() = default;
 
@@ -166,10 +170,96 @@ void Workload::run_client(Fiber& fiber, size_t index) {
         if (!client.env.sleep(fiber, Duration::nanos(std::llround(std::min(pause, 60e9)))).ok())
             return;
         if (stopping_) return;
+        if (spec_.mix.expire > 0 && client.draws.chance(spec_.mix.expire)) {
+            --client.left;
+            run_expiring(fiber, client);
+            continue;
+        }
         const uint64_t count = std::min<uint64_t>(burst ? burst_size : 1, client.left);
         client.left -= count;
         run_batch(fiber, client, count);
     }
+}
+
+check::ExpiryOp Workload::draw_expiring(Client& client) {
+    using check::ExpiryKind;
+    RandomStream& draws = client.draws;
+    const double what = draws.unit();
+    const Duration ttl = Duration::millis(std::llround(draws.log_uniform(50, 8000)));
+    const size_t other = draws.below(clients_.size());
+    check::ExpiryOp op;
+    if (client.expiring.empty()) {
+        client.expiring = "t" + std::to_string(client.index + 1) + "." +
+                          std::to_string(++client.expiring_keys);
+        op.kind = ExpiryKind::Set;
+    } else if (what < 0.35) {
+        op.kind = what < 0.2 ? ExpiryKind::Set : what < 0.3 ? ExpiryKind::Expire : ExpiryKind::Persist;
+    } else {
+        op.kind = what < 0.85 ? ExpiryKind::Get : ExpiryKind::TimeToLive;
+    }
+    op.key = client.expiring;
+    // Reads go to anybody's key, so that they meet the writer's operations and each other.
+    if (!op.writes() && !clients_[other]->expiring.empty() && draws.chance(0.5))
+        op.key = clients_[other]->expiring;
+    if (op.kind == ExpiryKind::Set)
+        op.value = "v" + std::to_string(client.number) + "." + std::to_string(next_value_++);
+    if (op.kind == ExpiryKind::Set || op.kind == ExpiryKind::Expire) op.ttl = ttl;
+    return op;
+}
+
+void Workload::run_expiring(Fiber& fiber, Client& client) {
+    using check::ExpiryKind;
+    check::ExpiryOp op = draw_expiring(client);
+    const ExpiryKind kind = op.kind;
+    const bool write = op.writes();
+    const std::string ttl = std::to_string(op.ttl.as_millis());
+    const Bytes bytes = kind == ExpiryKind::Set ? encode_command({"SET", op.key, *op.value, "PX", ttl})
+                        : kind == ExpiryKind::Expire  ? encode_command({"PEXPIRE", op.key, ttl})
+                        : kind == ExpiryKind::Persist ? encode_command({"PERSIST", op.key})
+                        : kind == ExpiryKind::Get     ? encode_command({"GET", op.key})
+                                                      : encode_command({"PTTL", op.key});
+    op.called = stamp();
+    const std::optional<check::ExpiryChecker::OpId> id = expiry_.call(std::move(op));
+    if (!id) return;  // full: nothing is sent that it would not judge
+    const Instant deadline = client.env.now() + spec_.op_timeout;
+    Result<Reply> reply = Error(Code::Unreachable);
+    if (client.resp.send(fiber, bytes, deadline).ok())
+        reply = client.resp.receive(fiber, deadline);
+    if (reply.failed_with(Code::Corrupt)) world_.fail("resp.bad-reply", reply.error().context);
+    const Answer answer = reply.ok() ? judge_answer(*reply, write)
+                          : write    ? Answer::Unknown
+                                     : Answer::NoEffect;
+    OpStatus status = answer == Answer::Took       ? OpStatus::Ok
+                      : answer == Answer::NoEffect ? OpStatus::Fail
+                                                   : OpStatus::Unknown;
+    check::Value value;
+    int64_t number = 0;
+    Duration left;
+    if (status == OpStatus::Ok) {
+        const bool number_fits = reply->kind == Reply::Kind::Integer;
+        const bool fits =
+            kind == ExpiryKind::Set   ? reply->kind == Reply::Kind::Simple && reply->text == "OK"
+            : kind == ExpiryKind::Get ? reply->kind == Reply::Kind::Bulk || reply->kind == Reply::Kind::Null
+                                      : number_fits;
+        if (!fits) {
+            world_.fail("resp.wrong-reply", "the answer to a command on a key that expires is '" +
+                                                reply->text.substr(0, 80) + "'");
+            status = OpStatus::Unknown;
+        }
+        if (kind == ExpiryKind::Get && reply->kind == Reply::Kind::Bulk) value = reply->text;
+        if (number_fits) number = reply->number;
+        if (kind == ExpiryKind::TimeToLive && number >= 0) {
+            left = Duration::millis(number);
+            number = 0;
+        }
+    }
+    expiry_.answer(*id, status, std::move(value), number, left, stamp());
+    (status == OpStatus::Ok ? ok_ : status == OpStatus::Fail ? failed_ : unknown_) += 1;
+    world_.timeline().note(Step::Client, *id, static_cast<uint64_t>(status));
+    // On the same connection as everything else, so a wait's target may lie as high as what this saw.
+    if (status == OpStatus::Ok) client.bound = std::max(client.bound, watcher_.applied_anywhere());
+    if (status == OpStatus::Unknown) client.expiring.clear();
+    if (!reply.ok()) client.resp.close();
 }
 
 void Workload::run_batch(Fiber& fiber, Client& client, size_t count) {

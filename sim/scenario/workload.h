@@ -3,7 +3,8 @@
 // return in the history.
 //
 // Keys have kinds, so that every checker can judge every key: plain ones are set, deleted and
-// compared; some are only appended to, some only counted up. After an unknown outcome a client goes
+// compared; some are only appended to, some only counted up. Those that expire have one writer each
+// and a checker of their own; they are not in the history. After an unknown outcome a client goes
 // on under a new number, on a new connection.
 #pragma once
 
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "sim/check/convergence.h"
+#include "sim/check/expiry.h"
 #include "sim/check/history.h"
 #include "sim/check/wait_checker.h"
 #include "sim/scenario/cluster.h"
@@ -24,7 +26,8 @@ class Workload {
  public:
     /// All outlive the workload, which outlives the hosts' fibers.
     Workload(World& world, Cluster& cluster, Watcher& watcher, const Scenario& plan,
-             check::History& history, check::WaitChecker& waits, check::Liveness& liveness);
+             check::History& history, check::WaitChecker& waits, check::Liveness& liveness,
+             check::ExpiryChecker& expiry);
     ~Workload();
 
     /// Spawns one fiber a client.
@@ -67,6 +70,8 @@ class Workload {
 
     void run_client(Fiber& fiber, size_t index);
     void run_batch(Fiber& fiber, Client& client, size_t count);
+    void run_expiring(Fiber& fiber, Client& client);
+    check::ExpiryOp draw_expiring(Client& client);
     check::Operation draw_operation(Client& client);
     Bytes command_of(const check::Operation& operation) const;
     void connect(Fiber& fiber, Client& client);
@@ -83,6 +88,7 @@ class Workload {
     check::History& history_;
     check::WaitChecker& waits_;
     check::Liveness& liveness_;
+    check::ExpiryChecker& expiry_;
     std::vector<std::unique_ptr<Client>> clients_;
     bool stopping_ = false;
     size_t running_ = 0;

@@ -54,6 +54,24 @@ TEST_CASE("kv log entry: the bytes of version 1 stay what they are (golden)") {
     CHECK(raw == expected);
 }
 
+TEST_CASE("kv log entry: a change of time comes back as it was, and one that would go back is refused (any two times)") {
+    CHECK(rc::check([] {
+        const LogTime from{*rc::gen::inRange<int64_t>(0, INT64_MAX - 1)};
+        const LogTime to{*rc::gen::inRange<int64_t>(from.ns + 1, INT64_MAX)};
+        Bytes raw = encode_set_time(from, to);
+        const auto back = decode_entry(raw);
+        RC_ASSERT(back.ok());
+        RC_ASSERT(back->kind == EntryKind::SetTime);
+        RC_ASSERT(back->stamp == to);
+        RC_ASSERT(set_time_from(*back) == from);
+        for (size_t size = 0; size < raw.size(); ++size)
+            RC_ASSERT(decode_entry(ByteView(raw).substr(0, size)).failed_with(Code::Corrupt));
+        Bytes swapped = raw;
+        std::swap_ranges(swapped.begin() + 4, swapped.begin() + 12, swapped.end() - 8);
+        RC_ASSERT(decode_entry(swapped).failed_with(Code::Corrupt));
+    }));
+}
+
 TEST_CASE("kv log entry: a count of words that the bytes can not hold allocates nothing") {
     Bytes raw = encode_tick(LogTime{1});
     raw[1] = 1;

@@ -1,8 +1,10 @@
 // KvNode in a simulated world: founding, writes and reads on any node, crash and restart, a wiped node, a second cluster.
 // The wide net of faults is cast by scenarios; here stand the plain paths and the refusals.
 #include <algorithm>
+#include <cstdlib>
 
 #include "kv/kv_node.h"
+#include "kv/time_report.h"
 #include "node/raft/found_cluster.h"
 #include "runtime/env/errand.h"
 #include "sim/core/world.h"
@@ -198,6 +200,145 @@ TEST_CASE("kv: expired keys are gone for readers at once and leave the count by 
     for (Host* node : cluster.nodes) {
         CHECK(static_cast<kv::KvNode*>(node->process())->service()->machine().metadata().keys == 1);
     }
+}
+
+namespace {
+
+kv::KvMachine::TimeView time_of(Cluster& cluster, size_t node) {
+    return static_cast<kv::KvNode*>(cluster.nodes[node]->process())->service()->machine().time_view();
+}
+
+/// All lose power and start again after `outage`.
+void lose_power(Cluster& cluster, Duration outage) {
+    for (Host* node : cluster.nodes)
+        if (node->up()) node->crash(Host::Death::Power);
+    cluster.world.at(cluster.world.now() + outage, [] {});  // with everybody down nothing else makes time pass
+    cluster.run(outage);
+    for (size_t i = 0; i < cluster.nodes.size(); ++i) cluster.start(i);
+    cluster.run(Duration::seconds(3));
+}
+
+/// How far state-machine time, on every node, is from the world's.
+int64_t worst_error_ms(Cluster& cluster) {
+    int64_t worst = 0;
+    for (size_t i = 0; i < cluster.nodes.size(); ++i) {
+        const auto view = time_of(cluster, i);
+        CHECK(view.origin != kv::TimeOrigin::None);
+        worst = std::max(worst, std::abs(view.time.ns - NodeClock::kWorldBegin.ns - cluster.world.now().ns) / 1'000'000);
+    }
+    return worst;
+}
+
+}  // namespace
+
+TEST_CASE("kv: an outage of all members costs the keys its own length, though the clock of any one jumped by an hour in it") {
+    for (size_t jumped = 0; jumped < 3; ++jumped) {
+        Cluster cluster(20 + jumped);
+        cluster.found();
+        REQUIRE(cluster.ask("n1", "SET a 1 PX 60000\r\nSET b 1 PX 20000\r\n") == "+OK\r\n+OK\r\n");
+        cluster.run(Duration::seconds(2));
+        for (Host* node : cluster.nodes) node->crash(Host::Death::Power);
+        cluster.nodes[jumped]->clock().jump_wall(Duration::seconds(3600));
+        for (Host* node : cluster.nodes) node->expect_error("kv.time_off");
+        lose_power(cluster, Duration::seconds(30));
+        CHECK(worst_error_ms(cluster) < 200);
+        CHECK(cluster.ask("n1", "GET a\r\nGET b\r\n") == "$1\r\n1\r\n$-1\r\n");
+        cluster.run(Duration::seconds(30));
+        CHECK(cluster.ask("n2", "GET a\r\n") == "$-1\r\n");
+    }
+}
+
+TEST_CASE("kv: the stored time is durable soon after the founding, and a restart of one member asks no clock") {
+    Cluster cluster(24);
+    cluster.found();
+    lose_power(cluster, Duration::seconds(100));  // not one write of a client so far
+    CHECK(worst_error_ms(cluster) < 200);
+    for (size_t i = 0; i < 3; ++i) {
+        cluster.nodes[i]->expect_error("kv.time_off");
+        cluster.nodes[i]->crash(Host::Death::Power);
+        cluster.nodes[i]->clock().jump_wall(Duration::seconds(i == 1 ? -7200 : 7200));
+        cluster.run(Duration::seconds(5));
+        cluster.start(i);
+        cluster.run(Duration::seconds(3));
+    }
+    CHECK(worst_error_ms(cluster) < 200);
+}
+
+TEST_CASE("kv: a group of one goes on from what it stored") {
+    Cluster cluster(25, 1);
+    cluster.found();
+    REQUIRE(cluster.ask("n1", "SET a 1 PX 60000\r\n") == "+OK\r\n");
+    lose_power(cluster, Duration::seconds(30));
+    CHECK(worst_error_ms(cluster) < 200);
+    CHECK(cluster.ask("n1", "INFO server\r\n").find("state_time_source:estimate") != std::string::npos);
+    CHECK(cluster.ask("n1", "GET a\r\n") == "$1\r\n1\r\n");
+    cluster.run(Duration::seconds(30));
+    CHECK(cluster.ask("n1", "GET a\r\n") == "$-1\r\n");
+}
+
+TEST_CASE("kv: a wall clock more than ten seconds off is an error event of the leader, told once for each doubling") {
+    Cluster cluster(26);
+    cluster.found();
+    struct Count : TraceObserver {
+        int off = 0;
+        void on_event(Host&, const TraceEvent& event) override { off += event.name == "kv.time_off"; }
+    } count;
+    cluster.world.add_observer(count, false);
+    auto jump = [&](Duration by) {
+        for (Host* node : cluster.nodes) node->clock().jump_wall(by);
+        cluster.run(Duration::seconds(5));
+    };
+    for (Host* node : cluster.nodes) node->expect_error("kv.time_off");
+    jump(Duration::seconds(9));
+    CHECK(count.off == 0);
+    jump(Duration::seconds(3));
+    CHECK(count.off == 1);
+    jump(Duration::seconds(8));  // 20: not twice the 12
+    CHECK(count.off == 1);
+    jump(Duration::seconds(10));
+    CHECK(count.off == 2);
+    jump(Duration::seconds(-30));
+    jump(Duration::seconds(-15));
+    CHECK(count.off == 3);
+    const std::string info = cluster.ask("n2", "INFO server\r\n");
+    CHECK_MESSAGE(info.find("state_time_ahead_ms:14") != std::string::npos, info);  // 15 s, and some slew
+}
+
+TEST_CASE("kv: an operator moves time forward through any node, never back, and it stays moved through an outage") {
+    Cluster cluster(27);
+    cluster.found();
+    for (Host* node : cluster.nodes) node->expect_error("kv.time_off");
+    REQUIRE(cluster.ask("n1", "SET a 1 PX 60000\r\nSET b 1 PX 1000000\r\n") == "+OK\r\n+OK\r\n");
+    auto set = [&](const std::string& node, int64_t to_ns) {
+        Result<kv::LogTime> from = Error(Code::Unknown);
+        cluster.errand([&](Fiber& fiber, Env& env) { from = kv::set_time(fiber, env, {node, 7100}, {to_ns}, env.now() + Duration::seconds(5)); });
+        return from;
+    };
+    const int64_t start = time_of(cluster, 0).time.ns;
+    const int64_t step = 100'000'000'000;
+    for (size_t i = 0; i < 3; ++i) {
+        const Result<kv::LogTime> from = set("n" + std::to_string(i + 1), start + (i == 0 ? step : step + 50'000'000'000 * static_cast<int64_t>(i)));
+        CHECK_MESSAGE(from.ok(), (from.ok() ? "" : from.error().text()));
+    }
+    const Result<kv::LogTime> back = set("n2", start + step);
+    REQUIRE(back.failed_with(Code::Invalid));
+    CHECK(back.error().text().find("never goes back") != std::string::npos);
+    cluster.run(Duration::millis(200));
+    for (size_t i = 0; i < 3; ++i) CHECK(time_of(cluster, i).ahead() > Duration::seconds(180));
+    CHECK(cluster.ask("n3", "GET a\r\nGET b\r\nSET c 1 PX 60000\r\n") == "$-1\r\n$1\r\n1\r\n+OK\r\n");
+    const Duration ahead = time_of(cluster, 0).ahead();
+    lose_power(cluster, Duration::seconds(10));
+    for (size_t i = 0; i < 3; ++i) {
+        const Duration lost = ahead - time_of(cluster, i).ahead();
+        CHECK(std::abs(lost.ns) < Duration::millis(100).ns);
+    }
+    CHECK(cluster.ask("n1", "GET b\r\nGET c\r\n") == "$1\r\n1\r\n$1\r\n1\r\n");
+    Result<kv::TimeReport> report = Error(Code::Unknown);
+    cluster.errand([&](Fiber& fiber, Env& env) { report = kv::ask_time(fiber, env, {"n2", 7100}, env.now() + Duration::seconds(5)); });
+    REQUIRE(report.ok());
+    CHECK(report->node == NodeId(2));
+    CHECK(report->leader);
+    CHECK(report->view.ahead() > Duration::seconds(180));
 }
 
 TEST_CASE("kv: a snapshot carries values larger than any frame") {

@@ -38,6 +38,18 @@ TEST_CASE("kv store: value records round trip and refuse what is not one (any re
     }));
 }
 
+TEST_CASE("kv store: a stored time round trips; every other length and what no clock shows is refused (any pair)") {
+    CHECK(rc::check([] {
+        const StoredTime time{{*rc::gen::inRange<int64_t>(0, int64_t{1} << 62)}, {*rc::gen::inRange<int64_t>(0, int64_t{1} << 62)}};
+        round_trip(time, encode_stored_time, decode_stored_time);
+        Bytes raw = encode_stored_time(time);
+        RC_ASSERT(decode_stored_time(raw + "x").failed_with(Code::Corrupt));
+        for (size_t size = 0; size < raw.size(); ++size) RC_ASSERT(decode_stored_time(ByteView(raw).substr(0, size)).failed_with(Code::Corrupt));
+        raw[*rc::gen::element(8, 16)] = '\xff';
+        RC_ASSERT(decode_stored_time(raw).failed_with(Code::Corrupt));
+    }));
+}
+
 TEST_CASE("kv store: metadata round trips; every other length is refused (any metadata)") {
     CHECK(rc::check([] {
         Metadata metadata;

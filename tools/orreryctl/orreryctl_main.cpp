@@ -1,4 +1,4 @@
-// orreryctl: the operators' program. This part: founding a KV cluster, and asking nodes for their status.
+// orreryctl: the operators' program. This part: founding a KV cluster, and its state-machine time.
 //
 // It runs the same client code as everything else (sessions over the real Env), so what it can not do in the simulator
 // it can not do here.
@@ -9,9 +9,11 @@
 #include <cstdio>
 #include <functional>
 
+#include "kv/time_report.h"
 #include "node/raft/found_cluster.h"
 #include "runtime/env/errand.h"
 #include "runtime/real/daemon.h"
+#include "tools/orreryctl/calendar.h"
 
 namespace {
 
@@ -44,6 +46,60 @@ int run_errand(const std::function<Result<void>(Fiber&, Env&)>& work) {
     return code;
 }
 
+/// Addresses of --members; nullopt: what is wrong was said.
+std::optional<std::vector<Address>> addresses_of(const std::vector<std::string>& members) {
+    std::vector<Address> out;
+    for (const std::string& member : members) {
+        Result<Address> address = Address::parse(member);
+        if (!address.ok()) {
+            std::fprintf(stderr, "--members: error[E0303]: %s\n", address.error().context.c_str());
+            return std::nullopt;
+        }
+        out.push_back(*address);
+    }
+    return out;
+}
+
+/// One line a node; what a node that does not answer said goes to standard error.
+Result<void> show_times(Fiber& fiber, Env& env, const std::vector<Address>& peers, Duration patience) {
+    Result<void> outcome;
+    std::printf("%-24s %-6s %-32s %14s  %-9s %s\n", "address", "node", "state time", "ahead of wall", "source", "leads");
+    for (const Address& peer : peers) {
+        Result<kv::TimeReport> report = kv::ask_time(fiber, env, peer, env.now() + patience);
+        if (report.failed_with(Code::Cancelled)) return report.error();
+        if (!report.ok()) {
+            std::fprintf(stderr, "%s: warning[W0305]: no answer: %s\n", peer.text().c_str(), report.error().text().c_str());
+            outcome = report.error().within("node at " + peer.text());
+            continue;
+        }
+        const auto& view = report->view;
+        const bool known = view.origin != kv::TimeOrigin::None;
+        std::printf("%-24s %-6llu %-32s %11lld ms  %-9.*s %s\n", peer.text().c_str(), static_cast<unsigned long long>(report->node.value),
+                    known ? ctl::rfc3339(view.time.ns).c_str() : "-", known ? static_cast<long long>(view.ahead().as_millis()) : 0LL,
+                    static_cast<int>(kv::time_origin_name(view.origin).size()), kv::time_origin_name(view.origin).data(),
+                    report->leader == report->node ? "leader" : "");
+    }
+    return outcome;
+}
+
+/// Through the first node that takes it: any of them knows the way to the leader.
+Result<void> set_time(Fiber& fiber, Env& env, const std::vector<Address>& peers, kv::LogTime to, Duration patience) {
+    Result<kv::LogTime> from = Error(Code::Unreachable, "no node was asked");
+    for (const Address& peer : peers) {
+        from = kv::set_time(fiber, env, peer, to, env.now() + patience);
+        if (from.ok()) break;
+        // A refusal holds everywhere, and what may have taken effect is not sent again behind the operator's back.
+        if (from.code() == Code::Cancelled || from.code() == Code::Invalid || from.code() == Code::Unknown) break;
+        if (from.code() == Code::Timeout) return Error(Code::Unknown, "node at " + peer.text() + " did not answer in time: the change may or may not have "
+                                                                      "taken effect; look with `orreryctl kv time`. Setting the same time again is harmless");
+        std::fprintf(stderr, "%s: warning[W0305]: not through this node: %s\n", peer.text().c_str(), from.error().text().c_str());
+    }
+    if (!from.ok()) return from.error();
+    std::printf("state-machine time moved from %s to %s; keys expire earlier by %.3f s\n", ctl::rfc3339(from->ns).c_str(), ctl::rfc3339(to.ns).c_str(),
+                static_cast<double>(to.ns - from->ns) / 1e9);
+    return {};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -57,22 +113,37 @@ int main(int argc, char** argv) {
     uint32_t timeout_s = 30;
     init->add_option("--members", members, "peer addresses of all founding members, HOST:PORT")->required()->delimiter(',');
     init->add_option("--timeout", timeout_s, "seconds to wait for nodes that are still starting")->capture_default_str()->check(CLI::Range(1u, 3600u));
+    CLI::App* time = kv->add_subcommand("time", "state-machine time, which expiries go by, and how far each node's wall clock is from it");
+    std::vector<std::string> time_members;
+    std::string set;
+    uint32_t time_timeout_s = 5;
+    time->add_option("--members", time_members, "peer addresses of the nodes to ask, HOST:PORT")->required()->delimiter(',');
+    time->add_option("--set", set,
+                     "move it forward, for the whole cluster: 'now' (the clock of this machine) or a time such as 2026-11-27T12:00:00Z. "
+                     "WARNING: every key with an expiry goes earlier by that step, those that would have expired in it at once and for good. "
+                     "It never goes back: if it is ahead, it is slewed to wall time by at most 500 ppm (1 s takes 33 minutes)");
+    time->add_option("--timeout", time_timeout_s, "seconds to wait for each node")->capture_default_str()->check(CLI::Range(1u, 3600u));
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? real::kExitFine : real::kExitUsage;
     }
-    std::vector<Address> peers;
-    for (const std::string& member : members) {
-        Result<Address> address = Address::parse(member);
-        if (!address.ok()) {
-            std::fprintf(stderr, "--members: error[E0303]: %s\n", address.error().context.c_str());
+    const std::optional<std::vector<Address>> peers = addresses_of(time->parsed() ? time_members : members);
+    if (!peers) return real::kExitUsage;
+    if (time->parsed()) {
+        std::optional<int64_t> to;
+        if (!set.empty() && set != "now" && !(to = ctl::parse_rfc3339(set))) {
+            std::fprintf(stderr, "--set: error[E0304]: '%s' is no time; write 'now' or a time with its zone, such as 2026-11-27T12:00:00Z\n", set.c_str());
             return real::kExitUsage;
         }
-        peers.push_back(*address);
+        const Duration patience = Duration::seconds(time_timeout_s);
+        return run_errand([&](Fiber& fiber, Env& env) -> Result<void> {
+            if (set.empty()) return show_times(fiber, env, *peers, patience);
+            return set_time(fiber, env, *peers, {to ? *to : env.clock.wall().ns}, patience);
+        });
     }
     return run_errand([&](Fiber& fiber, Env& env) -> Result<void> {
-        TRY(wire::FoundingRecord record, raft::found_cluster(fiber, env, peers, env.now() + Duration::seconds(timeout_s)));
+        TRY(wire::FoundingRecord record, raft::found_cluster(fiber, env, *peers, env.now() + Duration::seconds(timeout_s)));
         std::printf("founded cluster %016llx with %zu members:", static_cast<unsigned long long>(record.cluster().value), record.members.size());
         for (const wire::NodeIdentity& member : record.members) std::printf(" %llu", static_cast<unsigned long long>(member.node.value));
         std::printf("\n");

@@ -17,7 +17,6 @@ struct PreVote {
 };
 struct PreVoteReply {
     bool granted = false;
-    int64_t state_time_ns = 0;  // the driver's; the core neither sets nor reads it
 };
 struct Vote {
     LogPosition last;
@@ -25,7 +24,6 @@ struct Vote {
 };
 struct VoteReply {
     bool granted = false;
-    int64_t state_time_ns = 0;  // the driver's
 };
 /// Entries that follow `prev`, without a gap. The driver sends the attachment of an entry in the same frame.
 struct Append {
@@ -52,7 +50,6 @@ struct Heartbeat {
     LogIndex commit;        // min(commit, match of this receiver): safe to take as it stands
     LogIndex lowest_claim;  // nobody needs entries up to here
     bool push = false;      // answer once more when `commit` is applied
-    int64_t state_time_ns = 0;  // the driver's
 };
 struct HeartbeatReply {
     uint64_t round = 0;  // echo; 0: not an answer to a round, only news of `state`

@@ -42,6 +42,7 @@ RaftMessage any_raft_message(std::vector<Bytes>& held) {
     m.round = num();
     m.context = num();
     m.state_time_ns = static_cast<int64_t>(num());
+    m.state_time_estimated = coin();
     const int entries = *rc::gen::inRange(0, 12);
     for (int i = 0; i < entries; ++i) {
         RaftEntry entry;

@@ -1,0 +1,154 @@
+// State-machine time through elections and outages, one rule at a time.
+#include "kv/state_time.h"
+
+#include <doctest/doctest.h>
+#include <rapidcheck.h>
+
+#include "tests/kv/hooks.h"
+
+namespace orrery::kv {
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+LogTime log_s(double s) { return {static_cast<int64_t>(s * 1e9)}; }
+Instant at_s(double s) { return {static_cast<int64_t>(s * 1e9)}; }
+WallTime wall_s(double s) { return {static_cast<int64_t>(s * 1e9)}; }
+constexpr NodeId n2{2}, n3{3};
+
+/// A member that stored (1000, 1000) before its start.
+StateTime restarted() {
+    StateTime time;
+    time.floor(log_s(990));
+    time.restore({log_s(1000), wall_s(1000)});
+    return time;
+}
+
+TEST_CASE("state time: a member that has just started offers what it stored and its wall clock's difference, never less") {
+    StateTime time = restarted();
+    CHECK_FALSE(time.running());
+    CHECK(time.origin() == TimeOrigin::Estimate);
+    CHECK(time.estimate(wall_s(1060)) == log_s(1060));
+    CHECK(time.estimate(wall_s(400)) == log_s(1000));  // its clock went back in the outage
+    time.floor(log_s(1200));                          // an entry says that it is at least so late
+    CHECK(time.estimate(wall_s(1060)) == log_s(1200));
+    CHECK_FALSE(StateTime().estimate(wall_s(1060)).has_value());
+    CHECK(StateTime().origin() == TimeOrigin::None);
+}
+
+TEST_CASE("state time: after an outage of all the smallest estimate of the quorum counts (one clock jumped by an hour)") {
+    StateTime leader = restarted();
+    leader.offer(n2, Term(5), log_s(1030), at_s(7));
+    leader.lead(at_s(7), wall_s(1030 + 3600));
+    CHECK(leader.at(at_s(7)) == log_s(1030));
+    CHECK(leader.origin() == TimeOrigin::Estimate);
+    StateTime other = restarted();
+    other.offer(n2, Term(5), log_s(1030 + 3600), at_s(7));
+    other.lead(at_s(7), wall_s(1030));
+    CHECK(other.at(at_s(7)) == log_s(1030));
+}
+
+TEST_CASE("state time: the estimates of an earlier candidacy do not count, and those of this one run on until the election") {
+    StateTime leader = restarted();
+    leader.offer(n2, Term(5), log_s(1010), at_s(1));
+    leader.offer(n3, Term(6), log_s(1040), at_s(20));
+    leader.offer(n2, Term(5), log_s(1011), at_s(20.5));  // late
+    leader.lead(at_s(21), wall_s(1100));
+    CHECK(leader.at(at_s(21)) == log_s(1041));
+}
+
+TEST_CASE("state time: a running value of anybody beats all estimates; the greatest of them counts") {
+    StateTime leader = restarted();
+    leader.offer(n2, Term(5), log_s(1030), at_s(7));
+    leader.raise(log_s(2000), at_s(7));
+    leader.raise(log_s(1999), at_s(7));
+    leader.offer(n2, Term(5), log_s(1030), at_s(7));
+    leader.lead(at_s(7), wall_s(1030));
+    CHECK(leader.at(at_s(8)) == log_s(2001));
+    CHECK(leader.origin() == TimeOrigin::Running);
+}
+
+TEST_CASE("state time: the last stamp in the log is a lower bound of what a leader begins with") {
+    StateTime leader = restarted();
+    leader.floor(log_s(1500));
+    leader.offer(n2, Term(5), log_s(1030), at_s(7));
+    leader.lead(at_s(7), wall_s(1100));
+    CHECK(leader.stamp(at_s(7), wall_s(1100)) == log_s(1500));
+}
+
+TEST_CASE("state time: a fresh member takes the others' estimates, and a group of fresh ones the leader's wall clock") {
+    StateTime fresh;
+    fresh.offer(n2, Term(5), log_s(1030), at_s(7));
+    fresh.lead(at_s(7), wall_s(5000));
+    CHECK(fresh.at(at_s(7)) == log_s(1030));
+    StateTime founding;
+    founding.lead(at_s(7), wall_s(5000));
+    CHECK(founding.at(at_s(7)) == log_s(5000));
+    CHECK(founding.origin() == TimeOrigin::Wall);
+    StateTime alone = restarted();  // the only member of its group
+    alone.lead(at_s(7), wall_s(1030));
+    CHECK(alone.at(at_s(7)) == log_s(1030));
+}
+
+TEST_CASE("state time: a heartbeat that was long on its way does not set a follower back, a faster clock is held back slowly") {
+    StateTime follower;
+    follower.follow(log_s(100), at_s(0));
+    follower.follow(log_s(101), at_s(5));  // four seconds late
+    CHECK(follower.at(at_s(5)) >= log_s(104.98));
+    CHECK(follower.at(at_s(5)) < log_s(105));
+    follower.follow(log_s(106), at_s(5.5));
+    CHECK(follower.at(at_s(5.5)) == log_s(106));
+    // Its clock is 1000 ppm faster than the leader's: it stays at the leader's value.
+    for (int i = 1; i <= 36'000; ++i) follower.follow(log_s(106 + i * 0.1), at_s(5.5 + i * 0.1001));
+    CHECK(follower.at(at_s(5.5 + 3603.6)).ns - log_s(106 + 3600).ns < kSecond / 1000);
+}
+
+TEST_CASE("state time: a change by an operator moves running values forward, and what was stored before it") {
+    StateTime runs;
+    runs.follow(log_s(100), at_s(0));
+    runs.moved(log_s(101), log_s(200), at_s(1));
+    CHECK(runs.at(at_s(2)) == log_s(201));
+    runs.moved(log_s(101), log_s(150), at_s(2));  // never back
+    CHECK(runs.at(at_s(2)) == log_s(201));
+    StateTime replays = restarted();
+    replays.moved(log_s(1001), log_s(2001), at_s(1));
+    CHECK(replays.estimate(wall_s(1060)) == log_s(2060));
+}
+
+TEST_CASE("state time: a leader's stamps never go back and are slewed by at most 500 ppm (any wall clock)") {
+    CHECK(rc::check([] {
+        StateTime leader;
+        Instant now = at_s(10);
+        leader.lead(now, wall_s(1000));
+        LogTime last = leader.stamp(now, wall_s(1000));
+        for (int i = 0; i < 20; ++i) {
+            const int64_t step = *rc::gen::inRange<int64_t>(0, 100 * kSecond);
+            now = now + Duration::nanos(step);
+            const LogTime stamp = leader.stamp(now, {*rc::gen::inRange<int64_t>(0, 3000 * kSecond)});
+            RC_ASSERT(stamp.ns - last.ns >= step - step / 2000 - 1);
+            RC_ASSERT(stamp.ns - last.ns <= step + step / 2000 + 1);
+            last = stamp;
+        }
+    }));
+}
+
+TEST_CASE("state time: the pair is stored once a second and when the wall clock steps, and only with a running value") {
+    StateTime time = restarted();
+    CHECK_FALSE(time.store_due(at_s(100), wall_s(2000)));
+    time.follow(log_s(1030), at_s(100));
+    REQUIRE(time.store_due(at_s(100), wall_s(1030)));
+    time.stored({log_s(1030), wall_s(1030)}, at_s(100));
+    CHECK_FALSE(time.store_due(at_s(100.9), wall_s(1030.9)));
+    CHECK(time.store_due(at_s(100.9), wall_s(1031.1)));
+    CHECK(time.store_due(at_s(101), wall_s(1031)));
+}
+
+TEST_CASE("state time: the seeded defect goes by the leader's wall clock after an outage") {
+    const test::DefectScope defect(Defect::outage_time_by_leader_clock);
+    StateTime leader = restarted();
+    leader.offer(n2, Term(5), log_s(1030), at_s(7));
+    leader.lead(at_s(7), wall_s(4630));
+    CHECK(leader.at(at_s(7)) == log_s(4630));
+}
+
+}  // namespace
+}  // namespace orrery::kv
