@@ -43,9 +43,16 @@ void Core::become_leader(Instant now) {
     append_own(now, EntryKind::Noop, nullptr, nullptr);
 }
 
+// Whoever is taken out by an entry that is not committed may be the only one who can still win: the others need its vote
+// until then, and it has the longer log. (Thesis, 4.2.2.)
+bool Core::electable() const {
+    return log_.configuration().is_voter(options_.self) ||
+           log_.configuration_at(commit_).is_voter(options_.self);
+}
+
 // An entry of the configuration that is committed but not applied may have taken us out.
 bool Core::may_campaign() const {
-    return campaign_allowed_ && !installing_ && (holes_.empty() || ORRERY_DEFECT(hole_campaigns)) && log_.configuration().is_voter(options_.self) &&
+    return campaign_allowed_ && !installing_ && (holes_.empty() || ORRERY_DEFECT(hole_campaigns)) && electable() &&
            !log_.has_configuration_in(applied_, commit_) && hard_.term.value + 1 < kCounterLimit;
 }
 

@@ -1,10 +1,10 @@
 // The behaviours that any Raft must show, one situation each, on the harness of cluster.h.
-#include "cluster.h"
+#include "tools/raft_script/cluster.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
-namespace orrery::raft::test {
+namespace orrery::raft::script {
 namespace {
 
 Message say(uint64_t from, uint64_t to, uint64_t term, Message::Body body) {
@@ -712,4 +712,4 @@ TEST_CASE("raft core: recovered state that contradicts itself is refused") {
     CHECK(made({Term(2), {}}, {}, 0).failed_with(Code::Invalid));
 }
 
-}  // namespace orrery::raft::test
+}  // namespace orrery::raft::script

@@ -1,10 +1,10 @@
 // Entries whose bodies the disk lost: what a member with holes still does, and what it must not do.
-#include "cluster.h"
+#include "tools/raft_script/cluster.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
-namespace orrery::raft::test {
+namespace orrery::raft::script {
 namespace {
 
 std::shared_ptr<const Bytes> text(std::string_view bytes) { return std::make_shared<const Bytes>(bytes); }
@@ -143,4 +143,4 @@ TEST_CASE("raft core: a hole of a configuration entry is not seen until it is fi
     CHECK((*core)->log().configuration() == voters({1, 2, 3, 4}));
 }
 
-}  // namespace orrery::raft::test
+}  // namespace orrery::raft::script

@@ -1,11 +1,11 @@
 // Majorities: a table worked out by hand, the definition by brute force against generated cases, and the codec.
-#include "cluster.h"
+#include "tools/raft_script/cluster.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 
-namespace orrery::raft::test {
+namespace orrery::raft::script {
 namespace {
 
 using Ids = std::vector<uint64_t>;
@@ -177,4 +177,4 @@ TEST_CASE("raft configuration: a successor's majorities overlap with ours") {
     CHECK(joint.check_successor(voters({4, 5, 6}, {4, 5, 6})).failed_with(Code::Invalid));
 }
 
-}  // namespace orrery::raft::test
+}  // namespace orrery::raft::script
