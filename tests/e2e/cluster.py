@@ -74,22 +74,19 @@ class Ports:
         raise AssertionError("the block of ports is used up")
 
 
-class Node:
-    """One orrery-kv and its data directory, through any number of lives."""
+class Daemon:
+    """One process of a stage and what it leaves below the stage's directory, through any number of lives. `words` is its
+    command; a kind of daemon that has to compute it overrides command()."""
 
-    def __init__(self, stage, number, data_dir=None, flags=(), environment=None):
-        self.stage, self.number, self.flags, self.environment = stage, number, list(flags), dict(environment or {})
-        self.peer, self.client_port, self.admin = (stage.ports.take() for _ in range(3))
-        self.name = f"node{number}-{self.peer}"
-        self.data_dir = data_dir or os.path.join(stage.directory, self.name)
-        self.log_path = os.path.join(stage.directory, self.name + ".log")
+    def __init__(self, stage, name, words=(), data_dir=None, environment=None):
+        self.stage, self.name, self.words, self.environment = stage, name, list(words), dict(environment or {})
+        self.data_dir = data_dir or os.path.join(stage.directory, name)
+        self.log_path = os.path.join(stage.directory, name + ".log")
         self.process = None
-        stage.nodes.append(self)
+        stage.daemons.append(self)
 
     def command(self):
-        return [self.stage.program("kv/orrery-kv"), "--node-id", str(self.number), "--data-dir", self.data_dir,
-                "--peer-listen", f"127.0.0.1:{self.peer}", "--client-listen", f"127.0.0.1:{self.client_port}",
-                "--admin-listen", f"127.0.0.1:{self.admin}", *self.flags]
+        return self.words
 
     def start(self):
         assert self.process is None, f"{self.name} runs already"
@@ -121,6 +118,34 @@ class Node:
         self.process.terminate()
         return self.ended(limit), time.monotonic() - begin
 
+    def log(self):
+        with open(self.log_path, errors="replace") as file:
+            return file.read()
+
+    def log_tail(self, lines=15):
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    def resident_bytes(self):
+        with open(f"/proc/{self.process.pid}/status") as file:
+            for line in file:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) << 10
+        raise AssertionError("no VmRSS")
+
+
+class Node(Daemon):
+    """One orrery-kv and its data directory."""
+
+    def __init__(self, stage, number, data_dir=None, flags=(), environment=None):
+        self.number, self.flags = number, list(flags)
+        self.peer, self.client_port, self.admin = (stage.ports.take() for _ in range(3))
+        super().__init__(stage, f"node{number}-{self.peer}", data_dir=data_dir, environment=environment)
+
+    def command(self):
+        return [self.stage.program("kv/orrery-kv"), "--node-id", str(self.number), "--data-dir", self.data_dir,
+                "--peer-listen", f"127.0.0.1:{self.peer}", "--client-listen", f"127.0.0.1:{self.client_port}",
+                "--admin-listen", f"127.0.0.1:{self.admin}", *self.flags]
+
     def http(self, path):
         """(status, body), or None when nobody answers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=5)
@@ -145,10 +170,6 @@ class Node:
     def client(self, timeout=10.0, **options):
         return Client(self.client_port, timeout, **options)
 
-    def log(self):
-        with open(self.log_path, errors="replace") as file:
-            return file.read()
-
     def events(self, name):
         """The log lines of one event, parsed."""
         out = []
@@ -157,22 +178,12 @@ class Node:
                 out.append(json.loads(line))
         return out
 
-    def log_tail(self, lines=15):
-        return "\n".join(self.log().splitlines()[-lines:])
-
-    def resident_bytes(self):
-        with open(f"/proc/{self.process.pid}/status") as file:
-            for line in file:
-                if line.startswith("VmRSS:"):
-                    return int(line.split()[1]) << 10
-        raise AssertionError("no VmRSS")
-
 
 class Stage:
     """Everything of one test."""
 
     def __init__(self, build, name, directory=None):
-        self.build, self.ports, self.nodes, self.closers = build, Ports(), [], []
+        self.build, self.ports, self.daemons, self.closers = build, Ports(), [], []
         self.directory = directory or tempfile.mkdtemp(prefix=f"orrery-e2e-{name}-")
         os.makedirs(self.directory, exist_ok=True)
 
@@ -210,24 +221,24 @@ class Stage:
                               capture_output=True, text=True, timeout=timeout + 30)
 
     def close(self, keep):
-        ended = [(node, node.process.poll()) for node in self.nodes if node.process and node.process.poll() is not None]
-        for node in self.nodes:
-            if node.process is not None:
-                node.process.kill()  # also ends a stopped one
-                node.process.wait()
+        ended = [(daemon, daemon.process.poll()) for daemon in self.daemons if daemon.process and daemon.process.poll() is not None]
+        for daemon in self.daemons:
+            if daemon.process is not None:
+                daemon.process.kill()  # also ends a stopped one
+                daemon.process.wait()
         self.ports.guard.close()
         for call in reversed(self.closers):
             call()
         if keep or ended:
-            for node in self.nodes:
-                if node.data_dir.startswith(self.directory):
-                    shutil.rmtree(node.data_dir, ignore_errors=True)
+            for daemon in self.daemons:
+                if daemon.data_dir.startswith(self.directory):
+                    shutil.rmtree(daemon.data_dir, ignore_errors=True)
             print(f"  logs: {self.directory}")
         else:
             shutil.rmtree(self.directory, ignore_errors=True)
         if ended and not keep:
             raise AssertionError("ended without being asked to: " + ", ".join(
-                f"{node.name} ({code}): {node.log_tail(6)}" for node, code in ended))
+                f"{daemon.name} ({code}): {daemon.log_tail(6)}" for daemon, code in ended))
 
 
 class Cluster:

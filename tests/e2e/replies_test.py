@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import runner
-from cluster import die_with_parent, until
+from cluster import Daemon, until
 from resp import Client, encode
 
 SESSIONS = [
@@ -51,32 +51,28 @@ def test_replies_are_those_of_a_stock_redis(stage):
     if server is None:
         raise runner.Skip("no redis-server is installed")
     port = stage.ports.take()
-    stock = subprocess.Popen([server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", stage.directory],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
-    try:
-        def answers():
-            try:
-                with Client(port, timeout=1) as client:
-                    return client.call("PING") == "PONG"
-            except OSError:
-                return False
-        until("redis-server", answers)
-        cluster = stage.cluster()
-        nodes = [cluster.leader(), cluster.followers()[0]]
-        for node in nodes:
-            with Client(port) as theirs, node.client() as ours:
-                theirs.call("FLUSHALL")
-                ours.call("FLUSHALL")
-            for number, session in enumerate(SESSIONS):
-                want, have = talk(port, session), talk(node.client_port, session)
-                if session[0] == encode("WAIT", "0", "0"):  # how many replicas there are is not the same
-                    assert have.startswith(b":") and want.startswith(b":"), (have, want)
-                    want, have = want.split(b"\r\n", 1)[1], have.split(b"\r\n", 1)[1]
-                assert have == want, f"session {number} at node {node.number}:\nours:  {have!r}\nredis: {want!r}"
-        return f"{sum(len(session) for session in SESSIONS)} requests at leader and follower"
-    finally:
-        stock.kill()
-        stock.wait()
+    stock = Daemon(stage, "redis", [server, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", stage.directory]).start()
+
+    def answers():
+        try:
+            with Client(port, timeout=1) as client:
+                return client.call("PING") == "PONG"
+        except OSError:
+            return False
+    until("redis-server", answers)
+    cluster = stage.cluster()
+    nodes = [cluster.leader(), cluster.followers()[0]]
+    for node in nodes:
+        with Client(port) as theirs, node.client() as ours:
+            theirs.call("FLUSHALL")
+            ours.call("FLUSHALL")
+        for number, session in enumerate(SESSIONS):
+            want, have = talk(port, session), talk(node.client_port, session)
+            if session[0] == encode("WAIT", "0", "0"):  # how many replicas there are is not the same
+                assert have.startswith(b":") and want.startswith(b":"), (have, want)
+                want, have = want.split(b"\r\n", 1)[1], have.split(b"\r\n", 1)[1]
+            assert have == want, f"session {number} at node {node.number}:\nours:  {have!r}\nredis: {want!r}"
+    return f"{sum(len(session) for session in SESSIONS)} requests at leader and follower"
 
 
 def test_redis_cli_and_redis_benchmark_need_no_flags(stage):
