@@ -25,6 +25,8 @@ const ExpiryWord* find_expiry_word(ByteView text) {
     return nullptr;
 }
 
+Reply syntax_error() { return Reply::error("ERR syntax error"); }
+
 Reply invalid_time(std::string_view command) {
     return Reply::error("ERR invalid expire time in '" + Bytes(command) + "' command");
 }
@@ -32,7 +34,6 @@ Reply invalid_time(std::string_view command) {
 }  // namespace
 
 std::variant<SetOptions, Reply> parse_set_options(ArgvView argv) {
-    const Reply syntax_error = Reply::error("ERR syntax error");
     SetOptions out;
     for (size_t i = 3; i < argv.size(); ++i) {
         const ByteView word = argv[i];
@@ -47,12 +48,12 @@ std::variant<SetOptions, Reply> parse_set_options(ArgvView argv) {
             out.keep_ttl = true;
         } else if (expiry != nullptr && !out.keep_ttl && i + 1 < argv.size()) {
             // The same word twice is taken, the last time counts; two different ones are not.
-            if (out.expiry && (out.unit != expiry->unit || out.base != expiry->base)) return syntax_error;
+            if (out.expiry && (out.unit != expiry->unit || out.base != expiry->base)) return syntax_error();
             out.expiry = argv[++i];
             out.unit = expiry->unit;
             out.base = expiry->base;
         } else {
-            return syntax_error;
+            return syntax_error();
         }
     }
     return out;

@@ -85,15 +85,19 @@ LOOPBACK = Place()
 
 
 class Process:
-    """A server with a log of its own, through any number of lives. Subclasses say command()."""
+    """A server with a log of its own, through any number of lives. `words` is its command; a kind of server that has to compute
+    it overrides command()."""
 
-    def __init__(self, stage, name, client_port, environment=None, place=LOOPBACK):
-        self.stage, self.name, self.client_port, self.place = stage, name, client_port, place
+    def __init__(self, stage, name, client_port=None, words=(), environment=None, place=LOOPBACK):
+        self.stage, self.name, self.client_port, self.words, self.place = stage, name, client_port, list(words), place
         self.environment = dict(environment or {})
         self.data_dir = os.path.join(stage.directory, name)
         self.log_path = os.path.join(stage.directory, name + ".log")
         self.process = None
-        stage.nodes.append(self)
+        stage.daemons.append(self)
+
+    def command(self):
+        return self.words
 
     def _prepare(self):
         if self.place.enter is not None:
@@ -197,7 +201,7 @@ class Stage:
     """Everything of one test."""
 
     def __init__(self, build, name, directory=None):
-        self.build, self.ports, self.nodes, self.closers = build, Ports(), [], []
+        self.build, self.ports, self.daemons, self.closers = build, Ports(), [], []
         self.keep_data = False  # of a test that failed; its logs stay in any case
         self.directory = directory or tempfile.mkdtemp(prefix=f"orrery-e2e-{name}-")
         os.makedirs(self.directory, exist_ok=True)
@@ -236,24 +240,24 @@ class Stage:
                               capture_output=True, text=True, timeout=timeout + 30)
 
     def close(self, keep):
-        ended = [(node, node.process.poll()) for node in self.nodes if node.process and node.process.poll() is not None]
-        for node in self.nodes:
-            if node.process is not None:
-                node.process.kill()  # also ends a stopped one
-                node.process.wait()
+        ended = [(daemon, daemon.process.poll()) for daemon in self.daemons if daemon.process and daemon.process.poll() is not None]
+        for daemon in self.daemons:
+            if daemon.process is not None:
+                daemon.process.kill()  # also ends a stopped one
+                daemon.process.wait()
         self.ports.guard.close()
         for call in reversed(self.closers):
             call()
         if keep or ended:
-            for node in self.nodes:
-                if node.data_dir.startswith(self.directory) and not self.keep_data:
-                    shutil.rmtree(node.data_dir, ignore_errors=True)
+            for daemon in self.daemons:
+                if daemon.data_dir.startswith(self.directory) and not self.keep_data:
+                    shutil.rmtree(daemon.data_dir, ignore_errors=True)
             print(f"  logs: {self.directory}")
         else:
             shutil.rmtree(self.directory, ignore_errors=True)
         if ended and not keep:
             raise AssertionError("ended without being asked to: " + ", ".join(
-                f"{node.name} ({code}): {node.log_tail(6)}" for node, code in ended))
+                f"{daemon.name} ({code}): {daemon.log_tail(6)}" for daemon, code in ended))
 
 
 class Cluster:

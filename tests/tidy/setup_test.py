@@ -17,7 +17,7 @@ class Setup(support.TreeTest):
         path = self.plant(f"bin/{name}", "#!/bin/bash\n" + script)
         os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
 
-    def setup_with(self, missing=(), user=0, apt="exit 0"):
+    def setup_with(self, missing=(), user=0, apt="exit 0", arguments=()):
         """Runs tools/setup where dpkg, apt-get and id are ours and sudo does not exist."""
         lines = "".join(f"ii  {package}:amd64\\n" for package in self.packages if package not in missing)
         self.tool("dpkg-query", f"printf '{lines}rc  removed-package\\n'\n")
@@ -27,7 +27,7 @@ class Setup(support.TreeTest):
             target = os.path.join(self.tree, "bin", name)
             if not os.path.exists(target):
                 os.symlink(f"/usr/bin/{name}" if os.path.exists(f"/usr/bin/{name}") else f"/bin/{name}", target)
-        result = self.run_command("/usr/bin/env", f"PATH={self.tree}/bin", SETUP)
+        result = self.run_command("/usr/bin/env", f"PATH={self.tree}/bin", SETUP, *arguments)
         if not os.path.exists(self.log):
             return result, []
         with open(self.log, encoding="utf-8") as log:
@@ -44,6 +44,15 @@ class Setup(support.TreeTest):
         self.assertIn("installing g++ cmake\n", result[1])
         self.assertEqual(len(calls), 2)
         self.assertTrue(calls[1].endswith(" g++ cmake"), calls)
+
+    def test_the_peers_of_the_bench_are_installed_only_on_demand(self):
+        self.assertNotIn("etcd-server", self.packages)
+        listed = self.run_command(SETUP, "--bench", "--list")[1].split()
+        self.assertEqual(listed[:len(self.packages)], self.packages)
+        result, calls = self.setup_with(arguments=("--bench",))
+        self.assert_clean(result)
+        self.assertTrue(calls[1].endswith(" " + " ".join(listed[len(self.packages):])), calls)
+        self.assertIn("etcd-server", calls[1])
 
     def test_without_rights_it_names_the_packages(self):
         result, calls = self.setup_with(missing=("mold",), user=1000)

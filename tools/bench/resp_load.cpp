@@ -1,6 +1,6 @@
 // orrery_resp_load: a closed-loop load on a server that speaks RESP. One thread, epoll, any number
 // of connections, each with a fixed number of operations under way. An operation is one command, or
-// a SET and the WAIT behind it as a pair.
+// a SET and the WAIT or WAITALL behind it as a pair.
 //
 // Prints one JSON object: operations per second, latency quantiles, errors, and the processor time
 // of the servers for each operation (their pids are given). Not a correctness tool: it counts
@@ -35,7 +35,7 @@ struct Options {
     int pipeline = 1;
     double seconds = 3;
     double warm_seconds = 0.5;
-    std::string operation = "set";  // set, get, setwait:N
+    std::string operation = "set";  // set, get, setwait:N, setwaitall
     int value_bytes = 64;
     uint64_t keys = 10'000;
     std::vector<int> pids;
@@ -127,7 +127,11 @@ class Load {
     explicit Load(const Options& options)
         : options_(options), value_(static_cast<size_t>(options.value_bytes), 'v') {
         if (options.operation.rfind("setwait:", 0) == 0) {
-            waits_ = options.operation.substr(8);
+            bulk(wait_, options.operation.substr(8));
+            wait_ = "*3\r\n$4\r\nWAIT\r\n" + wait_ + "$1\r\n0\r\n";
+            replies_per_operation_ = 2;
+        } else if (options.operation == "setwaitall") {
+            wait_ = "*2\r\n$7\r\nWAITALL\r\n$1\r\n0\r\n";
             replies_per_operation_ = 2;
         } else if (options.operation != "set" && options.operation != "get") {
             die("unknown operation '" + options.operation + "'");
@@ -213,11 +217,7 @@ class Load {
             bulk(client.out, key);
             bulk(client.out, value_);
         }
-        if (!waits_.empty()) {
-            client.out += "*3\r\n$4\r\nWAIT\r\n";
-            bulk(client.out, waits_);
-            bulk(client.out, "0");
-        }
+        client.out += wait_;
         client.begun.push_back(now_ns());
         if (client.begun.size() == 1) client.replies_due = replies_per_operation_;
     }
@@ -287,7 +287,7 @@ class Load {
 
     Options options_;
     std::string value_;
-    std::string waits_;
+    std::string wait_;  // the command behind each SET; empty: none
     int replies_per_operation_ = 1;
     int epoll_ = -1;
     std::vector<Client> clients_;
@@ -331,7 +331,7 @@ int main(int argc, char** argv) {
     }
     if (argc % 2 == 0 || options.clients < 1 || options.pipeline < 1)
         die("usage: orrery_resp_load [--host A] [--port P] [--clients N] [--pipeline N] [--seconds "
-            "S] [--operation set|get|setwait:N] "
+            "S] [--operation set|get|setwait:N|setwaitall] "
             "[--value-bytes N] [--keys N] [--pid PID]...");
     Load(options).run();
     return 0;
