@@ -144,6 +144,7 @@ void SegmentedLog::unpin(uint32_t slot) {
 Result<std::vector<Entry>> SegmentedLog::read(Fiber& fiber, GroupId group, LogIndex first, LogIndex last,
                                               uint64_t max_bytes) {
     if (sealed_) return *sealed_;
+    if (stopping_ && fibers_ == 0 && started_) return Error(Code::Cancelled, "log: stopped");
     struct Wanted {
         LogIndex index;
         LiveIndex::EntryAt entry;

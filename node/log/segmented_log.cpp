@@ -51,9 +51,21 @@ Result<void> SegmentedLog::stop(Fiber& fiber) {
     stopping_ = true;
     wake_all();
     while (fibers_ != 0) TRY(progress_.wait(fiber));
+    (void)close_files(fiber);  // cancelled: they are closed here and now
     if (sealed_) return *sealed_;
     if (!started_ || synced_ < appended_) return Error(Code::Cancelled, "log: stopped before everything was synced");
     return {};
+}
+
+/// Closing a preallocated file may write to the disk: not on the loop thread, where the destructor would do it.
+Result<void> SegmentedLog::close_files(Fiber& fiber) {
+    std::vector<std::unique_ptr<File>> files;
+    for (Segment& segment : segments_)
+        if (segment.pins == 0) files.push_back(std::move(segment.file));
+    return env_.blocking(fiber, [&](Blocking&) -> Result<void> {
+        files.clear();
+        return {};
+    });
 }
 
 // ---- appending

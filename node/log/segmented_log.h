@@ -194,6 +194,8 @@ class SegmentedLog {
     void wake_all();
     void ended();
 
+    Result<void> close_files(Fiber& fiber);
+
     // Admission.
     Result<void> check_items(const Accepted* before, const Batch& records, Accepted& after) const;
     Result<void> check_space(uint64_t bytes, Use use);

@@ -25,6 +25,10 @@ void draw_knobs(const SwarmDraw& swarm, ClusterKnobs& knobs) {
     extreme("heartbeat", knobs.heartbeat, Duration::millis(20), knobs.election_timeout_min / 4);
     extreme("retain", knobs.retain_bytes, uint64_t{2} << 10, uint64_t{4} << 20);
     extreme("flush", knobs.flush_log_bytes, uint64_t{8} << 10, uint64_t{2} << 20);
+    extreme("node_retain", knobs.retain_bytes_node, uint64_t{4} << 10, uint64_t{64} << 10);
+    extreme("slowed", knobs.slowed_bytes_per_second, uint64_t{256} << 10, uint64_t{64} << 20);
+    extreme("transfer", knobs.snapshot_timeout, Duration::seconds(1), Duration::seconds(10));
+    extreme("reserve", knobs.reserve_bytes, uint64_t{64} << 10, uint64_t{512} << 10);
     extreme("chunk", knobs.snapshot_chunk_bytes, uint64_t{512}, uint64_t{256} << 10);
     extreme("apply", knobs.apply_batch_entries, uint64_t{1}, uint64_t{1024});
     extreme("batch", knobs.log_batch_bytes, uint64_t{16} << 10, uint64_t{128} << 10);
