@@ -1,9 +1,10 @@
+#include "kv/overlay.h"
+
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 
 #include <set>
 
-#include "kv/overlay.h"
 #include "tests/kv/memory_keyspace.h"
 
 namespace orrery::kv {

@@ -1,8 +1,9 @@
 #include "kv/local_commands.h"
-#include "kv/glob.h"
 
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
+
+#include "kv/glob.h"
 
 namespace orrery::kv {
 namespace {
