@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "kv/client_transaction.h"
 #include "kv/kv_node.h"
 #include "kv/local_commands.h"
 #include "kv/resp/request_parser.h"
@@ -25,11 +26,18 @@ class ClientSession : public std::enable_shared_from_this<ClientSession> {
     static constexpr size_t kInputBytes = 256 << 10;   // read ahead of what is executed
     static constexpr size_t kOutputBytes = 1 << 20;    // gathered before a write
     static constexpr size_t kRunCommands = 1024;       // executed together
+    static constexpr uint64_t kRunBytes = 1 << 20;     // of their arguments, but for the last of them
+    static constexpr size_t kRunParts = 3;             // more changes between reads and writes: one log entry for all
     static constexpr size_t kRunValues = 4;            // writes among them that answer with a value: all of one run are held at once
 
     void read_loop(Fiber& fiber);
     Result<void> execute_all(Fiber& fiber);
-    Result<void> execute_run(Fiber& fiber, Route route, std::vector<Argv>& run);
+    Result<void> execute_run(Fiber& fiber, std::span<const Argv> run);
+    Result<void> execute_alike(Fiber& fiber, std::span<const Argv> run);
+    Result<void> execute_for_session(Fiber& fiber, const CommandInfo& command, ArgvView argv);
+    Result<void> watch(Fiber& fiber, ArgvView argv);
+    Result<void> exec(Fiber& fiber);
+    Reply local(ArgvView argv);
     Result<void> flush(Fiber& fiber);
     void answer(const Reply& reply) { encode_reply(output_, reply, client_.version); }
 
@@ -45,6 +53,7 @@ class ClientSession : public std::enable_shared_from_this<ClientSession> {
     bool stopping_ = false;
     bool waiting_ = false;
     Notify input_changed_;
+    ClientTransaction transaction_;
     WaitTarget target_;
     KvService::Leaver leaver_;
 };

@@ -17,9 +17,11 @@ using resp::ArgvView;
 using resp::Reply;
 
 enum class CommandId : uint8_t {  // not stored: log entries carry names
-    Append, Client, Command, Config, Dbsize, Decr, Decrby, Del, Echo, Exists, Expire, Expireat, Expiretime, Flushall,
-    Flushdb, Get, Getdel, Getset, Hello, Incr, Incrby, Incrbyfloat, Info, Persist, Pexpire, Pexpireat, Pexpiretime,
-    Ping, Psetex, Pttl, Quit, Select, Set, Setex, Setnx, Strlen, Time, Touch, Ttl, Type, Unlink, Wait, Waitall, Waitaof,
+    Append, Auth, Client, Command, Config, Copy, Dbsize, Decr, Decrby, Del, Discard, Echo, Exec, Exists, Expire,
+    Expireat, Expiretime, Flushall, Flushdb, Function, Get, Getdel, Getex, Getrange, Getset, Hello, Incr, Incrby,
+    Incrbyfloat, Info, Keys, Mget, Mset, Msetnx, Multi, Object, Persist, Pexpire, Pexpireat, Pexpiretime, Ping, Psetex,
+    Pttl, Quit, Randomkey, Rename, Renamenx, Reset, Scan, Select, Set, Setex, Setnx, Setrange, Strlen, Substr, Time,
+    Touch, Ttl, Type, Unlink, Unwatch, Wait, Waitall, Waitaof, Watch,
 };
 
 /// Who answers.
@@ -28,6 +30,7 @@ enum class Route : uint8_t {
     Read,   // linearizable read of the group: execute()
     Write,  // a log entry of the group: stamp_command() on the leader, execute() at apply
     Wait,   // the leader's WaitTracker: parse_wait()
+    Session,  // the connection itself: transactions, RESET
 };
 
 enum CommandFlag : uint32_t {

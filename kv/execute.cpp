@@ -9,30 +9,6 @@
 namespace orrery::kv {
 namespace {
 
-Result<Reply> run_del(Run& run, ArgvView argv) {
-    int64_t removed = 0;
-    for (ByteView key : distinct(argv.subspan(1))) {
-        TRY(const SeenKey seen, run.look(key));
-        if (seen.stored) run.remove(key, seen);
-        if (seen.live) ++removed;
-    }
-    return Reply::integer(removed);
-}
-
-Result<Reply> run_exists(Run& run, ArgvView argv) {
-    int64_t found = 0;
-    for (ByteView key : argv.subspan(1)) {
-        TRY(const SeenKey seen, run.look(key));
-        if (seen.live) ++found;
-    }
-    return Reply::integer(found);
-}
-
-Result<Reply> run_type(Run& run, ArgvView argv) {
-    TRY(const SeenKey seen, run.look(argv[1]));
-    return Reply::simple(seen.live ? "string" : "none");
-}
-
 Result<Reply> run_flush(Run& run, ArgvView argv) {
     if (argv.size() > 2 || (argv.size() == 2 && !is_word(argv[1], "sync") && !is_word(argv[1], "async")))
         return Reply::error("ERR syntax error");
@@ -43,6 +19,7 @@ Result<Reply> run_flush(Run& run, ArgvView argv) {
 Result<Reply> dispatch(const CommandInfo& command, Run& run, ArgvView argv) {
     switch (command.id) {
         case CommandId::Append: return run_append(run, argv);
+        case CommandId::Copy: return run_copy(run, argv);
         case CommandId::Dbsize: return Reply::integer(static_cast<int64_t>(run.context.keys));
         case CommandId::Decr:
         case CommandId::Decrby:
@@ -63,16 +40,30 @@ Result<Reply> dispatch(const CommandInfo& command, Run& run, ArgvView argv) {
         case CommandId::Flushall:
         case CommandId::Flushdb: return run_flush(run, argv);
         case CommandId::Get: return run_get(run, argv);
+        case CommandId::Getex: return run_getex(run, argv);
+        case CommandId::Getrange:
+        case CommandId::Substr: return run_getrange(run, argv);
         case CommandId::Getdel: return run_getdel(run, argv);
         case CommandId::Getset: return run_getset(run, argv);
         case CommandId::Incrbyfloat: return run_incrbyfloat(run, argv);
+        case CommandId::Keys: return run_keys(run, argv);
+        case CommandId::Mget: return run_mget(run, argv);
+        case CommandId::Mset:
+        case CommandId::Msetnx: return run_mset(run, argv, command.id);
+        case CommandId::Object: return run_object(run, argv);
         case CommandId::Persist: return run_persist(run, argv);
         case CommandId::Psetex:
         case CommandId::Setex: return run_setex(run, argv, command.id);
+        case CommandId::Randomkey: return run_randomkey(run);
+        case CommandId::Rename:
+        case CommandId::Renamenx: return run_rename(run, argv, command.id);
+        case CommandId::Scan: return run_scan(run, argv);
         case CommandId::Set: return run_set(run, argv);
         case CommandId::Setnx: return run_setnx(run, argv);
+        case CommandId::Setrange: return run_setrange(run, argv);
         case CommandId::Strlen: return run_strlen(run, argv);
         case CommandId::Type: return run_type(run, argv);
+        case CommandId::Watch: return run_watch(run, argv);
         default: UNREACHABLE(command.name);
     }
 }
@@ -88,16 +79,29 @@ std::vector<ByteView> distinct(ArgvView keys) {
     return out;
 }
 
+uint64_t reply_bytes(const Reply& reply) {
+    uint64_t out = 16 + reply.text.size();
+    for (const Reply& item : reply.items) out += reply_bytes(item);
+    return out;
+}
+
+Reply reply_too_large(const ExecuteContext& context) {
+    return Reply::error("ERR the reply is larger than " + std::to_string(context.reply_bytes_max) + " bytes; ask for less at once");
+}
+
+bool Run::is_live(const ValueRecord& record) {
+    if (record.expired(context.time)) return false;
+    if (record.expired(context.now)) out.tick_needed = true;
+    return true;
+}
+
 Result<SeenKey> Run::look(ByteView key) {
     TRY(auto record, view_.get(key));
     SeenKey seen;
     if (record) {
         seen.stored = true;
         seen.stored_volatile = record->expire_at_ms != 0;
-        if (!record->expired(context.time)) {
-            if (record->expired(context.now)) out.tick_needed = true;
-            seen.live = std::move(record);
-        }
+        if (is_live(*record)) seen.live = std::move(record);
     }
     ++(seen.live ? out.hits : out.misses);
     return seen;
@@ -106,6 +110,7 @@ Result<SeenKey> Run::look(ByteView key) {
 void Run::put(ByteView key, const SeenKey& seen, Bytes data, int64_t expire_at_ms) {
     out.keys_delta += seen.stored ? 0 : 1;
     out.volatile_delta += (expire_at_ms != 0) - (seen.stored_volatile ? 1 : 0);
+    if (!seen.live) out.created.push_back(key_hash(key));
     out.mutations.push_back(
         {Bytes(key), ValueRecord{.modified = context.index, .expire_at_ms = expire_at_ms, .data = std::move(data)}});
 }

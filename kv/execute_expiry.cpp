@@ -55,7 +55,9 @@ Result<Reply> run_time_to_live(Run& run, ArgvView argv, CommandId id) {
     const bool absolute = id == CommandId::Expiretime || id == CommandId::Pexpiretime;
     const bool seconds = id == CommandId::Ttl || id == CommandId::Expiretime;
     // Not negative: a key that is gone at `now` needs a tick, and this reply is not used then.
-    const int64_t millis = absolute ? at_ms : std::max<int64_t>(0, at_ms - run.context.now.millis());
+    // Rounded down from the nanosecond: the expiry was rounded up, and SETEX of a second must not show 1001 ms.
+    const int64_t now_ms = run.context.now.millis() + (run.context.now.ns % 1'000'000 != 0);
+    const int64_t millis = absolute ? at_ms : std::max<int64_t>(0, at_ms - now_ms);
     // To the nearest second, without the overflow of millis + 500.
     return Reply::integer(seconds ? millis / 1000 + (millis % 1000 >= 500) : millis);
 }

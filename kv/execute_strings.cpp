@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <map>
 
 #include "kv/execute_run.h"
 #include "kv/resp/number.h"
@@ -65,6 +66,98 @@ Result<Reply> run_getset(Run& run, ArgvView argv) {
     TRY(SeenKey seen, run.look(argv[1]));
     run.put(argv[1], seen, Bytes(argv[2]), 0);
     return value_or_null(seen);
+}
+
+Result<Reply> run_getex(Run& run, ArgvView argv) {
+    auto parsed = parse_getex_options(argv);
+    if (auto* refusal = std::get_if<Reply>(&parsed)) return std::move(*refusal);
+    const GetexOptions& options = std::get<GetexOptions>(parsed);
+    TRY(SeenKey seen, run.look(argv[1]));
+    // As in Redis a time that makes no sense is an error only if the key exists.
+    if (!seen.live) return Reply::null();
+    std::optional<int64_t> expire_at_ms;
+    if (options.expiry) {
+        auto at = absolute_millis(*options.expiry, options.unit, options.base, run.context.time, TimeRange::Positive, "getex");
+        if (auto* refusal = std::get_if<Reply>(&at)) return std::move(*refusal);
+        expire_at_ms = std::get<int64_t>(at);
+    } else if (options.persist && seen.live->expire_at_ms != 0) {
+        expire_at_ms = 0;
+    }
+    Bytes data = std::move(seen.live->data);
+    if (expire_at_ms && *expire_at_ms != 0 && *expire_at_ms <= run.context.time.millis()) {
+        run.remove(argv[1], seen);
+    } else if (expire_at_ms) {
+        run.put(argv[1], seen, data, *expire_at_ms);
+    }
+    return Reply::bulk(std::move(data));
+}
+
+Result<Reply> run_getrange(Run& run, ArgvView argv) {
+    const auto first = resp::parse_int64(argv[2]);
+    if (!first) return not_an_integer();
+    const auto last = resp::parse_int64(argv[3]);
+    if (!last) return not_an_integer();
+    TRY(SeenKey seen, run.look(argv[1]));
+    if (!seen.live) return Reply::bulk("");
+    const Bytes& data = seen.live->data;
+    const auto size = static_cast<int64_t>(data.size());
+    int64_t start = *first, end = *last;
+    if (start < 0 && end < 0 && start > end) return Reply::bulk("");
+    if (start < 0) start = std::max<int64_t>(0, size + start);
+    if (end < 0) end = std::max<int64_t>(0, size + end);
+    end = std::min(end, size - 1);
+    if (start > end || size == 0) return Reply::bulk("");
+    return Reply::bulk(data.substr(static_cast<size_t>(start), static_cast<size_t>(end - start + 1)));
+}
+
+Result<Reply> run_setrange(Run& run, ArgvView argv) {
+    const auto offset = resp::parse_int64(argv[2]);
+    if (!offset) return not_an_integer();
+    if (*offset < 0) return Reply::error("ERR offset is out of range");
+    const ByteView value = argv[3];
+    TRY(SeenKey seen, run.look(argv[1]));
+    Bytes data = seen.live ? std::move(seen.live->data) : Bytes();
+    if (value.empty()) return Reply::integer(static_cast<int64_t>(data.size()));
+    if (static_cast<uint64_t>(*offset) > run.context.value_bytes_max ||
+        static_cast<uint64_t>(*offset) + value.size() > run.context.value_bytes_max)
+        return Reply::error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    const auto at = static_cast<size_t>(*offset);
+    if (data.size() < at + value.size()) data.resize(at + value.size(), '\0');
+    data.replace(at, value.size(), value);
+    const auto bytes = static_cast<int64_t>(data.size());
+    run.put(argv[1], seen, std::move(data), seen.live ? seen.live->expire_at_ms : 0);
+    return Reply::integer(bytes);
+}
+
+Result<Reply> run_mget(Run& run, ArgvView argv) {
+    std::vector<Reply> values;
+    uint64_t bytes = 0;
+    for (ByteView key : argv.subspan(1)) {
+        TRY(SeenKey seen, run.look(key));
+        values.push_back(value_or_null(seen));
+        bytes += reply_bytes(values.back());
+        if (bytes > run.context.reply_bytes_max) return reply_too_large(run.context);
+    }
+    return Reply::array(std::move(values));
+}
+
+Result<Reply> run_mset(Run& run, ArgvView argv, CommandId id) {
+    const bool if_absent = id == CommandId::Msetnx;
+    if (argv.size() % 2 == 0)
+        return Reply::error("ERR wrong number of arguments for '" + std::string(if_absent ? "msetnx" : "mset") + "' command");
+    std::map<ByteView, ByteView> values;  // of the same key twice the last one counts
+    for (size_t i = 1; i < argv.size(); i += 2) values[argv[i]] = argv[i + 1];
+    std::vector<SeenKey> seen;
+    seen.reserve(values.size());
+    for (const auto& [key, value] : values) {
+        TRY(SeenKey one, run.look(key));
+        if (one.live && if_absent) return Reply::integer(0);
+        if (one.live) one.live->data = Bytes();  // not needed: many large values are not held at once
+        seen.push_back(std::move(one));
+    }
+    size_t i = 0;
+    for (const auto& [key, value] : values) run.put(key, seen[i++], Bytes(value), 0);
+    return if_absent ? Reply::integer(1) : Reply::ok();
 }
 
 Result<Reply> run_set(Run& run, ArgvView argv) {

@@ -23,6 +23,10 @@ class KvMachine::AppliedView : public KeyspaceView {
         return record;
     }
 
+    Result<Stretch> stretch(uint64_t position, size_t records_max) override {
+        return machine_.stored_stretch(fiber_, space_, epoch_, position, records_max, at_);
+    }
+
  private:
     KvMachine& machine_;
     Fiber& fiber_;
@@ -34,18 +38,32 @@ class KvMachine::AppliedView : public KeyspaceView {
 /// The keyspace as the next entry of the batch sees it: the applied state, and on top what the entries before it did.
 class KvMachine::BatchView : public KeyspaceView {
  public:
-    BatchView(KvMachine& machine, Fiber& fiber) : machine_(machine), fiber_(fiber) {}
-
-    Result<std::optional<ValueRecord>> get(ByteView key) override {
-        if (auto found = machine_.overlay_.find(key); found != machine_.overlay_.end()) return found->second;
-        if (machine_.next_flushes_) return std::optional<ValueRecord>();  // nothing of a new epoch is in the Store yet
-        if (const std::optional<ValueRecord>* known = machine_.cache_.find(key)) return *known;
-        return machine_.stored(fiber_, machine_.space(), machine_.metadata_.epoch, key, nullptr);
+    BatchView(KvMachine& machine, Fiber& fiber) : machine_(machine), applied_(machine, fiber) {}
+    Result<std::optional<ValueRecord>> get(ByteView key) override { return machine_.overlay_.get(key, applied_); }
+    Result<Stretch> stretch(uint64_t position, size_t records_max) override {
+        return machine_.overlay_.stretch(position, records_max, applied_);
     }
 
  private:
+    /// Nothing is applied while a batch is computed: what the Store says is the state. The cache is asked, and not filled.
+    class Applied : public KeyspaceView {
+     public:
+        Applied(KvMachine& machine, Fiber& fiber) : machine_(machine), fiber_(fiber) {}
+        Result<std::optional<ValueRecord>> get(ByteView key) override {
+            if (const std::optional<ValueRecord>* known = machine_.cache_.find(key)) return *known;
+            return machine_.stored(fiber_, machine_.space(), machine_.metadata_.epoch, key, nullptr);
+        }
+        Result<Stretch> stretch(uint64_t position, size_t records_max) override {
+            return machine_.stored_stretch(fiber_, machine_.space(), machine_.metadata_.epoch, position, records_max, nullptr);
+        }
+
+     private:
+        KvMachine& machine_;
+        Fiber& fiber_;
+    };
+
     KvMachine& machine_;
-    Fiber& fiber_;
+    Applied applied_;
 };
 
 Result<std::optional<ValueRecord>> KvMachine::stored(Fiber& fiber, const Space& space, FlushEpoch epoch, ByteView key, const store::Snapshot* at) {
@@ -53,6 +71,33 @@ Result<std::optional<ValueRecord>> KvMachine::stored(Fiber& fiber, const Space& 
     if (!bytes) return std::optional<ValueRecord>();
     TRY(ValueRecord record, decode_value(*bytes));
     return std::optional<ValueRecord>(std::move(record));
+}
+
+Result<KeyspaceView::Stretch> KvMachine::stored_stretch(Fiber& fiber, const Space& space, FlushEpoch epoch, uint64_t position,
+                                                        size_t records_max, const store::Snapshot* at) {
+    KeyspaceView::Stretch out;
+    Bytes from = position_begin(space, epoch, position);
+    const Bytes end = epoch_begin(space, epoch.next());
+    for (;;) {
+        store::Store::ScanLimits limits;
+        limits.pairs = out.records.size() < records_max ? records_max - out.records.size() : 1;
+        TRY(store::Store::Chunk chunk, store_.scan(fiber, at, from, end, limits));
+        uint64_t last = 0;
+        for (const auto& [key, value] : chunk.pairs) {
+            TRY(DataKey data, decode_data_key(key));
+            TRY(ValueRecord record, decode_value(value));
+            last = scan_position(data.hash);
+            out.records.emplace_back(data.key, std::move(record));
+        }
+        if (!chunk.next) return out;
+        TRY(DataKey next, decode_data_key(*chunk.next));
+        // A cursor can not stand between two keys of one position.
+        if (scan_position(next.hash) > last) {
+            out.next = scan_position(next.hash);
+            return out;
+        }
+        from = *chunk.next;
+    }
 }
 
 Result<void> KvMachine::load(Fiber& fiber, const raft::StateSpace& space) {
@@ -84,20 +129,75 @@ Result<void> KvMachine::load(Fiber& fiber, const raft::StateSpace& space) {
         }
         time_loaded_ = true;
     }
+    CreatedKeys created;
+    from = created_begin(where);
+    for (;;) {
+        TRY(store::Store::Chunk chunk, store_.scan(fiber, nullptr, from, created_end(where)));
+        for (const auto& [key, value] : chunk.pairs) {
+            TRY(uint16_t bucket, decode_created_key(key));
+            TRY(LogIndex index, decode_created(value));
+            created.set(bucket, index);
+        }
+        if (!chunk.next) break;
+        from = *chunk.next;
+    }
     // No yield from here on: readers see the old state or the new one.
     space_ = space;
     metadata_ = metadata;
     next_ = metadata;
     replies_ = std::move(replies);
+    created_ = std::move(created);
     cache_.clear();
     time_.floor(metadata_.time);
     return {};
 }
 
+Result<Executed> KvMachine::execute_entry(const LogEntry& entry, const ExecuteContext& context, KeyspaceView& view) {
+    switch (entry.kind) {
+        case EntryKind::Command: return execute(entry.argv, context, view);
+        case EntryKind::Purge: return execute_purge(entry.argv, context, view);
+        case EntryKind::Transaction: {
+            TRY(const Transaction transaction, decode_transaction(entry.argv.front()));
+            ExecuteContext own = context;
+            own.draw = transaction.draw;
+            return execute_transaction(transaction, own, view, [this](uint64_t hash) { return created_at(hash); });
+        }
+        case EntryKind::Tick:
+        case EntryKind::SetTime: break;
+    }
+    return Executed{};
+}
+
+LogIndex KvMachine::created_at(uint64_t key_hash) const {
+    const auto found = next_created_.find(CreatedKeys::bucket_of(key_hash));
+    return found != next_created_.end() ? found->second : created_.latest(key_hash);
+}
+
+void KvMachine::take_effects(Executed& done, LogIndex index, store::Batch& batch) {
+    if (done.flush) {
+        next_.epoch = next_.epoch.next();
+        next_.keys = next_.volatile_keys = 0;
+        overlay_.flush();
+        batch.erase_range(epoch_begin(space(), FlushEpoch(1)), epoch_begin(space(), next_.epoch));
+    }
+    for (Mutation& mutation : done.mutations) {
+        const Bytes key = data_key(space(), next_.epoch, mutation.key);
+        if (mutation.record) {
+            batch.put(key, encode_value(*mutation.record));
+        } else {
+            batch.erase(key);
+        }
+        overlay_.set(std::move(mutation.key), std::move(mutation.record));
+    }
+    next_.keys += static_cast<uint64_t>(done.keys_delta);
+    next_.volatile_keys += static_cast<uint64_t>(done.volatile_delta);
+    for (uint64_t hash : done.created) next_created_[CreatedKeys::bucket_of(hash)] = index;
+}
+
 Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, store::Batch& batch) {
     next_ = metadata_;
-    next_flushes_ = false;
     next_moves_.clear();
+    next_created_.clear();
     overlay_.clear();
     BatchView view(*this, fiber);
     for (raft::ApplyItem& item : items) {
@@ -116,32 +216,10 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
                 continue;
             }
         }
-        if (entry.kind == EntryKind::Command || entry.kind == EntryKind::Purge) {
-            const ExecuteContext context{next_.time, next_.time, item.index, next_.keys};
-            Result<Executed> done = entry.kind == EntryKind::Purge ? execute_purge(entry.argv, context, view) : execute(entry.argv, context, view);
-            if (!done.ok()) return done.error();
-            if (done->flush) {
-                next_.epoch = next_.epoch.next();
-                next_.keys = next_.volatile_keys = 0;
-                next_flushes_ = true;
-                overlay_.clear();
-                batch.erase_range(epoch_begin(space(), FlushEpoch(1)), epoch_begin(space(), next_.epoch));
-            }
-            for (Mutation& mutation : done->mutations) {
-                const Bytes key = data_key(space(), next_.epoch, mutation.key);
-                if (mutation.record) {
-                    batch.put(key, encode_value(*mutation.record));
-                } else {
-                    batch.erase(key);
-                }
-                overlay_[std::move(mutation.key)] = std::move(mutation.record);
-            }
-            if (!done->flush) {
-                next_.keys += static_cast<uint64_t>(done->keys_delta);
-                next_.volatile_keys += static_cast<uint64_t>(done->volatile_delta);
-            }
-            reply = std::move(done->reply);
-        }
+        Result<Executed> done = execute_entry(entry, {.time = next_.time, .now = next_.time, .index = item.index, .keys = next_.keys}, view);
+        if (!done.ok()) return done.error().within("entry " + std::to_string(item.index.value));
+        take_effects(*done, item.index, batch);
+        reply = std::move(done->reply);
         if (entry.slot.present()) {
             for (const ReplyCache::Change& change : replies_.remember(entry.slot, item.index, reply)) {
                 if (change.record) {
@@ -153,6 +231,7 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
         }
         if (item.reply_wanted) resp::put_reply(item.reply, reply);
     }
+    for (const auto& [bucket, index] : next_created_) batch.put(created_key(space(), bucket), encode_created(index));
     batch.put(metadata_key(space()), encode_metadata(next_));
     put_time(batch);
     return {};
@@ -192,11 +271,13 @@ void KvMachine::put_time(store::Batch& batch) {
 
 void KvMachine::applied(LogIndex) {
     metadata_ = next_;
-    if (next_flushes_) cache_.clear();
-    for (const auto& [key, record] : overlay_) cache_.set(key, record);
+    if (overlay_.flushed()) cache_.clear();
+    for (const auto& [key, record] : overlay_.records()) cache_.set(key, record);
+    for (const auto& [bucket, index] : next_created_) created_.set(bucket, index);
     overlay_.clear();
     for (const auto& [from, to] : next_moves_) time_.moved(from, to, env_.now());
     next_moves_.clear();
+    next_created_.clear();
     time_.floor(metadata_.time);
     if (flush_time_ && store_.request_flush().ok()) {
         flush_time_ = false;
@@ -239,13 +320,28 @@ KvMachine::TimeView KvMachine::time_view() const {
     return out;
 }
 
-Result<Executed> KvMachine::read(Fiber& fiber, ArgvView argv, LogTime now) {
+namespace {
+
+/// Does it look at more than one key? WATCH of one is right at any point at or after the index it names.
+bool looks_at_many(ArgvView argv) {
+    if (argv.size() > 2) return true;
+    const CommandId id = find_command(argv[0])->id;
+    return id == CommandId::Keys || id == CommandId::Scan || id == CommandId::Randomkey;
+}
+
+}  // namespace
+
+Result<Executed> KvMachine::read(Fiber& fiber, ArgvView argv, LogTime now, uint64_t draw) {
     const raft::StateSpace before = space_;
     const FlushEpoch epoch = metadata_.epoch;
     // Several keys are read across yields: all at one point, that of the metadata.
-    const std::unique_ptr<store::Snapshot> point = argv.size() > 2 ? store_.snapshot() : nullptr;
+    const std::unique_ptr<store::Snapshot> point = looks_at_many(argv) ? store_.snapshot() : nullptr;
     AppliedView view(*this, fiber, epoch, point.get());
-    ExecuteContext context{metadata_.time, std::max(now, metadata_.time), LogIndex(), metadata_.keys};
+    ExecuteContext context{.time = metadata_.time,
+                           .now = std::max(now, metadata_.time),
+                           .index = metadata_.applied_index,
+                           .keys = metadata_.keys,
+                           .draw = draw};
     if (ORRERY_DEFECT(expiry_by_local_clock)) context.time = context.now = {env_.clock.wall().ns};
     TRY(Executed done, execute(argv, context, view));
     if (space_ != before || metadata_.epoch != epoch) return Error(Code::Stale, "the state changed under the read");
@@ -273,7 +369,7 @@ Result<std::vector<Bytes>> KvMachine::expired_keys(Fiber& fiber, Bytes& cursor, 
 Result<KvMachine::Digest> KvMachine::digest(Fiber& fiber) {
     const Metadata at = metadata_;
     const std::unique_ptr<store::Snapshot> point = store_.snapshot();
-    Digest out{at.applied_index, 0, 0};
+    Digest out{at.applied_index, created_.digest(), 0};
     Bytes from = epoch_begin(space(), at.epoch);
     const Bytes end = data_end(space());
     for (;;) {

@@ -7,7 +7,9 @@
 #include <map>
 #include <optional>
 
+#include "kv/created_keys.h"
 #include "kv/execute.h"
+#include "kv/overlay.h"
 #include "kv/record_cache.h"
 #include "kv/reply_cache.h"
 #include "kv/state_time.h"
@@ -30,7 +32,8 @@ class KvMachine : public raft::StateMachine {
 
     /// A read of the applied state. Requires: a read barrier was passed, Route::Read. Yields. Errors: Io, Corrupt,
     /// Cancelled, Stale (a snapshot came in between: ask again).
-    Result<Executed> read(Fiber& fiber, ArgvView argv, LogTime now);
+    /// `draw` is for commands that choose (RANDOMKEY).
+    Result<Executed> read(Fiber& fiber, ArgvView argv, LogTime now, uint64_t draw = 0);
     /// State-machine time as this node knows it now.
     struct TimeView {
         TimeOrigin origin = TimeOrigin::None;
@@ -65,6 +68,11 @@ class KvMachine : public raft::StateMachine {
     class BatchView;
     Result<std::optional<ValueRecord>> stored(Fiber& fiber, const Space& space, FlushEpoch epoch, ByteView key, const store::Snapshot* at);
     void put_time(store::Batch& batch);
+    Result<KeyspaceView::Stretch> stored_stretch(Fiber& fiber, const Space& space, FlushEpoch epoch, uint64_t position, size_t records_max,
+                                                 const store::Snapshot* at);
+    Result<Executed> execute_entry(const LogEntry& entry, const ExecuteContext& context, KeyspaceView& view);
+    void take_effects(Executed& done, LogIndex index, store::Batch& batch);
+    LogIndex created_at(uint64_t key_hash) const;
     Space space() const { return {space_.group, space_.generation}; }
 
     Env& env_;
@@ -78,14 +86,15 @@ class KvMachine : public raft::StateMachine {
     std::optional<StoredTime> flushed_time_;  // the pair when a flush was last asked for
     Instant flushed_time_at_;
     RecordCache cache_;  // equals the applied state
+    CreatedKeys created_;
     uint64_t hits_ = 0;
     uint64_t misses_ = 0;
 
     // The batch that is being applied; applied() makes it the state.
     Metadata next_;
-    bool next_flushes_ = false;
     std::vector<std::pair<LogTime, LogTime>> next_moves_;  // of state-machine time, by its SetTime entries
-    std::map<Bytes, std::optional<ValueRecord>, std::less<>> overlay_;  // what its entries so far did
+    Overlay overlay_;                          // what its entries so far did
+    std::map<uint16_t, LogIndex> next_created_;  // bucket -> index
 };
 
 }  // namespace orrery::kv

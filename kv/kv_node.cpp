@@ -14,6 +14,8 @@ KvNode::KvNode(Env& env, KvNodeOptions options) : env_(env), options_(std::move(
     RandomStream draws = env_.random.stream("kv.run_id");
     static constexpr char kDigits[] = "0123456789abcdef";
     for (int i = 0; i < 40; ++i) run_id_ += kDigits[draws.below(16)];
+    const uint64_t batch_bytes = options_.host.log.batch_bytes;  // the log leaves an eighth of it to headers
+    options_.service.transaction_bytes_max = batch_bytes - batch_bytes / 8 - (4 << 10);
     options_.service.first_client = env_.random.stream("kv.client_ids").next() >> 1;
 }
 

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "kv/stamping.h"
+#include "kv/text_case.h"
 #include "kv/time_report.h"
 #include "node/rpc/redirect.h"
 #include "runtime/base/defect.h"
@@ -18,6 +19,8 @@ constexpr uint64_t kWaitEntity = 1;
 /// The difference of state-machine time to wall time from which on somebody has to look at it.
 constexpr Duration kTimeOff = Duration::seconds(10);
 constexpr LogTime kLatestTime{int64_t{1} << 62};  // what members take of each other ends here
+/// The first word of a forwarded transaction; the second is its record.
+constexpr ByteView kTransactWord = "@exec";
 
 bool had_no_effect(Code code) {
     return code == Code::NotLeader || code == Code::NotReady || code == Code::Stale || code == Code::Unreachable || code == Code::Exists;
@@ -35,6 +38,25 @@ raft::SpaceUse space_use(ArgvView argv) {
         case CommandId::Flushdb: return raft::SpaceUse::Frees;
         default: return raft::SpaceUse::Takes;
     }
+}
+
+raft::SpaceUse space_use(const Transaction& transaction) {
+    for (const std::vector<ByteView>& words : transaction.commands) {
+        const CommandInfo* command = find_command(words.front());
+        const bool read = command != nullptr && command->route == Route::Read;
+        if (!read && space_use(ArgvView(words)) == raft::SpaceUse::Takes) return raft::SpaceUse::Takes;
+    }
+    return raft::SpaceUse::Frees;
+}
+
+/// What another node says is checked as if a client had said it.
+Result<void> check_transaction(const Transaction& transaction) {
+    for (const std::vector<ByteView>& words : transaction.commands) {
+        const CommandInfo* command = check_request(words).command;
+        const bool fits = command != nullptr && command->id != CommandId::Watch && (command->route == Route::Read || command->route == Route::Write);
+        if (!fits) return Error(Code::Invalid, "a forwarded transaction with a command that does not belong into one");
+    }
+    return {};
 }
 
 Reply wait_outcome_reply(const WaitOutcome& outcome) {
@@ -86,6 +108,7 @@ KvService::KvService(Env& env, raft::GroupHost& host, raft::Group& group, KvServ
       group_(group),
       machine_(static_cast<KvMachine&>(group.machine())),
       options_(options),
+      draws_(env.random.stream("kv.draws")),
       next_client_(std::max<uint64_t>(1, options.first_client)) {
     group_.set_observer(this);
     env_.spawn("kv.timekeeper", [this](Fiber& fiber) { timekeeper(fiber); });
@@ -111,13 +134,8 @@ Reply KvService::error_reply(const Error& error) const {
 
 // ---- here, as the leader ----------------------------------------------------------------------------------------
 
-Result<Outcome> KvService::write_here(Fiber& fiber, ArgvView argv, ClientSlot slot, Instant deadline) {
-    const LogTime stamp = machine_.stamp();
-    Stamped stamped = stamp_command(argv, stamp);
-    if (Reply* refused = std::get_if<Reply>(&stamped)) return Outcome{std::move(*refused), LogIndex()};
-    const Argv& words = std::get<Argv>(stamped);
-    TRY(raft::Committed done, group_.propose(fiber, encode_entry(EntryKind::Command, stamp, slot, resp::views_of(words)), nullptr, deadline,
-                                               space_use(argv)));
+Result<Outcome> KvService::commit_here(Fiber& fiber, Bytes entry, raft::SpaceUse space, Instant deadline) {
+    TRY(raft::Committed done, group_.propose(fiber, std::move(entry), nullptr, deadline, space));
     ByteReader reader(done.reply);
     TRY(Reply reply, resp::take_reply(reader));
     ++counters_.writes;
@@ -125,10 +143,28 @@ Result<Outcome> KvService::write_here(Fiber& fiber, ArgvView argv, ClientSlot sl
     return Outcome{std::move(reply), done.index};
 }
 
+Result<Outcome> KvService::write_here(Fiber& fiber, ArgvView argv, ClientSlot slot, Instant deadline) {
+    if (argv.front() == kTransactWord) {
+        TRY(const Transaction transaction, decode_transaction(argv[1]));
+        return transact_here(fiber, transaction, slot, deadline);
+    }
+    const LogTime stamp = machine_.stamp();
+    Stamped stamped = stamp_command(argv, stamp);
+    if (Reply* refused = std::get_if<Reply>(&stamped)) return Outcome{std::move(*refused), LogIndex()};
+    return commit_here(fiber, encode_entry(EntryKind::Command, stamp, slot, resp::views_of(std::get<Argv>(stamped))), space_use(argv), deadline);
+}
+
+Result<Outcome> KvService::transact_here(Fiber& fiber, const Transaction& transaction, ClientSlot slot, Instant deadline) {
+    const LogTime stamp = machine_.stamp();
+    const Bytes record = stamp_transaction(transaction, stamp, draws_.next());
+    const ByteView word = record;
+    return commit_here(fiber, encode_entry(EntryKind::Transaction, stamp, slot, resp::ArgvView(&word, 1)), space_use(transaction), deadline);
+}
+
 Result<Outcome> KvService::read_applied(Fiber& fiber, ArgvView argv, Instant deadline) {
     for (;;) {
         const LogTime now = machine_.stamp();
-        Result<Executed> done = machine_.read(fiber, argv, now);
+        Result<Executed> done = machine_.read(fiber, argv, now, is_word(argv.front(), "randomkey") ? draws_.next() : 0);
         if (done.failed_with(Code::Stale)) continue;
         if (!done.ok()) return done.error();
         if (!done->tick_needed) {
@@ -260,6 +296,40 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
     return {};
 }
 
+Result<Outcome> KvService::transact_routed(Fiber& fiber, uint64_t client, const Transaction& transaction) {
+    const Argv words{Bytes(kTransactWord), encode_transaction(transaction)};
+    if (words[1].size() > transaction_bytes_max())
+        return Error(Code::Invalid, "the transaction is larger than " + std::to_string(transaction_bytes_max()) + " bytes; it had no effect");
+    const ClientSlot slot = group_.leads() ? ClientSlot{} : ClientSlot{client, ++forward_sequence_};
+    return route(fiber, resp::views_of(words), slot, false, env_.now() + options_.request_timeout);
+}
+
+Result<size_t> KvService::pipeline(Fiber& fiber, uint64_t client, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done) {
+    Transaction bundle;
+    bundle.mode = TransactionMode::Pipeline;
+    for (const Argv& argv : commands) bundle.commands.push_back(resp::views_of(argv));
+    Result<Outcome> done = transact_routed(fiber, client, bundle);
+    if (done.failed_with(Code::Cancelled)) return done.error();
+    // Too much for one entry, or for a full disk: some of them may do by themselves.
+    if (done.failed_with(Code::Invalid) || done.failed_with(Code::NoSpace) || done.failed_with(Code::Overloaded)) return size_t{0};
+    if (done.ok() && done->reply.kind == Reply::Kind::Array && !done->reply.items.empty() && done->reply.items.size() <= commands.size()) {
+        for (Reply& reply : done->reply.items) on_done({std::move(reply), done->index});
+        return done->reply.items.size();
+    }
+    // All share the outcome: no effect, or nobody knows (also when a repeat finds that its replies were not kept).
+    if (done.ok() || done.failed_with(Code::Unknown) || done.failed_with(Code::Timeout)) counters_.unknown += commands.size();
+    const Reply answer = error_reply(done.ok() ? Error(Code::Unknown) : done.error());
+    for (size_t i = 0; i < commands.size(); ++i) on_done({answer, LogIndex()});
+    return commands.size();
+}
+
+Result<Outcome> KvService::transact(Fiber& fiber, uint64_t client, const Transaction& transaction) {
+    Result<Outcome> done = transact_routed(fiber, client, transaction);
+    if (done.ok() || done.failed_with(Code::Cancelled)) return done;
+    counters_.unknown += done.code() == Code::Unknown || done.code() == Code::Timeout;
+    return Outcome{error_reply(done.error()), LogIndex()};
+}
+
 Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done) {
     const Instant deadline = env_.now() + options_.request_timeout;
     size_t done_count = 0;
@@ -285,7 +355,7 @@ Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Argv> commands
 
 // ---- waits ------------------------------------------------------------------------------------------------------
 
-Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& target, resp::Version version, Leaver& leaver) {
+Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& target, resp::Version version, Leaver& leaver, MayBlock may_block) {
     auto parsed = parse_wait(argv, options_.wait_zero);
     if (Reply* refused = std::get_if<Reply>(&parsed)) return std::move(*refused);
     const WaitCommand& command = std::get<WaitCommand>(parsed);
@@ -295,6 +365,7 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
     request.local = command.local;
     request.target = target.target(newest_write_);
     request.deadline = command.timeout ? env_.now() + *command.timeout : Instant::never();
+    if (may_block == MayBlock::No) request.deadline = env_.now();
     // For checkers: which index this connection waits for.
     env_.tracer.debug("kv.wait", {{"target", request.target}, {"timeout", command.timeout ? *command.timeout : Duration{}}});
     Duration pause = Duration::millis(5);
@@ -602,13 +673,22 @@ void KvService::handle_forward(Fiber& fiber, rpc::Request& request, rpc::Respond
         if (!outcome.ok()) return responder.fail(outcome.error());
         return answer(wait_outcome_reply(*outcome), LogIndex());
     }
+    if (command->client == 0 && command->sequence != 0) return responder.fail(Error(Code::Invalid, "a sequence without a client"));
+    const ClientSlot slot{command->client, command->sequence};
+    if (command->argv.front() == kTransactWord) {
+        if (command->argv.size() != 2) return responder.fail(Error(Code::Invalid, "a forwarded transaction has two words"));
+        Result<Transaction> transaction = decode_transaction(command->argv[1]);
+        if (!transaction.ok()) return responder.fail(Error(Code::Invalid, transaction.error().context));
+        if (Result<void> fits = check_transaction(*transaction); !fits.ok()) return responder.fail(fits.error());
+        Result<Outcome> done = transact_here(fiber, *transaction, slot, deadline);
+        if (!done.ok()) return responder.fail(done.error());
+        return answer(done->reply, done->index);
+    }
     // What another node says is checked as if a client had said it.
     CheckedRequest checked = check_request(command->argv);
     if (checked.command == nullptr) return answer(checked.refusal, LogIndex());
     const bool read = checked.command->route == Route::Read;
     if (!read && checked.command->route != Route::Write) return responder.fail(Error(Code::Invalid, "this command is not forwarded"));
-    if (command->client == 0 && command->sequence != 0) return responder.fail(Error(Code::Invalid, "a sequence without a client"));
-    const ClientSlot slot{command->client, command->sequence};
     Result<Outcome> done = read ? read_here(fiber, command->argv, deadline) : write_here(fiber, command->argv, slot, deadline);
     if (!done.ok()) return responder.fail(done.error());
     answer(done->reply, done->index);

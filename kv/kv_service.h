@@ -24,6 +24,8 @@ struct KvServiceOptions {
     WaitZero wait_zero = WaitZero::Redis;
     /// Pause between two looks for expired keys, a chunk of the keyspace each; ten times as long while no key has an expiry.
     Duration purge_pause = Duration::millis(100);
+    /// Of one transaction, encoded, watches included. Must fit one part of a log batch with 4 KiB to spare: KvNode sees to it.
+    uint64_t transaction_bytes_max = 1 << 20;
     uint64_t first_client = 1;  // of the deduplication ids this life of the node gives out: random
 };
 
@@ -49,10 +51,22 @@ class KvService : private raft::GroupObserver {
     /// An operator's: moves state-machine time forward to `to`, here on the leader; the time it was moved from. Yields.
     /// Errors: Invalid (it would go back: says how long to wait, or is out of range), and those of Group::propose().
     Result<LogTime> set_time(Fiber& fiber, LogTime to, Instant deadline);
+    /// MULTI/EXEC: one log entry, or none of it. The reply is the array of the commands' replies (reads and writes of the group
+    /// only), the null array when a watched key changed, or an error reply as a write has one: unknown outcome, no effect. Each
+    /// command passed check_request() as Route::Read or Route::Write. Yields. Errors: Cancelled.
+    Result<Outcome> transact(Fiber& fiber, uint64_t client, const Transaction& transaction);
+    /// Reads and writes of one connection as one log entry: how many, from the front, were done, with `on_done` for each in order. 0:
+    /// nothing was done, and they must go their ways one by one. Each passed check_request() as Route::Read or Route::Write. Yields.
+    /// Errors: Cancelled.
+    Result<size_t> pipeline(Fiber& fiber, uint64_t client, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done);
+    /// What a transaction may have in bytes, encoded: more than the log takes is refused before a byte of it is logged.
+    uint64_t transaction_bytes_max() const { return options_.transaction_bytes_max; }
     /// WAIT and WAITALL. Ends early when `gone` is notified (the client left). Yields. Errors: Cancelled, Unreachable
     /// (the client left).
     class Leaver;
-    Result<Reply> wait(Fiber& fiber, ArgvView argv, const WaitTarget& target, resp::Version version, Leaver& leaver);
+    enum class MayBlock : uint8_t { Yes, No };  // No: what is known now is answered, as inside MULTI
+    Result<Reply> wait(Fiber& fiber, ArgvView argv, const WaitTarget& target, resp::Version version, Leaver& leaver,
+                       MayBlock may_block = MayBlock::Yes);
 
     /// A deduplication id, never given before.
     uint64_t new_client() { return next_client_++; }
@@ -77,6 +91,9 @@ class KvService : private raft::GroupObserver {
     void progressed() override;
 
     Result<Outcome> write_here(Fiber& fiber, ArgvView argv, ClientSlot slot, Instant deadline);
+    Result<Outcome> commit_here(Fiber& fiber, Bytes entry, raft::SpaceUse space, Instant deadline);
+    Result<Outcome> transact_here(Fiber& fiber, const Transaction& transaction, ClientSlot slot, Instant deadline);
+    Result<Outcome> transact_routed(Fiber& fiber, uint64_t client, const Transaction& transaction);
     Result<Outcome> read_here(Fiber& fiber, ArgvView argv, Instant deadline);
     Result<Outcome> read_applied(Fiber& fiber, ArgvView argv, Instant deadline);
     Result<WaitOutcome> wait_here(Fiber& fiber, const WaitRequest& request, Leaver* leaver, rpc::Responder* asker);
@@ -98,6 +115,7 @@ class KvService : private raft::GroupObserver {
     raft::Group& group_;
     KvMachine& machine_;
     KvServiceOptions options_;
+    RandomStream draws_;  // for RANDOMKEY
     WaitTracker tracker_;
     std::map<uint64_t, Waiting*> waiting_;
     uint64_t next_wait_ = 1;

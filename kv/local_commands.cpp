@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kv/glob.h"
 #include "kv/resp/number.h"
 #include "kv/text_case.h"
 #include "runtime/base/check.h"
@@ -26,8 +27,10 @@ Reply hello(ArgvView argv, ClientState& client, const ServerFacts& facts) {
     if (argv.size() > 1) {
         const auto version = resp::parse_int64(argv[1]);
         if (!version) return Reply::error("ERR Protocol version is not an integer or out of range");
-        if (*version != 2) return Reply::error("NOPROTO unsupported protocol version");
+        if (*version != 2 && *version != 3) return Reply::error("NOPROTO unsupported protocol version");
     }
+    if (argv.size() > 1 && argv[1] == "3" && client.tracking)
+        return Reply::error("ERR keys are not tracked: turn CLIENT TRACKING off before HELLO 3");
     std::optional<ByteView> name;
     for (size_t i = 2; i < argv.size(); ++i) {
         const size_t left = argv.size() - 1 - i;
@@ -45,7 +48,7 @@ Reply hello(ArgvView argv, ClientState& client, const ServerFacts& facts) {
         Reply named = set_name(client, *name);
         if (named.is_error()) return named;
     }
-    if (argv.size() > 1) client.version = resp::Version::Resp2;
+    if (argv.size() > 1) client.version = *resp::parse_int64(argv[1]) == 3 ? resp::Version::Resp3 : resp::Version::Resp2;
     // Any node takes any command, so each of them is a master to its clients; INFO tells who leads.
     return Reply::map({bulk_of("server"), bulk_of("redis"), bulk_of("version"), bulk_of(facts.redis_version),
                        bulk_of("proto"), Reply::integer(static_cast<int64_t>(client.version)), bulk_of("id"),
@@ -53,17 +56,41 @@ Reply hello(ArgvView argv, ClientState& client, const ServerFacts& facts) {
                        bulk_of("role"), bulk_of("master"), bulk_of("modules"), Reply::array({})});
 }
 
+Bytes client_flags(const ClientState& client) {
+    Bytes out;
+    if (client.in_transaction) out += 'x';
+    if (client.tracking) out += 't';
+    return out.empty() ? "N" : out;
+}
+
+// Keys are not tracked. Over RESP2, without redirection, that makes no difference: there is no message that could be sent.
+Reply client_tracking(ArgvView options, ClientState& client) {
+    const bool on = is_word(options[0], "on");
+    if (!on && !is_word(options[0], "off")) return Reply::error("ERR syntax error");
+    if (on && (options.size() > 1 || client.version != resp::Version::Resp2))
+        return Reply::error("ERR keys are not tracked: CLIENT TRACKING is taken over RESP2 and without options only, where it has no effect");
+    client.tracking = on;
+    return Reply::ok();
+}
+
 Bytes client_line(const ClientState& client) {
     return "id=" + std::to_string(client.id) + " addr=" + client.address + " laddr=" + client.local_address +
-           " name=" + client.name + " db=0 resp=" + std::to_string(static_cast<int>(client.version)) +
+           " name=" + client.name + " flags=" + client_flags(client) + " db=0 resp=" + std::to_string(static_cast<int>(client.version)) +
            " lib-name=" + client.library_name + " lib-ver=" + client.library_version + "\n";
 }
 
-Reply client_command(ArgvView argv, ClientState& client) {
+Reply client_command(ArgvView argv, ClientState& client, const ServerFacts& facts) {
     if (is_word(argv[1], "id")) return Reply::integer(static_cast<int64_t>(client.id));
     if (is_word(argv[1], "getname")) return client.name.empty() ? Reply::null() : Reply::bulk(client.name);
     if (is_word(argv[1], "setname")) return set_name(client, argv[2]);
-    if (is_word(argv[1], "info")) return Reply::bulk(client_line(client));
+    if (is_word(argv[1], "tracking")) return client_tracking(argv.subspan(2), client);
+    if (is_word(argv[1], "list")) {
+        if (argv.size() > 2) return Reply::error("ERR syntax error");
+        Bytes lines;
+        for (const ClientState* one : facts.clients) lines += client_line(*one);
+        return Reply::verbatim(std::move(lines));
+    }
+    if (is_word(argv[1], "info")) return Reply::verbatim(client_line(client));
     CHECK(is_word(argv[1], "setinfo"), argv[1]);
     const bool name = is_word(argv[2], "lib-name");
     if (!name && !is_word(argv[2], "lib-ver")) return Reply::error("ERR Unrecognized option '" + Bytes(argv[2]) + "'");
@@ -73,21 +100,45 @@ Reply client_command(ArgvView argv, ClientState& client) {
     return Reply::ok();
 }
 
-Reply config_get(ArgvView patterns, const ServerFacts& facts) {
-    std::vector<std::pair<std::string, std::string>> all = fixed_configuration();
+// Sorted by name, each once.
+std::vector<std::pair<std::string, std::string>> whole_configuration(const ServerFacts& facts) {
+    std::vector<std::pair<std::string, std::string>> all = fixed_configuration(), out;
     all.insert(all.end(), facts.configuration.begin(), facts.configuration.end());
     std::ranges::stable_sort(all, {}, [](const auto& item) { return item.first; });
-    std::vector<Reply> out;
-    for (size_t i = 0; i < all.size(); ++i) {
+    for (auto& item : all) {
         // The server's own value, which stands behind the fixed one of the same name, wins.
-        if (i + 1 < all.size() && all[i + 1].first == all[i].first) continue;
-        const bool wanted = std::ranges::any_of(
-            patterns, [&](ByteView pattern) { return glob_match(pattern, all[i].first, LetterCase::Ignore); });
+        if (!out.empty() && out.back().first == item.first)
+            out.back() = std::move(item);
+        else
+            out.push_back(std::move(item));
+    }
+    return out;
+}
+
+Reply config_get(ArgvView patterns, const ServerFacts& facts) {
+    std::vector<Reply> out;
+    for (const auto& [name, value] : whole_configuration(facts)) {
+        const bool wanted =
+            std::ranges::any_of(patterns, [&](ByteView pattern) { return glob_match(pattern, name, LetterCase::Ignore); });
         if (!wanted) continue;
-        out.push_back(bulk_of(all[i].first));
-        out.push_back(bulk_of(all[i].second));
+        out.push_back(bulk_of(name));
+        out.push_back(bulk_of(value));
     }
     return Reply::map(std::move(out));
+}
+
+// What is set through clients in Redis is set by file, environment and flags here. A value that holds already is no change.
+Reply config_set(ArgvView pairs, const ServerFacts& facts) {
+    const auto all = whole_configuration(facts);
+    if (pairs.size() % 2 != 0) return Reply::error("ERR wrong number of arguments for 'config|set' command");
+    for (size_t i = 0; i < pairs.size(); i += 2) {
+        const auto found = std::ranges::find(all, lowered(pairs[i]), [](const auto& item) { return item.first; });
+        if (found == all.end())
+            return Reply::error("ERR Unknown option or number of arguments for CONFIG SET - '" + Bytes(pairs[i]) + "'");
+        if (found->second != pairs[i + 1])
+            return Reply::error("ERR CONFIG SET failed (possibly related to argument '" + Bytes(pairs[i]) + "') - can't set immutable config");
+    }
+    return Reply::ok();
 }
 
 class InfoText {
@@ -213,7 +264,22 @@ Reply info(ArgvView wanted, const ServerFacts& facts) {
         });
         if (chosen || (wanted.empty() && section.by_default)) info_section(out, facts, section.name);
     }
-    return Reply::bulk(out.take());
+    return Reply::verbatim(out.take());
+}
+
+Reply auth(ArgvView argv) {
+    if (argv.size() > 3) return Reply::error("ERR syntax error");
+    if (argv.size() == 2)
+        return Reply::error("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?");
+    // There is one user, without a password: as in a Redis without requirepass, any password will do.
+    return argv[1] == "default" ? Reply::ok() : Reply::error("WRONGPASS invalid username-password pair or user is disabled.");
+}
+
+// There are no functions, so there is nothing to flush; harnesses ask for it before they begin.
+Reply function_flush(ArgvView argv) {
+    if (argv.size() > 3 || (argv.size() == 3 && !is_word(argv[2], "sync") && !is_word(argv[2], "async")))
+        return Reply::error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
+    return Reply::ok();
 }
 
 Reply select(ByteView database) {
@@ -227,68 +293,7 @@ Reply time_of(WallTime wall) {
     return Reply::array({Reply::bulk(resp::int64_text(micros / 1'000'000)), Reply::bulk(resp::int64_text(micros % 1'000'000))});
 }
 
-// One element of a pattern (not a star) against one letter.
-struct GlobStep {
-    bool matches;
-    size_t next;  // place behind the element
-};
-
-GlobStep glob_class(ByteView pattern, size_t at, char letter) {
-    const bool negated = at < pattern.size() && pattern[at] == '^';
-    if (negated) ++at;
-    const auto byte = [](char c) { return static_cast<unsigned char>(c); };
-    bool found = false;
-    // A class without its bracket ends with the pattern.
-    while (at < pattern.size() && pattern[at] != ']') {
-        if (pattern[at] == '\\' && at + 1 < pattern.size()) {
-            found |= pattern[at + 1] == letter;
-            at += 2;
-        } else if (at + 2 < pattern.size() && pattern[at + 1] == '-') {
-            const auto [low, high] = std::minmax({byte(pattern[at]), byte(pattern[at + 2])});
-            found |= byte(letter) >= low && byte(letter) <= high;
-            at += 3;
-        } else {
-            found |= pattern[at++] == letter;
-        }
-    }
-    return {found != negated, std::min(at + 1, pattern.size())};
-}
-
-GlobStep glob_step(ByteView pattern, size_t at, char letter) {
-    const char c = pattern[at];
-    if (c == '?') return {true, at + 1};
-    if (c == '[') return glob_class(pattern, at + 1, letter);
-    if (c == '\\' && at + 1 < pattern.size()) return {pattern[at + 1] == letter, at + 2};
-    return {c == letter, at + 1};
-}
-
 }  // namespace
-
-bool glob_match(ByteView pattern, ByteView text, LetterCase letter_case) {
-    if (letter_case == LetterCase::Ignore) return glob_match(lowered(pattern), lowered(text), LetterCase::Exact);
-    // Only the last star may have to give more: earlier ones are settled by it. Time is bounded by the product.
-    constexpr size_t kNone = ByteView::npos;
-    size_t p = 0, t = 0, star = kNone, resume = 0;
-    while (t < text.size()) {
-        if (p < pattern.size() && pattern[p] == '*') {
-            star = p++;
-            resume = t;
-            continue;
-        }
-        const GlobStep step = p < pattern.size() ? glob_step(pattern, p, text[t]) : GlobStep{false, p};
-        if (step.matches) {
-            p = step.next;
-            ++t;
-        } else if (star != kNone) {
-            p = star + 1;
-            t = ++resume;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.size() && pattern[p] == '*') ++p;
-    return p == pattern.size();
-}
 
 std::vector<std::pair<std::string, std::string>> fixed_configuration() {
     // Every acknowledged write is synced on a majority: the nearest words Redis has are appendonly yes, appendfsync always.
@@ -302,10 +307,12 @@ Reply execute_local(ArgvView argv, ClientState& client, const ServerFacts& facts
     const CommandInfo* command = find_command(argv[0]);
     CHECK(command != nullptr && command->route == Route::Local);
     switch (command->id) {
-        case CommandId::Client: return client_command(argv, client);
+        case CommandId::Auth: return auth(argv);
+        case CommandId::Client: return client_command(argv, client, facts);
         case CommandId::Command: return command_command(argv);
-        case CommandId::Config: return config_get(argv.subspan(2), facts);
+        case CommandId::Config: return is_word(argv[1], "get") ? config_get(argv.subspan(2), facts) : config_set(argv.subspan(2), facts);
         case CommandId::Echo: return Reply::bulk(Bytes(argv[1]));
+        case CommandId::Function: return function_flush(argv);
         case CommandId::Hello: return hello(argv, client, facts);
         case CommandId::Info: return info(argv.subspan(1), facts);
         case CommandId::Ping:

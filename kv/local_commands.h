@@ -1,4 +1,4 @@
-// Commands that the node answers from its own state: PING ECHO HELLO SELECT QUIT CLIENT CONFIG INFO COMMAND TIME.
+// Commands that the node answers from its own state: PING ECHO AUTH HELLO SELECT QUIT CLIENT CONFIG INFO COMMAND FUNCTION TIME.
 // Pure: what the server knows comes in as ServerFacts, what the connection is lives in ClientState.
 #pragma once
 
@@ -22,6 +22,8 @@ struct ClientState {
     Bytes address;        // ip:port of the peer
     Bytes local_address;  // ip:port of ours
     resp::Version version = resp::Version::Resp2;
+    bool in_transaction = false;
+    bool tracking = false;  // CLIENT TRACKING ON over RESP2: Redis has no way to tell such a client anything either
     bool closing = false;  // QUIT: close after the reply
 };
 
@@ -59,6 +61,8 @@ struct ServerFacts {
         Duration spent;
     };
     std::vector<CommandCount> command_counts;
+    /// The connections of this node, by id: for CLIENT LIST, filled for it only.
+    std::vector<const ClientState*> clients;
     /// name -> value of CONFIG GET, sorted by name.
     std::vector<std::pair<std::string, std::string>> configuration;
 };
@@ -68,9 +72,5 @@ Reply execute_local(ArgvView argv, ClientState& client, const ServerFacts& facts
 
 /// The settings a Redis client or benchmark asks for, that are true of this server whatever its configuration.
 std::vector<std::pair<std::string, std::string>> fixed_configuration();
-
-/// Redis' glob: * ? [a-z] [^x] and backslash. Bounded time: no exponential back-tracking.
-enum class LetterCase : uint8_t { Exact, Ignore };
-bool glob_match(ByteView pattern, ByteView text, LetterCase letter_case);
 
 }  // namespace orrery::kv

@@ -7,12 +7,15 @@ namespace {
 
 Error malformed(std::string_view what) { return {Code::Corrupt, "kv log entry: " + std::string(what)}; }
 
+bool may_have_slot(EntryKind kind) { return kind == EntryKind::Command || kind == EntryKind::Transaction; }
+
 }  // namespace
 
 Bytes encode_entry(EntryKind kind, LogTime stamp, ClientSlot slot, resp::ArgvView argv) {
     CHECK(stamp.ns >= 0, stamp.ns);
     CHECK((kind == EntryKind::Tick) == argv.empty(), static_cast<int>(kind), argv.size());
-    CHECK(kind == EntryKind::Command || !slot.present());
+    CHECK(kind != EntryKind::Transaction || argv.size() == 1, argv.size());
+    CHECK(may_have_slot(kind) || !slot.present());
     CHECK(slot.present() || slot.sequence == 0);
     Bytes out;
     size_t bytes = 32;
@@ -55,12 +58,13 @@ Result<LogEntry> decode_entry(ByteView bytes) {
     if (!reader.take_le(kind) || !reader.take_le(reserved) || !reader.take_le(entry.stamp.ns) ||
         !reader.take_le(entry.slot.client) || !reader.take_le(entry.slot.sequence) || !reader.take_le(words))
         return malformed("cut short");
-    if (kind < 1 || kind > 4) return malformed("kind " + std::to_string(kind));
+    if (kind < 1 || kind > 5) return malformed("kind " + std::to_string(kind));
     if (reserved != 0) return malformed("reserved bits");
     entry.kind = static_cast<EntryKind>(kind);
     if (entry.stamp.ns < 0) return malformed("stamp before 1970");
     if ((entry.kind == EntryKind::Tick) != (words == 0)) return malformed("words");
-    if (entry.slot.present() ? entry.kind != EntryKind::Command : entry.slot.sequence != 0) return malformed("client slot");
+    if (entry.kind == EntryKind::Transaction && words != 1) return malformed("words of a transaction");
+    if (entry.slot.present() ? !may_have_slot(entry.kind) : entry.slot.sequence != 0) return malformed("client slot");
     if (words > reader.rest().size() / 4) return malformed("more words than bytes");
     entry.argv.reserve(words);
     for (uint32_t i = 0; i < words; ++i) {

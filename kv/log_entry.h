@@ -1,4 +1,4 @@
-// What the KV proposes to its Raft group: a command, a tick or a purge, with the leader's stamp. Applying one reads no
+// What the KV proposes to its Raft group: a command, a transaction, a tick or a purge, with the leader's stamp. Applying one reads no
 // clock and makes no choice; everything that could differ between members was decided before it became an entry.
 #pragma once
 
@@ -33,6 +33,7 @@ enum class EntryKind : uint8_t {  // stored; never renumber
     Tick = 2,     // nothing: moves state-machine time to its stamp
     Purge = 3,    // argv are keys: those expired at the stamp are removed, others stay
     SetTime = 4,  // an operator's: moves state-machine time forward to its stamp; argv: the time it was moved from
+    Transaction = 5,  // argv is one word: a transaction record
 };
 
 /// A decoded entry; argv looks into the bytes given to decode_entry().
@@ -45,8 +46,8 @@ struct LogEntry {
 
 inline constexpr uint8_t kEntryFormat = 1;
 
-/// Requires: stamp >= 0; kind Tick has no argv and no slot, kind Purge no slot; the others at least one word. SetTime has its
-/// own function.
+/// Requires: stamp >= 0; kind Tick has no argv and no slot, kind Purge no slot; kind Transaction exactly one word; the others at
+/// least one. SetTime has its own function.
 Bytes encode_entry(EntryKind kind, LogTime stamp, ClientSlot slot, resp::ArgvView argv);
 Bytes encode_tick(LogTime stamp);
 /// Requires: 0 <= from < to.

@@ -59,6 +59,25 @@ std::variant<SetOptions, Reply> parse_set_options(ArgvView argv) {
     return out;
 }
 
+std::variant<GetexOptions, Reply> parse_getex_options(ArgvView argv) {
+    const Reply syntax_error = Reply::error("ERR syntax error");
+    GetexOptions out;
+    for (size_t i = 2; i < argv.size(); ++i) {
+        const ExpiryWord* expiry = find_expiry_word(argv[i]);
+        if (is_word(argv[i], "persist") && !out.expiry) {
+            out.persist = true;
+        } else if (expiry != nullptr && !out.persist && i + 1 < argv.size()) {
+            if (out.expiry && (out.unit != expiry->unit || out.base != expiry->base)) return syntax_error;
+            out.expiry = argv[++i];
+            out.unit = expiry->unit;
+            out.base = expiry->base;
+        } else {
+            return syntax_error;
+        }
+    }
+    return out;
+}
+
 std::variant<ExpireOptions, Reply> parse_expire_options(ArgvView argv) {
     ExpireOptions out;
     for (ByteView word : argv.subspan(3)) {

@@ -27,6 +27,17 @@ struct SetOptions {
 /// From argv[3] on. The error is "ERR syntax error".
 std::variant<SetOptions, Reply> parse_set_options(ArgvView argv);
 
+struct GetexOptions {
+    bool persist = false;
+    // Valid when expiry is set.
+    std::optional<ByteView> expiry;
+    TimeUnit unit = TimeUnit::Seconds;
+    TimeBase base = TimeBase::Relative;
+};
+
+/// From argv[2] on of GETEX. The error is "ERR syntax error".
+std::variant<GetexOptions, Reply> parse_getex_options(ArgvView argv);
+
 struct ExpireOptions {
     bool if_none = false;    // NX
     bool if_any = false;     // XX

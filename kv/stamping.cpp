@@ -43,6 +43,17 @@ Stamped stamp_setex(ArgvView argv, TimeUnit unit, LogTime stamp, std::string_vie
     return set_command(argv[1], argv[3], {}, std::get<int64_t>(at));
 }
 
+// GETEX key [PERSIST | PXAT time]. A time that makes no sense stays as it is: it is an error only if the key exists.
+Stamped stamp_getex(ArgvView argv, LogTime stamp) {
+    auto parsed = parse_getex_options(argv);
+    if (auto* refusal = std::get_if<Reply>(&parsed)) return std::move(*refusal);
+    const GetexOptions& options = std::get<GetexOptions>(parsed);
+    if (!options.expiry) return resp::copy_of(argv);
+    const auto at = absolute_millis(*options.expiry, options.unit, options.base, stamp, TimeRange::Positive, "getex");
+    if (std::holds_alternative<Reply>(at)) return resp::copy_of(argv);
+    return Argv{"GETEX", Bytes(argv[1]), "PXAT", resp::int64_text(std::get<int64_t>(at))};
+}
+
 Stamped stamp_expire(ArgvView argv, ExpireForm form, LogTime stamp, std::string_view name) {
     auto options = parse_expire_options(argv);
     if (auto* refusal = std::get_if<Reply>(&options)) return std::move(*refusal);
@@ -63,6 +74,7 @@ Stamped stamp_command(ArgvView argv, LogTime stamp) {
         case CommandId::Set: return stamp_set(argv, stamp);
         case CommandId::Setex: return stamp_setex(argv, TimeUnit::Seconds, stamp, "setex");
         case CommandId::Psetex: return stamp_setex(argv, TimeUnit::Millis, stamp, "psetex");
+        case CommandId::Getex: return stamp_getex(argv, stamp);
         case CommandId::Expire:
             return stamp_expire(argv, {TimeUnit::Seconds, TimeBase::Relative}, stamp, "expire");
         case CommandId::Pexpire:
@@ -73,6 +85,29 @@ Stamped stamp_command(ArgvView argv, LogTime stamp) {
             return stamp_expire(argv, {TimeUnit::Millis, TimeBase::Absolute}, stamp, "pexpireat");
         default: return resp::copy_of(argv);
     }
+}
+
+Bytes stamp_transaction(const Transaction& transaction, LogTime stamp, uint64_t draw) {
+    Transaction out;
+    out.mode = transaction.mode;
+    out.draw = draw;
+    out.watches = transaction.watches;
+    std::vector<Argv> rewritten;
+    rewritten.reserve(transaction.commands.size());  // the views below look into it
+    for (const std::vector<ByteView>& words : transaction.commands) {
+        const CommandInfo* command = find_command(words[0]);
+        if (command != nullptr && command->route == Route::Write) {
+            Stamped stamped = stamp_command(words, stamp);
+            if (Argv* argv = std::get_if<Argv>(&stamped)) {
+                rewritten.push_back(std::move(*argv));
+                out.commands.push_back(resp::views_of(rewritten.back()));
+                continue;
+            }
+        }
+        // A read, or what execute() will refuse in the same words.
+        out.commands.push_back(words);
+    }
+    return encode_transaction(out);
 }
 
 }  // namespace orrery::kv

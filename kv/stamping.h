@@ -6,6 +6,7 @@
 
 #include "kv/command_table.h"
 #include "kv/log_entry.h"
+#include "kv/transaction.h"
 
 namespace orrery::kv {
 
@@ -17,5 +18,9 @@ using Stamped = std::variant<Argv, Reply>;
 /// times count as absolute_millis() says. Stamping a stamped command changes nothing. Syntax errors of commands with an expiry are found here, in the words of Redis; those of the
 /// others by execute(), at apply.
 Stamped stamp_command(ArgvView argv, LogTime stamp);
+
+/// The record that is logged. A command that stamp_command() refuses stays as it is and fails by itself at apply. Requires: every
+/// command passed check_request() as Route::Read or Route::Write.
+Bytes stamp_transaction(const Transaction& transaction, LogTime stamp, uint64_t draw);
 
 }  // namespace orrery::kv

@@ -1,5 +1,6 @@
 #include "kv/stored_format.h"
 
+#include "kv/created_keys.h"
 #include "runtime/base/check.h"
 #include "runtime/base/hash.h"
 
@@ -10,6 +11,7 @@ constexpr uint8_t kValueFormat = 1;
 constexpr uint8_t kMetadataFormat = 1;
 constexpr uint8_t kSlotFormat = 1;
 constexpr uint8_t kStoredTimeFormat = 1;
+constexpr uint8_t kCreatedFormat = 1;
 
 Error malformed(std::string_view what) { return {Code::Corrupt, "kv store: " + std::string(what)}; }
 
@@ -69,6 +71,23 @@ Bytes slot_key(const Space& space, uint64_t client) {
 Bytes slots_begin(const Space& space) { return area_begin(space, RecordArea::Slots); }
 Bytes slots_end(const Space& space) { return area_end(space, RecordArea::Slots); }
 
+Bytes created_key(const Space& space, uint16_t bucket) {
+    Bytes out = area_begin(space, RecordArea::Created);
+    out.push_back(static_cast<char>(bucket >> 8));
+    out.push_back(static_cast<char>(bucket & 0xff));
+    return out;
+}
+
+Bytes created_begin(const Space& space) { return area_begin(space, RecordArea::Created); }
+Bytes created_end(const Space& space) { return area_end(space, RecordArea::Created); }
+
+Bytes position_begin(const Space& space, FlushEpoch epoch, uint64_t position) {
+    CHECK(position < kScanPositions, position);
+    Bytes out = epoch_begin(space, epoch);
+    put_be64(out, position << 11);
+    return out;
+}
+
 Bytes epoch_begin(const Space& space, FlushEpoch epoch) {
     Bytes out = area_begin(space, RecordArea::Data);
     put_be64(out, epoch.value);
@@ -108,6 +127,32 @@ Result<uint64_t> decode_slot_key(ByteView bytes) {
     uint64_t client = 0;
     if (!take_be64(reader, client) || !reader.empty() || client == 0) return malformed("slot key");
     return client;
+}
+
+Result<uint16_t> decode_created_key(ByteView bytes) {
+    ByteReader reader(bytes);
+    TRY(take_space(reader, RecordArea::Created));
+    ByteView raw;
+    if (!reader.take_bytes(2, raw) || !reader.empty()) return malformed("created key");
+    const auto bucket = static_cast<uint16_t>(static_cast<uint8_t>(raw[0]) << 8 | static_cast<uint8_t>(raw[1]));
+    if (bucket >= CreatedKeys::kBuckets) return malformed("bucket of a created key");
+    return bucket;
+}
+
+Bytes encode_created(LogIndex index) {
+    Bytes out;
+    put_le<uint8_t>(out, kCreatedFormat);
+    put_le<uint64_t>(out, index.value);
+    return out;
+}
+
+Result<LogIndex> decode_created(ByteView bytes) {
+    ByteReader reader(bytes);
+    uint8_t format = 0;
+    LogIndex out;
+    if (!reader.take_le(format) || !reader.take_le(out.value) || !reader.empty()) return malformed("created record");
+    if (format != kCreatedFormat || out.value == 0) return malformed("created record contradicts itself");
+    return out;
 }
 
 Bytes encode_value(const ValueRecord& record) {

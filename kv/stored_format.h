@@ -31,6 +31,7 @@ enum class RecordArea : uint8_t {  // stored; never renumber
     Metadata = 1,
     Slots = 2,  // deduplication
     Data = 3,
+    Created = 4,  // CreatedKeys
 };
 
 /// [space_begin, space_end) holds all records of the group and generation.
@@ -41,6 +42,10 @@ Bytes slot_key(const Space& space, uint64_t client);
 /// [slots_begin, slots_end) holds all slot records.
 Bytes slots_begin(const Space& space);
 Bytes slots_end(const Space& space);
+Bytes created_key(const Space& space, uint16_t bucket);
+/// [created_begin, created_end) holds all records of CreatedKeys.
+Bytes created_begin(const Space& space);
+Bytes created_end(const Space& space);
 Bytes data_key(const Space& space, FlushEpoch epoch, ByteView key);
 /// [epoch_begin(e), epoch_begin(e + 1)) holds all keys of an epoch; all data below epoch_begin(current) is garbage.
 Bytes epoch_begin(const Space& space, FlushEpoch epoch);
@@ -48,6 +53,12 @@ Bytes data_end(const Space& space);
 
 /// The order of SCAN. Stable for ever: it is stored.
 uint64_t key_hash(ByteView key);
+/// SCAN's cursor: the upper 53 bits of the hash, since clients that count in doubles hold no more. Keys that share one are
+/// never parted.
+constexpr uint64_t scan_position(uint64_t key_hash) { return key_hash >> 11; }
+inline constexpr uint64_t kScanPositions = uint64_t{1} << 53;
+/// Where the data of an epoch begins that is at or above a position. Requires: position < kScanPositions.
+Bytes position_begin(const Space& space, FlushEpoch epoch, uint64_t position);
 
 struct DataKey {
     Space space;
@@ -59,6 +70,11 @@ struct DataKey {
 Result<DataKey> decode_data_key(ByteView bytes);
 /// The client of a slot key. Errors: Corrupt.
 Result<uint64_t> decode_slot_key(ByteView bytes);
+
+/// The bucket of a created key. Errors: Corrupt.
+Result<uint16_t> decode_created_key(ByteView bytes);
+Bytes encode_created(LogIndex index);
+Result<LogIndex> decode_created(ByteView bytes);
 
 enum class ValueType : uint8_t {  // stored; never renumber
     String = 1,

@@ -54,6 +54,7 @@ void put_node(Bytes& out, const Reply& reply, size_t depth) {
     switch (reply.kind) {
         case Reply::Kind::Simple:
         case Reply::Kind::Error:
+        case Reply::Kind::Verbatim:
         case Reply::Kind::Bulk: put_string(out, reply.text); break;
         case Reply::Kind::Integer: put_le<int64_t>(out, reply.number); break;
         case Reply::Kind::Bool: put_le<uint8_t>(out, reply.number != 0); break;
@@ -80,10 +81,12 @@ Result<Reply> take_node(ByteReader& reader, size_t depth) {
     switch (reply.kind) {
         case Reply::Kind::Simple:
         case Reply::Kind::Error:
+        case Reply::Kind::Verbatim:
         case Reply::Kind::Bulk: {
             ByteView text;
             if (!reader.take_string(text)) return malformed("cut short");
-            if (reply.kind != Reply::Kind::Bulk && text.find_first_of("\r\n") != ByteView::npos)
+            const bool line = reply.kind == Reply::Kind::Simple || reply.kind == Reply::Kind::Error;
+            if (line && text.find_first_of("\r\n") != ByteView::npos)
                 return malformed("line end in a line");
             reply.text = text;
             return reply;
@@ -130,6 +133,7 @@ Reply Reply::simple(ByteView text) { return {.kind = Kind::Simple, .text = one_l
 Reply Reply::error(ByteView text) { return {.kind = Kind::Error, .text = one_line(text)}; }
 Reply Reply::integer(int64_t value) { return {.kind = Kind::Integer, .number = value}; }
 Reply Reply::bulk(Bytes bytes) { return {.kind = Kind::Bulk, .text = std::move(bytes)}; }
+Reply Reply::verbatim(Bytes text) { return {.kind = Kind::Verbatim, .text = std::move(text)}; }
 Reply Reply::null_array() { return {.kind = Kind::NullArray}; }
 Reply Reply::array(std::vector<Reply> items) { return {.kind = Kind::Array, .items = std::move(items)}; }
 Reply Reply::set(std::vector<Reply> items) { return {.kind = Kind::Set, .items = std::move(items)}; }
@@ -148,6 +152,13 @@ void encode_reply(Bytes& out, const Reply& reply, Version version) {
         case Reply::Kind::Error: put_line(out, '-', reply.text); return;
         case Reply::Kind::Integer: put_header(out, ':', reply.number); return;
         case Reply::Kind::Bulk: put_bulk(out, reply.text); return;
+        case Reply::Kind::Verbatim:
+            if (!resp3) return put_bulk(out, reply.text);
+            put_header(out, '=', static_cast<int64_t>(reply.text.size() + 4));
+            out += "txt:";
+            out += reply.text;
+            out += "\r\n";
+            return;
         case Reply::Kind::Null: out += resp3 ? "_\r\n" : "$-1\r\n"; return;
         case Reply::Kind::NullArray: out += resp3 ? "_\r\n" : "*-1\r\n"; return;
         case Reply::Kind::Bool:

@@ -27,12 +27,13 @@ struct Reply {
         Bool = 9,       // number 0 or 1; RESP2: an integer
         Double = 10,    // RESP2: a bulk string
         Set = 11,       // RESP2: an array
+        Verbatim = 12,  // text for people; RESP2: a bulk string, RESP3: marked as plain text
     };
 
     Kind kind = Kind::Null;
     int64_t number = 0;  // Integer, Bool
     double real = 0;     // Double
-    Bytes text;          // Simple, Error, Bulk
+    Bytes text;          // Simple, Error, Bulk, Verbatim
     std::vector<Reply> items;  // Array, Map, Set
 
     static Reply simple(ByteView text);
@@ -41,6 +42,7 @@ struct Reply {
     static Reply error(ByteView text);
     static Reply integer(int64_t value);
     static Reply bulk(Bytes bytes);
+    static Reply verbatim(Bytes text);
     static Reply null() { return {}; }
     static Reply null_array();
     static Reply array(std::vector<Reply> items);

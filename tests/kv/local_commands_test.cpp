@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 
+#include "kv/glob.h"
+
 namespace orrery::kv {
 namespace {
 
@@ -23,7 +25,8 @@ TEST_CASE("kv local: the greetings of clients") {
     CHECK(client.run({"PING", "x", "y"}).text == "ERR wrong number of arguments for 'ping' command");
     CHECK(client.run({"HELLO", "2", "SETNAME", "me"}).items.size() == 14);
     CHECK(client.run({"CLIENT", "GETNAME"}) == Reply::bulk("me"));
-    CHECK(client.run({"HELLO", "3"}).text == "NOPROTO unsupported protocol version");
+    CHECK(client.run({"HELLO", "1"}).text == "NOPROTO unsupported protocol version");
+    CHECK(client.run({"HELLO", "4"}).text == "NOPROTO unsupported protocol version");
     CHECK(client.run({"HELLO", "x"}).text == "ERR Protocol version is not an integer or out of range");
     CHECK(client.run({"HELLO", "2", "SETNAME"}).text == "ERR Syntax error in HELLO option 'SETNAME'");
     CHECK(client.run({"CLIENT", "SETNAME", "a b"}).text ==
@@ -35,6 +38,43 @@ TEST_CASE("kv local: the greetings of clients") {
     CHECK(client.run({"SELECT", "1"}).text == "ERR DB index is out of range");
     CHECK(client.run({"QUIT"}) == Reply::ok());
     CHECK(client.state.closing);
+}
+
+TEST_CASE("kv local: HELLO 3 changes the version, with AUTH and SETNAME, and HELLO 2 changes it back") {
+    Client client;
+    const Reply hello = client.run({"HELLO", "3", "AUTH", "default", "any", "SETNAME", "me"});
+    REQUIRE(hello.kind == Reply::Kind::Map);
+    CHECK(hello.items[5] == Reply::integer(3));
+    CHECK(client.state.version == resp::Version::Resp3);
+    CHECK(client.state.name == "me");
+    CHECK(client.run({"HELLO"}).items[5] == Reply::integer(3));
+    CHECK(client.run({"HELLO", "2", "AUTH", "other", "x"}).text == "WRONGPASS invalid username-password pair or user is disabled.");
+    CHECK(client.state.version == resp::Version::Resp3);  // a refused HELLO changes nothing
+    client.run({"HELLO", "2"});
+    CHECK(client.state.version == resp::Version::Resp2);
+    CHECK(client.run({"AUTH", "secret"}).text.starts_with("ERR AUTH <password> called without any password configured"));
+    CHECK(client.run({"AUTH", "default", "secret"}) == Reply::ok());
+    CHECK(client.run({"INFO", "server"}).kind == Reply::Kind::Verbatim);
+}
+
+TEST_CASE("kv local: CLIENT TRACKING is taken where Redis could not tell the client anything either, and nowhere else") {
+    Client client;
+    CHECK(client.run({"CLIENT", "TRACKING", "ON"}) == Reply::ok());
+    client.facts.clients = {&client.state};
+    CHECK(client.run({"CLIENT", "LIST"}).text.find(" flags=t ") != Bytes::npos);
+    CHECK(client.run({"HELLO", "3"}).is_error());
+    CHECK(client.run({"CLIENT", "TRACKING", "OFF"}) == Reply::ok());
+    CHECK(client.run({"CLIENT", "LIST"}).text.find(" flags=N ") != Bytes::npos);
+    CHECK(client.run({"CLIENT", "TRACKING", "ON", "BCAST"}).is_error());
+    client.run({"HELLO", "3"});
+    CHECK(client.run({"CLIENT", "TRACKING", "ON"}).is_error());
+}
+
+TEST_CASE("kv local: CONFIG SET takes what is so already and refuses the rest") {
+    Client client;
+    CHECK(client.run({"CONFIG", "SET", "save", ""}) == Reply::ok());
+    CHECK(client.run({"CONFIG", "SET", "save", "60 1"}).text == "ERR CONFIG SET failed (possibly related to argument 'save') - can't set immutable config");
+    CHECK(client.run({"CONFIG", "SET", "nope", "1"}).text == "ERR Unknown option or number of arguments for CONFIG SET - 'nope'");
 }
 
 TEST_CASE("kv local: CONFIG GET by patterns, the server's own value over the fixed one") {

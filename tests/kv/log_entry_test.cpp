@@ -9,12 +9,13 @@ namespace {
 rc::Gen<Bytes> any_bytes() { return rc::gen::container<Bytes>(rc::gen::arbitrary<char>()); }
 
 Bytes any_entry() {
-    const auto kind = *rc::gen::element(EntryKind::Command, EntryKind::Tick, EntryKind::Purge);
+    const auto kind = *rc::gen::element(EntryKind::Command, EntryKind::Tick, EntryKind::Purge, EntryKind::Transaction);
     const LogTime stamp{*rc::gen::nonNegative<int64_t>()};
     resp::Argv argv;
     ClientSlot slot;
     if (kind != EntryKind::Tick) argv = *rc::gen::nonEmpty(rc::gen::container<resp::Argv>(any_bytes()));
-    if (kind == EntryKind::Command && *rc::gen::arbitrary<bool>())
+    if (kind == EntryKind::Transaction) argv.resize(1);
+    if ((kind == EntryKind::Command || kind == EntryKind::Transaction) && *rc::gen::arbitrary<bool>())
         slot = {*rc::gen::inRange<uint64_t>(1, UINT64_MAX), *rc::gen::arbitrary<uint64_t>()};
     const Bytes raw = encode_entry(kind, stamp, slot, resp::views_of(argv));
     const auto back = decode_entry(raw);

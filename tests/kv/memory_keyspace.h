@@ -1,8 +1,11 @@
 // A keyspace in a std::map, with the metadata kept as a state machine keeps it. For tests of execute().
 #pragma once
 
+#include <algorithm>
 #include <map>
+#include <tuple>
 
+#include "kv/created_keys.h"
 #include "kv/execute.h"
 #include "kv/stamping.h"
 #include "runtime/base/check.h"
@@ -16,6 +19,23 @@ class MemoryKeyspace : public kv::KeyspaceView {
         const auto at = records.find(Bytes(key));
         if (at == records.end()) return std::optional<kv::ValueRecord>();
         return std::optional(at->second);
+    }
+
+    Result<Stretch> stretch(uint64_t position, size_t records_max) override {
+        if (failing) return Code::Io;
+        std::vector<std::tuple<uint64_t, Bytes, kv::ValueRecord>> ordered;
+        for (const auto& [key, record] : records)
+            if (kv::scan_position(kv::key_hash(key)) >= position) ordered.emplace_back(kv::key_hash(key), key, record);
+        std::ranges::sort(ordered, {}, [](const auto& item) { return std::tie(std::get<0>(item), std::get<1>(item)); });
+        Stretch out;
+        for (auto& [hash, key, record] : ordered) {
+            if (out.records.size() >= records_max && kv::scan_position(hash) != kv::scan_position(kv::key_hash(out.records.back().first))) {
+                out.next = kv::scan_position(hash);
+                break;
+            }
+            out.records.emplace_back(key, record);
+        }
+        return out;
     }
 
     /// Leader and member in one: stamped, through the entry's bytes, executed, applied.
@@ -35,8 +55,14 @@ class MemoryKeyspace : public kv::KeyspaceView {
         time = entry.stamp;
         const kv::ExecuteContext context{.time = time, .now = time, .index = index, .keys = keys};
         if (entry.kind == kv::EntryKind::Tick) return kv::Reply::ok();
-        auto done = entry.kind == kv::EntryKind::Purge ? kv::execute_purge(entry.argv, context, *this)
-                                                       : kv::execute(entry.argv, context, *this);
+        auto done = [&] {
+            if (entry.kind == kv::EntryKind::Purge) return kv::execute_purge(entry.argv, context, *this);
+            if (entry.kind == kv::EntryKind::Command) return kv::execute(entry.argv, context, *this);
+            const kv::Transaction transaction = kv::decode_transaction(entry.argv[0]).value();
+            kv::ExecuteContext own = context;
+            own.draw = transaction.draw;
+            return kv::execute_transaction(transaction, own, *this, [this](uint64_t hash) { return created.latest(hash); });
+        }();
         const kv::Executed& executed = done.value();
         if (executed.flush) {
             records.clear();
@@ -48,16 +74,24 @@ class MemoryKeyspace : public kv::KeyspaceView {
             if (mutation.record)
                 records[mutation.key] = kv::decode_value(kv::encode_value(*mutation.record)).value();
             else
-                require(records.erase(mutation.key) == 1, "a key removed that is not there");
+                require(records.erase(mutation.key) == 1 || entry.kind == kv::EntryKind::Transaction, "a key removed that is not there");
         }
+        for (uint64_t hash : executed.created) created.set(kv::CreatedKeys::bucket_of(hash), index);
         check_counters();
         return executed.reply;
+    }
+
+    /// EXEC of what a connection has queued.
+    kv::Reply transact(const kv::Transaction& transaction, kv::LogTime now) {
+        const Bytes record = kv::stamp_transaction(kv::decode_transaction(kv::encode_transaction(transaction)).value(), now, ++draw);
+        const ByteView word = record;
+        return apply(kv::encode_entry(kv::EntryKind::Transaction, now, {}, resp::ArgvView(&word, 1)));
     }
 
     kv::Executed read(const kv::Argv& argv, kv::LogTime now) {
         const auto request = kv::check_request(resp::views_of(argv));
         if (request.command == nullptr) return kv::Executed{.reply = request.refusal};
-        return kv::execute(resp::views_of(argv), {.time = time, .now = now, .keys = keys}, *this).value();
+        return kv::execute(resp::views_of(argv), {.time = time, .now = now, .index = index, .keys = keys, .draw = ++draw}, *this).value();
     }
 
     /// As a leader reads: a tick first where one is needed.
@@ -84,6 +118,8 @@ class MemoryKeyspace : public kv::KeyspaceView {
 
     std::map<Bytes, kv::ValueRecord> records;
     uint64_t keys = 0, volatile_keys = 0;
+    kv::CreatedKeys created;
+    uint64_t draw = 0;
     kv::LogTime time;
     LogIndex index;
     bool failing = false;

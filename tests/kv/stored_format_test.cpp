@@ -1,5 +1,7 @@
 #include "kv/stored_format.h"
 
+#include "kv/created_keys.h"
+
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 
@@ -122,6 +124,31 @@ TEST_CASE("kv store: hashes and records of version 1 stay what they are (golden)
     const ValueRecord record{.modified = LogIndex(3), .expire_at_ms = 5, .data = "xy"};
     CHECK(encode_value(record) == Bytes({1, 1, 3, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 'x', 'y'}));
     CHECK(metadata_key({GroupId(1), Generation(2)}) == Bytes({0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 1}));
+}
+
+TEST_CASE("kv store: records of created keys round trip, and their keys lie in their own area (any bucket)") {
+    CHECK(rc::check([] {
+        const Space space = any_space();
+        const auto bucket = static_cast<uint16_t>(*rc::gen::inRange<uint32_t>(0, CreatedKeys::kBuckets));
+        const Bytes key = created_key(space, bucket);
+        RC_ASSERT(decode_created_key(key).value() == bucket);
+        RC_ASSERT(created_begin(space) < key);
+        RC_ASSERT(key < created_end(space));
+        RC_ASSERT(created_begin(space) >= data_end(space));
+        for (size_t size = 0; size < key.size(); ++size) RC_ASSERT(decode_created_key(ByteView(key).substr(0, size)).failed_with(Code::Corrupt));
+        round_trip(LogIndex(*rc::gen::inRange<uint64_t>(1, UINT64_MAX)), encode_created, decode_created);
+    }));
+    CHECK(decode_created_key(created_key({}, CreatedKeys::kBuckets)).failed_with(Code::Corrupt));
+}
+
+TEST_CASE("kv store: a scan position begins before the keys that have it, and after those below (any key)") {
+    CHECK(rc::check([] {
+        const Space space = any_space();
+        const Bytes key = *any_bytes();
+        const uint64_t position = scan_position(key_hash(key));
+        RC_ASSERT(position_begin(space, FlushEpoch(3), position) <= data_key(space, FlushEpoch(3), key));
+        if (position + 1 < kScanPositions) RC_ASSERT(data_key(space, FlushEpoch(3), key) < position_begin(space, FlushEpoch(3), position + 1));
+    }));
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ Reply pick_reply(int depth) {
         rc::gen::map(any_bytes(), [](const Bytes& text) { return Reply::error(text); }),
         rc::gen::map(rc::gen::arbitrary<int64_t>(), [](int64_t value) { return Reply::integer(value); }),
         rc::gen::map(any_bytes(), [](const Bytes& bytes) { return Reply::bulk(bytes); }),
+        rc::gen::map(any_bytes(), [](const Bytes& bytes) { return Reply::verbatim(bytes); }),
         rc::gen::just(Reply::null()),
         rc::gen::just(Reply::null_array()),
         rc::gen::map(rc::gen::arbitrary<bool>(), [](bool value) { return Reply::boolean(value); }),
@@ -48,6 +49,7 @@ TEST_CASE("resp: replies read as their version's clients expect") {
     CHECK(both(Reply::error("ERR a\r\nb")) == std::pair<Bytes, Bytes>("-ERR a  b\r\n", "-ERR a  b\r\n"));
     CHECK(both(Reply::integer(-5)) == std::pair<Bytes, Bytes>(":-5\r\n", ":-5\r\n"));
     CHECK(both(Reply::bulk("a\r\n")) == std::pair<Bytes, Bytes>("$3\r\na\r\n\r\n", "$3\r\na\r\n\r\n"));
+    CHECK(both(Reply::verbatim("a\r\n")) == std::pair<Bytes, Bytes>("$3\r\na\r\n\r\n", "=7\r\ntxt:a\r\n\r\n"));
     CHECK(both(Reply::null()) == std::pair<Bytes, Bytes>("$-1\r\n", "_\r\n"));
     CHECK(both(Reply::null_array()) == std::pair<Bytes, Bytes>("*-1\r\n", "_\r\n"));
     CHECK(both(Reply::boolean(true)) == std::pair<Bytes, Bytes>(":1\r\n", "#t\r\n"));
