@@ -29,6 +29,7 @@ Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord appli
     TRY(machine_->load(fiber, space));
     TRY(core_, Core::create(env_.now(), options_.core, std::move(recovered), env_.random.stream("raft.election", id_.value)));
     core_->set_campaign_allowed(env_.now(), true);
+    leader_known_at_ = env_.now();
     commit_told_ = core_->commit();
     durable_told_ = core_->durable();
     env_.tracer.info("raft.group_started", {{"group", id_},
@@ -37,8 +38,10 @@ Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord appli
                                             {"last", core_->log().last().index},
                                             {"last_term", core_->log().last().term},
                                             {"term", core_->term()}});
+    follow_configuration();
     env_.spawn("raft.driver", [this](Fiber& own) { drive(own); });
     env_.spawn("raft.applier", [this](Fiber& own) { apply_loop(own); });
+    env_.spawn("raft.invite", [this](Fiber& own) { invite_loop(own); });
     return {};
 }
 
@@ -88,6 +91,7 @@ void Group::turn() {
             barrier->done.notify_all();
         }
     }
+    follow_configuration();
     Output output = core_->take_output(now);
     if (env_.tracer.wants(Severity::Debug)) trace_output(output);
     // Appends leave before our own sync, so that all disks sync in parallel; what speaks of our disk is held by the core.
@@ -108,6 +112,8 @@ void Group::turn() {
         if (observer_ != nullptr) observer_->role_changed(*output.role_change);
     }
     if (observer_ != nullptr) observer_->progressed();
+    advance_members();
+    members_moved_.notify_all();
 }
 
 void Group::trace_progress() {
@@ -169,19 +175,7 @@ void Group::on_durable(LogIndex applied) {
     compact();
 }
 
-Configuration Group::configuration_at(LogIndex index) const {
-    const LogView& log = core_->log();
-    if (log.has_configuration_in(log.floor().index, index)) {
-        for (LogIndex at = index; at > log.floor().index; at = at.previous()) {
-            const Entry* entry = log.at(at);
-            if (entry == nullptr || entry->kind != EntryKind::Config) continue;
-            Result<Configuration> decoded = Configuration::decode(entry->body_view());
-            CHECK(decoded.ok(), at);  // the log view took it, so it decodes
-            return std::move(decoded).value();
-        }
-    }
-    return log.floor().configuration;
-}
+Configuration Group::configuration_at(LogIndex index) const { return core_->log().configuration_at(index); }
 
 void Group::compact() {
     if (stopped_ || installing_) return;
@@ -227,7 +221,7 @@ void Group::receive(Message message, int64_t state_time_ns) {
     // append is dropped unanswered, and the leader asks again.
     if (kind_of(message) == MessageKind::Append && unlogged_bytes_ > options_.max_unlogged_bytes) return;
     // Only members move state-machine time, and none beyond what it can ever be.
-    if (state_time_ns > 0 && state_time_ns < kStateTimeLimit && core_->log().configuration().is_member(message.from) &&
+    if (state_time_ns > 0 && state_time_ns < kStateTimeLimit && (core_->log().configuration().is_member(message.from) || core_->leader() == message.from) &&
         message.to == self() && message.term >= core_->term())
         machine_->observe_time_ns(state_time_ns, kind_of(message) == MessageKind::Heartbeat ? TimeSource::Leader : TimeSource::Voter);
     core_->step(env_.now(), std::move(message));

@@ -16,9 +16,11 @@
 
 #include "node/log/segmented_log.h"
 #include "node/raft/core/core.h"
+#include "node/raft/core/membership.h"
 #include "node/raft/state_machine.h"
 #include "node/rpc/peers.h"
 #include "node/rpc/service.h"
+#include "node/wire/membership.h"
 #include "runtime/store/store.h"
 
 namespace orrery::raft {
@@ -47,6 +49,12 @@ struct Committed {
     LogIndex index;
     Term term;
     Bytes reply;
+};
+
+/// A change of members that took effect.
+struct MembersChanged {
+    bool changed = false;  // false: it was so already
+    LogIndex index;        // of the committed configuration in which it is so
 };
 
 /// Told of what services on top need to know; calls are atomic.
@@ -101,6 +109,19 @@ class Group {
     /// transfer() to the voter that is nearest, if this leads and one is in touch.
     void hand_over();
     StateMachine& machine() { return *machine_; }
+
+    /// Takes a replica in: the answer comes when its name is committed; it is invited, fed and (as a voter) promoted by the
+    /// leader after that, see members(). Yields.
+    /// Errors, without effect: NotLeader (hint), NotReady (another change is under way and did not end in time), Invalid
+    /// (refused; the text says why). Maybe done: Unknown. Cancelled.
+    Result<MembersChanged> add_member(Fiber& fiber, Member member, AddAs as, Bytes contact, Instant deadline);
+    /// Takes a node out: the answer comes when a configuration without it is committed. Refused (Invalid) where it would
+    /// leave a majority that is not in touch. Yields. Errors: as add_member().
+    Result<MembersChanged> remove_member(Fiber& fiber, NodeId node, Instant deadline);
+    /// As this replica knows it; complete on the leader. Atomic.
+    wire::GroupMembersReply members() const;
+    /// Why this replica takes no part any more, or is said not to; empty: it does.
+    std::string exclusion() const;
     /// In force at `index`. Requires: from the log's floor to its last index.
     Configuration configuration_at(LogIndex index) const;
 
@@ -176,6 +197,18 @@ class Group {
     Error not_leader() const;
     void fail_waiting(Code code, const std::string& why);
 
+    // group_members.cpp
+    void follow_configuration();
+    void advance_members();
+    bool caught_up(Member member);
+    Result<void> reachable(const Configuration& next, std::string_view what) const;
+    using NextConfiguration = FunctionRef<Result<std::optional<Configuration>>(const Configuration&)>;
+    Result<std::optional<LogIndex>> propose_members(Fiber& fiber, NextConfiguration next, std::string_view what, Instant deadline);
+    Result<LogIndex> await_members(Fiber& fiber, LogIndex index, Term term, FunctionRef<bool(const Configuration&)> done, Instant deadline);
+    void invite_loop(Fiber& fiber);
+    void invite(Fiber& fiber, Member member);
+    void ask_whether_member(Fiber& fiber);
+
     // group_apply.cpp
     void apply_loop(Fiber& fiber);
     Result<void> apply_some(Fiber& fiber);
@@ -239,6 +272,20 @@ class Group {
     bool installing_ = false;
     LogIndex commit_told_;
     LogIndex durable_told_;
+
+    // Members.
+    std::optional<std::pair<LogIndex, Configuration>> configuration_told_;  // index and configuration last acted upon
+    std::vector<Member> departing_told_;
+    bool removed_told_ = false;
+    Notify members_moved_;  // a driver turn went by
+    struct CatchUp {
+        LogIndex target;  // the end of the log when the round began
+        Instant began;
+    };
+    std::map<Member, CatchUp> catching_up_;
+    std::map<Member, std::string> invite_trouble_;
+    std::string said_removed_;  // by another member, while we hear no leader
+    Instant leader_known_at_;
 };
 
 class Group::Proposal {

@@ -32,7 +32,12 @@ namespace orrery {
     X(damage_is_torn_tail, "damage in the middle of the log is cut like a torn tail")                      \
     X(match_by_arrival_order, "a session gives the next data frame to the oldest open request")            \
     X(forward_retries_write, "the proxy repeats a write whose reply was lost")                             \
-    X(unknown_reported_as_failed, "a write that may still commit is answered as certainly failed")
+    X(unknown_reported_as_failed, "a write that may still commit is answered as certainly failed")         \
+    X(joint_counts_new_only, "a joint configuration asks for the new half's majority only")                \
+    X(learner_counts, "a learner's acknowledgement counts for commit")                                     \
+    X(removed_leader_counts, "a leader that removed itself still counts its own disk for commit")          \
+    X(change_over_pending, "a second change of members is accepted while the first is pending")            \
+    X(wait_counts_replaced, "WAIT takes acknowledgements of a replaced member's old replica for the new")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

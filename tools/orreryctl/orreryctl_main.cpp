@@ -1,4 +1,4 @@
-// orreryctl: the operators' program. This part: founding a KV cluster, and asking nodes for their status.
+// orreryctl: the operators' program. This part: KV clusters: founding them, their members, who leads.
 //
 // It runs the same client code as everything else (sessions over the real Env), so what it can not do in the simulator
 // it can not do here.
@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "tools/orreryctl/kv_members.h"
 #include "node/raft/found_cluster.h"
 #include "runtime/env/errand.h"
 #include "runtime/real/daemon.h"
@@ -16,6 +17,17 @@
 namespace {
 
 using namespace orrery;
+
+int exit_code(const Error& error) {
+    switch (error.code) {
+        case Code::Exists:
+        case Code::Invalid: return real::kExitUsage;
+        case Code::Unknown:
+        case Code::Timeout: return real::kExitUnreachable;
+        case Code::NotReady: return real::kExitTryAgain;
+        default: return real::exit_code_of(error);
+    }
+}
 
 /// 0 or the exit code; what went wrong was said.
 int run_errand(const std::function<Result<void>(Fiber&, Env&)>& work) {
@@ -33,15 +45,26 @@ int run_errand(const std::function<Result<void>(Fiber&, Env&)>& work) {
         Result<void> done = env.ok() ? (*env)->run([&](Env& inner) { return std::make_unique<Errand>(inner, work); }) : Result<void>(env.error());
         if (!done.ok()) {
             std::fprintf(stderr, "orreryctl: error[E0302]: %s\n", done.error().text().c_str());
-            code = done.code() == Code::Exists || done.code() == Code::Invalid ? real::kExitUsage
-                   : done.code() == Code::Timeout                              ? real::kExitUnreachable
-                                                                               : real::exit_code_of(done.error());
+            code = exit_code(done.error());
         }
     }
     // Only what RealEnv itself made is in there.
     (void)unlink((std::string(directory) + "/LOCK").c_str());
     (void)rmdir(directory);
     return code;
+}
+
+/// False: said why.
+bool parse_addresses(const char* flag, const std::vector<std::string>& texts, std::vector<Address>& out) {
+    for (const std::string& text : texts) {
+        Result<Address> address = Address::parse(text);
+        if (!address.ok()) {
+            std::fprintf(stderr, "%s: error[E0303]: %s\n", flag, address.error().context.c_str());
+            return false;
+        }
+        out.push_back(*address);
+    }
+    return true;
 }
 
 }  // namespace
@@ -52,30 +75,61 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     CLI::App* kv = app.add_subcommand("kv", "KV clusters");
     kv->require_subcommand(1);
-    CLI::App* init = kv->add_subcommand("init", "found a cluster of nodes that wait for it; repeating it is harmless");
-    std::vector<std::string> members;
+    std::vector<std::string> members, at;
+    std::string address;
     uint32_t timeout_s = 30;
+    uint64_t node = 0;
+    bool json = false, learner = false;
+    auto with_timeout = [&](CLI::App* command, const char* text) {
+        command->add_option("--timeout", timeout_s, text)->capture_default_str()->check(CLI::Range(1u, 3600u));
+    };
+    auto with_at = [&](CLI::App* command) {
+        command->add_option("--at", at, "peer addresses of members, HOST:PORT; any one that answers is enough")->required()->delimiter(',');
+    };
+    CLI::App* init = kv->add_subcommand("init", "found a cluster of nodes that wait for it; repeating it is harmless");
     init->add_option("--members", members, "peer addresses of all founding members, HOST:PORT")->required()->delimiter(',');
-    init->add_option("--timeout", timeout_s, "seconds to wait for nodes that are still starting")->capture_default_str()->check(CLI::Range(1u, 3600u));
+    with_timeout(init, "seconds to wait for nodes that are still starting");
+    CLI::App* show = kv->add_subcommand("members", "who is in the cluster, and how far each has got");
+    with_at(show);
+    show->add_flag("--json", json, "one JSON object");
+    with_timeout(show, "seconds to look for a leader");
+    CLI::App* add = kv->add_subcommand("add", "take in a node that belongs to no cluster, also in place of its own lost data directory");
+    add->add_option("address", address, "the node's peer address, HOST:PORT")->required();
+    add->add_flag("--learner", learner, "it receives everything and counts for nothing; adding it again without this promotes it");
+    with_at(add);
+    with_timeout(add, "seconds to wait until it has caught up");
+    CLI::App* remove = kv->add_subcommand("remove", "take a node out; refused where no majority would be in touch");
+    remove->add_option("node", node, "its node id")->required()->check(CLI::PositiveNumber);
+    with_at(remove);
+    with_timeout(remove, "seconds to wait until it is committed");
+    CLI::App* transfer = kv->add_subcommand("transfer", "hand leadership to a voter");
+    transfer->add_option("node", node, "its node id")->required()->check(CLI::PositiveNumber);
+    with_at(transfer);
+    with_timeout(transfer, "seconds to wait until it leads");
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? real::kExitFine : real::kExitUsage;
     }
-    std::vector<Address> peers;
-    for (const std::string& member : members) {
-        Result<Address> address = Address::parse(member);
-        if (!address.ok()) {
-            std::fprintf(stderr, "--members: error[E0303]: %s\n", address.error().context.c_str());
-            return real::kExitUsage;
-        }
-        peers.push_back(*address);
+    const Duration timeout = Duration::seconds(timeout_s);
+    std::vector<Address> peers, added;
+    if (init->parsed()) {
+        if (!parse_addresses("--members", members, peers)) return real::kExitUsage;
+        return run_errand([&](Fiber& fiber, Env& env) -> Result<void> {
+            TRY(wire::FoundingRecord record, raft::found_cluster(fiber, env, peers, env.now() + timeout));
+            std::printf("founded cluster %016llx with %zu members:", static_cast<unsigned long long>(record.cluster().value), record.members.size());
+            for (const wire::NodeIdentity& member : record.members) std::printf(" %llu", static_cast<unsigned long long>(member.node.value));
+            std::printf("\n");
+            return {};
+        });
     }
+    if (!parse_addresses("--at", at, peers)) return real::kExitUsage;
+    if (add->parsed() && !parse_addresses("address", {address}, added)) return real::kExitUsage;
+    const ctl::KvMembers command{peers, timeout};
     return run_errand([&](Fiber& fiber, Env& env) -> Result<void> {
-        TRY(wire::FoundingRecord record, raft::found_cluster(fiber, env, peers, env.now() + Duration::seconds(timeout_s)));
-        std::printf("founded cluster %016llx with %zu members:", static_cast<unsigned long long>(record.cluster().value), record.members.size());
-        for (const wire::NodeIdentity& member : record.members) std::printf(" %llu", static_cast<unsigned long long>(member.node.value));
-        std::printf("\n");
-        return {};
+        if (show->parsed()) return command.show(fiber, env, json ? ctl::Form::Json : ctl::Form::Table);
+        if (add->parsed()) return command.add(fiber, env, added.front(), learner ? raft::AddAs::Learner : raft::AddAs::Voter);
+        if (remove->parsed()) return command.remove(fiber, env, NodeId(node));
+        return command.transfer(fiber, env, NodeId(node));
     });
 }

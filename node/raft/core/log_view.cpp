@@ -86,6 +86,13 @@ LogIndex LogView::configuration_index() const {
     return history_.empty() ? floor_.index : history_.back().index;
 }
 
+const Configuration& LogView::configuration_at(LogIndex index) const {
+    const Configuration* found = &floor_.configuration;
+    for (const History& item : history_)
+        if (item.index <= index) found = &item.configuration;
+    return *found;
+}
+
 bool LogView::has_configuration_in(LogIndex low, LogIndex high) const {
     return std::any_of(history_.begin(), history_.end(), [&](const History& item) {
         return item.index > low && item.index <= high;

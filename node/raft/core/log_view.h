@@ -51,6 +51,8 @@ class LogView {
     const Configuration& configuration() const;
     /// Index of the entry it came with; the floor's index if there is none above.
     LogIndex configuration_index() const;
+    /// The newest one at or below `index`; the floor's where that is the newest. Requires: floor().index <= index.
+    const Configuration& configuration_at(LogIndex index) const;
     /// A Config entry in (low, high]?
     bool has_configuration_in(LogIndex low, LogIndex high) const;
     /// Payload of entries in (low, high].
