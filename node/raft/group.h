@@ -120,6 +120,9 @@ class Group {
     Result<MembersChanged> remove_member(Fiber& fiber, NodeId node, Instant deadline);
     /// As this replica knows it; complete on the leader. Atomic.
     wire::GroupMembersReply members() const;
+    /// A leader's word of the committed configuration at `index`: only for where members are reached, until the own log is
+    /// as far. Atomic.
+    void hear_configuration(LogIndex index, const Configuration& configuration);
     /// Why this replica takes no part any more, or is said not to; empty: it does.
     std::string exclusion() const;
     /// In force at `index`. Requires: from the log's floor to its last index.
@@ -275,7 +278,10 @@ class Group {
 
     // Members.
     std::optional<std::pair<LogIndex, Configuration>> configuration_told_;  // index and configuration last acted upon
-    std::vector<Member> departing_told_;
+    std::vector<Member> reached_also_;  // beside those of the newest and this configuration
+    Configuration reached_committed_;
+    std::pair<LogIndex, Configuration> hint_;  // as a leader told us: where members are that our log does not know of yet
+    bool hint_moved_ = false;
     bool removed_told_ = false;
     Notify members_moved_;  // a driver turn went by
     struct CatchUp {

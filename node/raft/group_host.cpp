@@ -91,7 +91,7 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
     const NodeId self = directory_.identity().node;
     // A member's replica id is its directory's incarnation: random, and gone with the directory. Who joined later begins
     // with no configuration, which decides nothing, and hears of it as of everything else.
-    Configuration founding_configuration;
+    Configuration founding_configuration, at_joining;
     if (!directory_.joined()) {
         Configuration::Parts parts;
         for (const wire::NodeIdentity& member : founding.members) {
@@ -101,8 +101,8 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
         TRY(founding_configuration, Configuration::make(std::move(parts)));
     } else {
         options.core.member_since = directory_.joined()->since;
-        TRY(Configuration at_joining, Configuration::decode(directory_.joined()->configuration));
-        follow_members(id, at_joining, {});
+        TRY(at_joining, Configuration::decode(directory_.joined()->configuration));
+        follow_members(id, {&at_joining}, {});
     }
     options.core.self = {self, ReplicaId(directory_.identity().incarnation.value)};
 
@@ -171,6 +171,7 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
         groups_[id].reset(new Group(*this, id, machine(*store_), options));
     }
     Group& group = *groups_[id];
+    if (directory_.joined()) group.hint_ = {directory_.joined()->since, std::move(at_joining)};
     group.log_floor_ = log_knows ? recovered_log->second.floor.index : LogIndex(0);
     const LogIndex last = recovered.entries.empty() ? recovered.floor.index : recovered.entries.back().index;
     if (recovered.applied < recovered.floor.index)
@@ -197,22 +198,24 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
     return &group;
 }
 
-void GroupHost::follow_members(GroupId group, const Configuration& configuration, const std::vector<Member>& departing) {
-    if (configuration.empty()) return;  // not told yet: as it was when we joined
+void GroupHost::follow_members(GroupId group, std::initializer_list<const Configuration*> configurations, const std::vector<Member>& also) {
+    if ((*(configurations.end() - 1))->empty()) return;  // not told yet: as it was when we joined
     const std::map<NodeId, Reached> before = members_[group];
     std::map<NodeId, Reached>& now = members_[group];
     now.clear();
-    for (const Member& member : configuration.members()) {
-        if (member.node == directory_.identity().node || !configuration.is_member(member)) continue;
-        Result<MemberContact> contact = decode_contact(configuration.contact(member));
-        Result<Address> address = contact.ok() ? Address::parse(contact->peer_address) : Result<Address>(contact.error());
-        if (address.ok()) {
-            now[member.node] = {*address, Incarnation(member.replica.value)};
-        } else {
-            env_.tracer.warning("raft.no_address", {{"group", group}, {"node", member.node}, {"why", address.error().text()}});
+    for (const Configuration* configuration : configurations) {
+        for (const Member& member : configuration->members()) {
+            if (member.node == directory_.identity().node || !configuration->is_member(member)) continue;
+            Result<MemberContact> contact = decode_contact(configuration->contact(member));
+            Result<Address> address = contact.ok() ? Address::parse(contact->peer_address) : Result<Address>(contact.error());
+            if (address.ok()) {
+                now[member.node] = {*address, Incarnation(member.replica.value)};
+            } else {
+                env_.tracer.warning("raft.no_address", {{"group", group}, {"node", member.node}, {"why", address.error().text()}});
+            }
         }
     }
-    for (const Member& member : departing)
+    for (const Member& member : also)
         if (auto known = before.find(member.node); known != before.end()) now.try_emplace(member.node, known->second);
     for (const auto& [node, reached] : now) peers_->set_address(node, reached.address, reached.incarnation);
     for (const auto& [node, reached] : before) {
@@ -308,13 +311,15 @@ void GroupHost::handle_peers(rpc::Service& service, NodeDirectory& directory, co
         if (Result<void> founded = directory.found(fiber, *record); !founded.ok()) return responder.fail(founded.error());
         responder.reply();
     });
-    service.handle(wire::Operation::Join, [&directory](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
+    service.handle(wire::Operation::Join, [&directory, &host](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
         Result<wire::JoinRequest> join = wire::decode_join_request(request.body());
         if (!join.ok()) return responder.fail(join.error());
         // Only a member of that very cluster may say so.
         if (request.peer().role != rpc::Role::Node || request.peer().cluster != join->founding.cluster())
             return responder.fail(Error(Code::Invalid, "only a member of a cluster takes a node into it"));
         if (Result<void> joined = directory.join(fiber, *join); !joined.ok()) return responder.fail(joined.error());
+        if (Group* group = host ? host->find(join->group) : nullptr; group != nullptr && group->core_)
+            if (Result<Configuration> told = Configuration::decode(join->configuration); told.ok()) group->hear_configuration(join->since, *told);
         responder.reply();
     });
     // What operators ask goes to the leader, from whichever node was asked; once, and what is answered is the leader's word.

@@ -60,8 +60,9 @@ class GroupHost {
 
  private:
     friend class Group;
-    /// The members of a group as now configured: they are reached at their contacts, and nobody else is.
-    void follow_members(GroupId group, const Configuration& configuration, const std::vector<Member>& departing);
+    /// The members of a group in these configurations (the newest last) are reached at their contacts, `also` as they were;
+    /// nobody else is.
+    void follow_members(GroupId group, std::initializer_list<const Configuration*> configurations, const std::vector<Member>& also);
     static Result<wire::GroupChangeReply> change_members(Fiber& fiber, Group& group, const wire::GroupChange& change, Instant deadline);
     GroupHost(Env& env, NodeDirectory& directory, GroupHostOptions options);
 

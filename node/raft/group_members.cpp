@@ -22,10 +22,21 @@ void Group::follow_configuration() {
     const LogIndex index = log.configuration_index();
     if (core_->leader()) leader_known_at_ = env_.now(), said_removed_.clear();
     const bool same = configuration_told_ && configuration_told_->first == index && configuration_told_->second == log.configuration();
-    std::vector<Member> departing = core_->departing();
-    if (!same || departing != departing_told_) {
-        departing_told_ = departing;
-        host_.follow_members(id_, log.configuration(), departing);
+    // Whoever may still have a part in what goes on is reached: the members, those that a change not known to be committed
+    // takes out, those that are to hear of it, and the leader, who commits its own removal as one that is out.
+    std::vector<Member> also = core_->departing();
+    if (core_->leader()) also.push_back(core_->leader());
+    const Configuration& committed = log.configuration_at(core_->commit());
+    if (!same || hint_moved_ || also != reached_also_ || !(committed == reached_committed_)) {
+        reached_also_ = also;
+        reached_committed_ = committed;
+        hint_moved_ = false;
+        // A log that lags speaks of members, and of lives of them, of long ago: what a leader told us of later goes before it.
+        if (hint_.first > index) {
+            host_.follow_members(id_, {&committed, &log.configuration(), &hint_.second}, also);
+        } else {
+            host_.follow_members(id_, {&committed, &log.configuration()}, also);
+        }
     }
     if (!same) {
         const bool moved = !configuration_told_ || !(configuration_told_->second == log.configuration());
@@ -160,7 +171,7 @@ void Group::invite_loop(Fiber& fiber) {
         if (core_->log().configuration_index() > core_->commit()) continue;
         const raft::Status now = status();
         for (const MemberStatus& line : now.members) {
-            if (!line.learner || line.active) continue;
+            if (line.active || line.member == self() || !now.configuration.is_member(line.member)) continue;
             invite(fiber, line.member);
             if (stopped_ || !leads()) break;
         }
@@ -168,7 +179,8 @@ void Group::invite_loop(Fiber& fiber) {
     }
 }
 
-/// A learner that does not answer may be a node that belongs to no cluster yet: it is told of ours.
+/// A member that does not answer may be a node that belongs to no cluster yet: it is told of ours. Or one that was away while
+/// we came, and does not know where to answer: it is told that too.
 void Group::invite(Fiber& fiber, Member member) {
     const Bytes configuration = core_->log().configuration().encode();
     wire::JoinRequest request;
@@ -183,18 +195,31 @@ void Group::invite(Fiber& fiber, Member member) {
     if (answer.failed_with(Code::Cancelled)) return;
     std::string& trouble = invite_trouble_[member];
     const std::string text = answer.ok() ? std::string() : "cannot be invited: " + answer.error().text();
-    if (trouble != text && !text.empty())
+    if (trouble != text && !text.empty() && !core_->log().configuration().is_voter(member))
         env_.tracer.warning("raft.invite_failed", {{"group", id_}, {"node", member.node}, {"replica", member.replica}, {"why", text}});
     if (answer.ok() && !trouble.empty()) env_.tracer.info("raft.invited", {{"group", id_}, {"node", member.node}});
     trouble = text;
 }
 
+void Group::hear_configuration(LogIndex index, const Configuration& configuration) {
+    if (index <= hint_.first || !configuration.names(self())) return;
+    hint_ = {index, configuration};
+    hint_moved_ = true;
+    wake();
+}
+
 /// No leader for long: perhaps we were removed while we were away, and nobody talks to us any more. Others may tell; it is
 /// hearsay, so it is shown and nothing else.
 void Group::ask_whether_member(Fiber& fiber) {
-    const Configuration configuration = core_->log().configuration();
+    Configuration configuration = core_->log().configuration();
+    LogIndex known = core_->log().configuration_index();
+    if (const auto& joined = host_.directory().joined(); configuration.empty() && joined) {
+        // Named and told, but then nothing came any more.
+        if (Result<Configuration> then = Configuration::decode(joined->configuration); then.ok()) configuration = std::move(*then);
+        known = joined->since;
+    }
     for (const Member& member : configuration.members()) {
-        if (member.node == self().node) continue;
+        if (member.node == self().node || !configuration.is_member(member)) continue;
         const rpc::Target target{wire::Operation::GroupMembers, id_, 1, wire::TrafficClass::Control, rpc::Deadline::after(env_.clock, Duration::seconds(1))};
         Result<Bytes> answer = host_.peers().call(fiber, member.node, target, {});
         if (!answer.ok()) {
@@ -202,7 +227,7 @@ void Group::ask_whether_member(Fiber& fiber) {
             continue;
         }
         Result<wire::GroupMembersReply> reply = wire::decode_group_members_reply(*answer);
-        if (!reply.ok() || !reply->committed || reply->configuration_index <= core_->log().configuration_index()) continue;
+        if (!reply.ok() || !reply->committed || reply->configuration_index <= known) continue;
         const bool named = std::any_of(reply->members.begin(), reply->members.end(), [&](const wire::GroupMember& one) {
             return one.node == self().node && one.replica == self().replica;
         });

@@ -70,6 +70,9 @@ class Ledger:
                 word = str(error).split()[0]
                 self.refusals[word] = self.refusals.get(word, 0) + 1
                 self._failed(kind, key, mine, word in NO_EFFECT)
+                if word == "CLUSTERDOWN":  # perhaps for good there: another node may know more
+                    client.close()
+                    client = None
                 time.sleep(0.02)
             except OSError:
                 self._failed(kind, key, mine, False)

@@ -225,6 +225,27 @@ TEST_CASE("kv members: a joined node behind the log's floor gets a snapshot, and
     CHECK(world.ask("n4", "DBSIZE\r\nWAITALL 3000\r\n") == ":60\r\n*3\r\n:4\r\n:4\r\n*0\r\n");
 }
 
+TEST_CASE("kv members: a voter that was away finds leaders that joined meanwhile, and old lives in a log mislead nobody") {
+    KvWorld world(22, 5, 3);
+    world.found();
+    expect_strangers(world);
+    REQUIRE(world.ask("n1", "SET a 1\r\n") == "+OK\r\n");
+    world.nodes[2]->crash(Host::Death::Power);  // away, with a configuration that knows 1, 2 and 3
+    for (size_t i : {4, 5}) REQUIRE(add(world, i) == "voter");
+    // The founders that it knows are replaced by new lives, one after the other, and may not lead.
+    for (size_t i : {1, 2}) {
+        world.nodes[i - 1]->crash(Host::Death::Power);
+        world.nodes[i - 1]->disk().wipe();
+        world.run(Duration::seconds(2));
+        world.start(i - 1);
+        CHECK(add(world, i, raft::AddAs::Voter, 4, Duration::seconds(30)) == "voter");
+    }
+    CHECK(change(world, wire::ChangeAction::Transfer, 5, 4) != "");
+    world.start(2);
+    world.run(Duration::seconds(10));
+    CHECK(world.ask("n3", "SET a 2\r\nWAITALL 5000\r\n") == "+OK\r\n*3\r\n:5\r\n:5\r\n*0\r\n");
+}
+
 TEST_CASE("kv members: two clusters on one network stay apart") {
     KvWorld world(21, 4, 2);
     world.found();

@@ -198,7 +198,7 @@ void Core::tick(Instant now) {
 
 Instant Core::next_deadline() const {
     if (role_ != Role::Leader)
-        return campaign_allowed_ && !installing_ && log_.configuration().is_voter(options_.self)
+        return campaign_allowed_ && !installing_ && electable()
                    ? election_deadline_
                    : Instant::never();
     Instant next = heartbeat_due_;

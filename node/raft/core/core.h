@@ -269,6 +269,7 @@ class Core {
     void start_pre_vote(Instant now);
     void start_vote(Instant now, bool transfer);
     void count_votes(Instant now);
+    bool electable() const;
     bool may_campaign() const;
     bool has_live_leader(Instant now, Member candidate) const;
     bool up_to_date(LogPosition candidate) const;

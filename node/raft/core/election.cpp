@@ -43,9 +43,16 @@ void Core::become_leader(Instant now) {
     append_own(now, EntryKind::Noop, nullptr, nullptr);
 }
 
+// A voter; or one that an entry takes out which is not known to be committed: its log may be the only one that holds that
+// entry, and then nobody else can be elected (thesis, 4.2.2). It counts no vote of its own.
+bool Core::electable() const {
+    return log_.configuration().is_voter(options_.self) ||
+           (log_.configuration_index() > commit_ && log_.configuration_at(commit_).is_voter(options_.self));
+}
+
 // An entry of the configuration that is committed but not applied may have taken us out.
 bool Core::may_campaign() const {
-    return campaign_allowed_ && !installing_ && log_.configuration().is_voter(options_.self) &&
+    return campaign_allowed_ && !installing_ && electable() &&
            !log_.has_configuration_in(applied_, commit_) && hard_.term.value + 1 < kCounterLimit;
 }
 
@@ -65,7 +72,7 @@ void Core::start_pre_vote(Instant now) {
     role_ = Role::PreCandidate;
     leader_ = Member{};
     votes_.clear();
-    votes_[options_.self] = true;
+    votes_[options_.self] = true;  // counts where the configuration has us
     for (const Member& member : log_.configuration().members())
         if (member != options_.self && log_.configuration().is_voter(member) && log_.configuration().is_member(member))
             send_held(member, hard_.term.next(), PreVote{log_.last()}, log_.last().index,
@@ -145,7 +152,7 @@ void Core::on_vote_answer(Instant now, const Message& message, bool granted) {
 
 void Core::on_timeout_now(Instant now, const Message& message) {
     if (role_ == Role::Leader || (leader_ && leader_ != message.from)) return;
-    if (campaign_allowed_ && !installing_ && log_.configuration().is_voter(options_.self) &&
+    if (campaign_allowed_ && !installing_ && electable() &&
         log_.has_configuration_in(applied_, commit_)) {
         called_in_ = hard_.term;  // the change that is committed is applied first, which does not take long
         return;
