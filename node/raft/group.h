@@ -204,7 +204,7 @@ class Group {
     void follow_configuration();
     void advance_members();
     bool caught_up(Member member);
-    Result<void> reachable(const Configuration& next, std::string_view what) const;
+    Result<void> reachable(const Configuration& next, std::string_view what, Instant since) const;
     using NextConfiguration = FunctionRef<Result<std::optional<Configuration>>(const Configuration&)>;
     Result<std::optional<LogIndex>> propose_members(Fiber& fiber, NextConfiguration next, std::string_view what, Instant deadline);
     Result<LogIndex> await_members(Fiber& fiber, LogIndex index, Term term, FunctionRef<bool(const Configuration&)> done, Instant deadline);

@@ -148,7 +148,7 @@ void Group::advance_members() {
     const std::optional<Configuration> next = next_step(now, [this](Member member) { return caught_up(member); });
     if (!next) return;
     // Into a joint configuration only when it can be left again; the way out is always open.
-    if (next->joint() && !reachable(*next, "promoting").ok()) return;
+    if (next->joint() && !reachable(*next, "promoting", Instant{INT64_MIN}).ok()) return;
     if (next->joint()) catching_up_.clear();
     trace_progress();
     if (core_->propose_configuration(env_.now(), *next).ok()) {
@@ -241,11 +241,12 @@ void Group::ask_whether_member(Fiber& fiber) {
 
 // ---- what operators ask -----------------------------------------------------------------------------------------
 
-Result<void> Group::reachable(const Configuration& next, std::string_view what) const {
+/// A majority of `next` was heard from since then, and lately.
+Result<void> Group::reachable(const Configuration& next, std::string_view what, Instant since) const {
     const raft::Status now = status();
     auto in_touch = [&](Member member) -> uint64_t {
         auto line = std::find_if(now.members.begin(), now.members.end(), [&](const MemberStatus& one) { return one.member == member; });
-        return line != now.members.end() && line->active;
+        return line != now.members.end() && line->active && (line->member == self() || line->last_contact >= since);
     };
     if (next.quorum_value(in_touch) > 0) return {};
     std::string silent;
@@ -258,6 +259,8 @@ Result<void> Group::reachable(const Configuration& next, std::string_view what) 
 Result<std::optional<LogIndex>> Group::propose_members(Fiber& fiber, NextConfiguration next, std::string_view what, Instant deadline) {
     TRY(fiber.maybe_yield());
     // A fresh leader has not heard of everybody yet, and a change before this one may be about to end.
+    // Who is in touch must have been heard from since the operator asked: who has just died still looks alive.
+    const Instant asked = env_.now();
     const Instant patience = std::min(deadline, env_.now() + options_.core.election_timeout_max * 2);
     for (;;) {
         if (stopped_) return Error(Code::NotReady, "the group has stopped on this node: " + stopped_->context);
@@ -266,7 +269,7 @@ Result<std::optional<LogIndex>> Group::propose_members(Fiber& fiber, NextConfigu
         if (core_->may_change_members()) {
             Result<std::optional<Configuration>> made = next(core_->log().configuration());
             if (made.ok() && !*made) return std::optional<LogIndex>();
-            Result<void> can = made.ok() ? reachable(**made, what) : Result<void>(made.error());
+            Result<void> can = made.ok() ? reachable(**made, what, asked) : Result<void>(made.error());
             if (can.ok()) {
                 trace_progress();
                 TRY(LogIndex index, core_->propose_configuration(env_.now(), **made));

@@ -403,6 +403,7 @@ Status Core::status(Instant now) const {
             line.applied = p->applied;
             line.received = p->received;
             line.claim = p->claim_lost ? LogIndex() : p->claim();
+            if (p->heard) line.last_contact = p->last_contact;
             line.active = p->heard && now - p->last_contact < options_.election_timeout_min;
             line.window_bytes = p->window_bytes;
         }

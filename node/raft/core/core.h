@@ -128,6 +128,7 @@ struct MemberStatus {
     LogIndex received;  // there, perhaps not durable
     LogIndex claim;
     bool active = false;  // heard from within an election timeout
+    Instant last_contact{INT64_MIN};  // of the leader's: when it was last heard
     uint64_t window_bytes = 0;
 };
 
