@@ -4,6 +4,7 @@
 
 #include "kv/client_session.h"
 #include "node/admin/json_writer.h"
+#include "node/raft/member_contact.h"
 #include "runtime/base/check.h"
 
 namespace orrery::kv {
@@ -36,7 +37,7 @@ Result<void> KvNode::run(Fiber& fiber) {
 
     TRY(start_admin());
     if (!directory_->founding()) {
-        // Not founded: only identity and init are answered, and nothing of a log is there yet.
+        // In no cluster yet: only identity, init and join are answered, and nothing of a log is there yet.
         peer_server_ = std::make_unique<rpc::Server>(env_, directory_->identity(), peer_service_, rpc::ServerOptions{.name = "peer"});
         TRY(peer_server_->start(options_.peer_listen));
         env_.tracer.info("node.waits_for_founding", {{"peer", options_.peer_listen.text()}});
@@ -141,9 +142,11 @@ Result<void> KvNode::start_admin() {
         });
     };
     check("founded", [](const KvNode& n) { return n.directory_ && n.directory_->founding().has_value(); },
-          "no founding record yet: run `orreryctl kv init`");
+          "in no cluster yet: run `orreryctl kv init`, or `orreryctl kv add` at a cluster that is to take it in");
     check("group_running", [](const KvNode& n) { return n.group_ != nullptr && !n.group_->stopped(); },
           "the group is loading, or has stopped on this node: see /status");
+    check("member", [](const KvNode& n) { return n.group_ == nullptr || n.group_->exclusion().empty(); },
+          "this node was removed from the cluster: see /status");
     check("leader_known", [](const KvNode& n) { return n.group_ != nullptr && static_cast<bool>(n.group_->leader()); },
           "no leader is known: a majority may be out of reach");
     check("disk_writable", [](const KvNode& n) { return n.host_ && !n.host_->short_of_space() && n.host_->store().health() == store::Health::Writable; },
@@ -170,9 +173,12 @@ std::string KvNode::status_json() const {
         if (status.first_hole)
             json.field("holes", status.holes).field("first_hole_index", status.first_hole->index.value).field("first_hole_term", status.first_hole->term.value);
         if (group_->stopped()) json.field("stopped", group_->stopped()->text());
+        json.field("configuration", status.configuration.text()).field("configuration_index", status.configuration_index.value);
+        if (const std::string out = group_->exclusion(); !out.empty()) json.field("removed", status.removed).field("excluded", out);
         json.key("members").begin_array();
         for (const raft::MemberStatus& member : status.members) {
             json.begin_object().field("node", member.member.node.value).field("replica", member.member.replica.value).field("voter", member.voter);
+            if (member.promoting) json.field("promoting", true);
             if (status.role == raft::Role::Leader)
                 json.field("durable", member.match.value).field("applied", member.applied.value).field("active", member.active);
             json.end_object();
@@ -245,9 +251,8 @@ ServerFacts KvNode::facts() const {
             if (member.member == status.self) continue;
             ServerFacts::Replica replica;
             replica.node = member.member.node;
-            for (const wire::NodeIdentity& named : directory_->founding()->members) {
-                if (named.node != member.member.node) continue;
-                if (Result<Address> address = Address::parse(named.service_address); address.ok()) {
+            if (auto contact = raft::decode_contact(status.configuration.contact(member.member)); contact.ok()) {
+                if (Result<Address> address = Address::parse(contact->service_address); address.ok()) {
                     replica.host = address->host;
                     replica.port = address->port;
                 }

@@ -119,6 +119,8 @@ KvService::KvService(Env& env, raft::GroupHost& host, raft::Group& group, KvServ
 KvService::~KvService() { group_.set_observer(nullptr); }
 
 Reply KvService::error_reply(const Error& error) const {
+    if (had_no_effect(error.code))
+        if (const std::string out = group_.exclusion(); !out.empty()) return Reply::error("CLUSTERDOWN " + out + "; the command had no effect");
     switch (error.code) {
         case Code::Unknown:
         case Code::Timeout: return Reply::error("UNKNOWN outcome unknown: the command may or may not have taken effect");
@@ -206,6 +208,7 @@ Result<Outcome> KvService::route(Fiber& fiber, ArgvView argv, ClientSlot slot, b
     Duration pause = Duration::millis(5);
     for (;;) {
         if (group_.stopped()) return Error(Code::NotReady, "the group has stopped on this node");
+        if (group_.core().removed()) return Error(Code::NotReady, group_.exclusion());
         Result<Outcome> done = Error(Code::NotLeader, "no leader is known");
         const NodeId leader = group_.leader().node;
         if (group_.leads()) {
@@ -371,6 +374,7 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
     Duration pause = Duration::millis(5);
     for (;;) {
         if (group_.stopped()) return Reply::error("CLUSTERDOWN the group has stopped on this node");
+        if (group_.core().removed()) return Reply::error("CLUSTERDOWN " + group_.exclusion());
         Result<WaitOutcome> done = Error(Code::NotLeader, "no leader is known");
         const NodeId leader = group_.leader().node;
         if (group_.leads()) {

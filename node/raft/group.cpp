@@ -29,6 +29,7 @@ Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord appli
     TRY(machine_->load(fiber, space));
     TRY(core_, Core::create(env_.now(), options_.core, std::move(recovered), env_.random.stream("raft.election", id_.value)));
     core_->set_campaign_allowed(env_.now(), true);
+    leader_known_at_ = env_.now();
     commit_told_ = core_->commit();
     durable_told_ = core_->durable();
     env_.tracer.info("raft.group_started", {{"group", id_},
@@ -37,12 +38,14 @@ Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord appli
                                             {"last", core_->log().last().index},
                                             {"last_term", core_->log().last().term},
                                             {"term", core_->term()}});
+    follow_configuration();
     if (const raft::Status now = status(); now.holes > 0) {
         env_.tracer.warning("raft.holes", {{"group", id_}, {"count", now.holes}, {"index", now.first_hole->index}, {"term", now.first_hole->term}});
         env_.spawn("raft.fill_holes", [this](Fiber& own) { fill_holes(own); });
     }
     env_.spawn("raft.driver", [this](Fiber& own) { drive(own); });
     env_.spawn("raft.applier", [this](Fiber& own) { apply_loop(own); });
+    env_.spawn("raft.invite", [this](Fiber& own) { invite_loop(own); });
     return {};
 }
 
@@ -94,6 +97,7 @@ void Group::turn() {
             barrier->done.notify_all();
         }
     }
+    follow_configuration();
     Output output = core_->take_output(now);
     if (env_.tracer.wants(Severity::Debug)) trace_output(output);
     // Appends leave before our own sync, so that all disks sync in parallel; what speaks of our disk is held by the core.
@@ -118,6 +122,8 @@ void Group::turn() {
         if (observer_ != nullptr) observer_->role_changed(*output.role_change);
     }
     if (observer_ != nullptr) observer_->progressed();
+    advance_members();
+    members_moved_.notify_all();
 }
 
 void Group::trace_progress() {
@@ -172,19 +178,7 @@ void Group::take_reads(Output& output) {
     }
 }
 
-Configuration Group::configuration_at(LogIndex index) const {
-    const LogView& log = core_->log();
-    if (log.has_configuration_in(log.floor().index, index)) {
-        for (LogIndex at = index; at > log.floor().index; at = at.previous()) {
-            const Entry* entry = log.at(at);
-            if (entry == nullptr || entry->kind != EntryKind::Config) continue;
-            Result<Configuration> decoded = Configuration::decode(entry->body_view());
-            CHECK(decoded.ok(), at);  // the log view took it, so it decodes
-            return std::move(decoded).value();
-        }
-    }
-    return log.floor().configuration;
-}
+Configuration Group::configuration_at(LogIndex index) const { return core_->log().configuration_at(index); }
 
 // ---- messages ---------------------------------------------------------------------------------------------------
 
@@ -204,7 +198,7 @@ void Group::observe_time(const Message& message, TimeOffer time) {
     if (time.ns <= 0 || time.ns >= kStateTimeLimit || message.to != self() || message.term < core_->term()) return;
     const Configuration& configuration = core_->log().configuration();
     if (kind_of(message) == MessageKind::Heartbeat) {
-        if (!time.estimate && configuration.is_member(message.from)) machine_->observe_time(time.ns, TimeSource::Leader);
+        if (!time.estimate && (configuration.is_member(message.from) || core_->leader() == message.from)) machine_->observe_time(time.ns, TimeSource::Leader);
         return;
     }
     if (!configuration.is_voter(message.from)) return;  // a learner is of no quorum

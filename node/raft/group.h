@@ -15,10 +15,12 @@
 
 #include "node/log/segmented_log.h"
 #include "node/raft/core/core.h"
+#include "node/raft/core/membership.h"
 #include "node/raft/pace.h"
 #include "node/raft/state_machine.h"
 #include "node/rpc/peers.h"
 #include "node/rpc/service.h"
+#include "node/wire/membership.h"
 #include "node/wire/raft_message.h"
 #include "runtime/store/store.h"
 
@@ -55,6 +57,12 @@ struct Committed {
     LogIndex index;
     Term term;
     Bytes reply;
+};
+
+/// A change of members that took effect.
+struct MembersChanged {
+    bool changed = false;  // false: it was so already
+    LogIndex index;        // of the committed configuration in which it is so
 };
 
 /// Told of what services on top need to know; calls are atomic.
@@ -128,6 +136,22 @@ class Group {
     };
     Retention retention() const;
     StateMachine& machine() { return *machine_; }
+
+    /// Takes a replica in: the answer comes when its name is committed; it is invited, fed and (as a voter) promoted by the
+    /// leader after that, see members(). Yields.
+    /// Errors, without effect: NotLeader (hint), NotReady (another change is under way and did not end in time), Invalid
+    /// (refused; the text says why). Maybe done: Unknown. Cancelled.
+    Result<MembersChanged> add_member(Fiber& fiber, Member member, AddAs as, Bytes contact, Instant deadline);
+    /// Takes a node out: the answer comes when a configuration without it is committed. Refused (Invalid) where it would
+    /// leave a majority that is not in touch. Yields. Errors: as add_member().
+    Result<MembersChanged> remove_member(Fiber& fiber, NodeId node, Instant deadline);
+    /// As this replica knows it; complete on the leader. Atomic.
+    wire::GroupMembersReply members() const;
+    /// A leader's word of the committed configuration at `index`: only for where members are reached, until the own log is
+    /// as far. Atomic.
+    void hear_configuration(LogIndex index, const Configuration& configuration);
+    /// Why this replica takes no part any more, or is said not to; empty: it does.
+    std::string exclusion() const;
     /// In force at `index`. Requires: from the log's floor to its last index.
     Configuration configuration_at(LogIndex index) const;
 
@@ -231,6 +255,17 @@ class Group {
     Result<void> wait_for_turn(Fiber& fiber, uint64_t bytes, Instant deadline);
     bool majority_has(wire::SpaceLevel at_worst) const;
     Result<void> check_space(SpaceUse use) const;
+    // group_members.cpp
+    void follow_configuration();
+    void advance_members();
+    bool caught_up(Member member);
+    Result<void> reachable(const Configuration& next, std::string_view what, Instant since) const;
+    using NextConfiguration = FunctionRef<Result<std::optional<Configuration>>(const Configuration&)>;
+    Result<std::optional<LogIndex>> propose_members(Fiber& fiber, NextConfiguration next, std::string_view what, Instant deadline);
+    Result<LogIndex> await_members(Fiber& fiber, LogIndex index, Term term, FunctionRef<bool(const Configuration&)> done, Instant deadline);
+    void invite_loop(Fiber& fiber);
+    void invite(Fiber& fiber, Member member);
+    void ask_whether_member(Fiber& fiber);
 
     // group_apply.cpp
     void apply_loop(Fiber& fiber);
@@ -306,6 +341,23 @@ class Group {
     Term elected_told_;  // the machine was told that we lead in this term
     LogIndex commit_told_;
     LogIndex durable_told_;
+
+    // Members.
+    std::optional<std::pair<LogIndex, Configuration>> configuration_told_;  // index and configuration last acted upon
+    std::vector<Member> reached_also_;  // beside those of the newest and this configuration
+    Configuration reached_committed_;
+    std::pair<LogIndex, Configuration> hint_;  // as a leader told us: where members are that our log does not know of yet
+    bool hint_moved_ = false;
+    bool removed_told_ = false;
+    Notify members_moved_;  // a driver turn went by
+    struct CatchUp {
+        LogIndex target;  // the end of the log when the round began
+        Instant began;
+    };
+    std::map<Member, CatchUp> catching_up_;
+    std::map<Member, std::string> invite_trouble_;
+    std::string said_removed_;  // by another member, while we hear no leader
+    Instant leader_known_at_;
 };
 
 class Group::Proposal {

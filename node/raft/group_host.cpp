@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "node/raft/convert.h"
+#include "node/raft/member_contact.h"
 #include "runtime/base/check.h"
 
 namespace orrery::raft {
@@ -43,11 +44,15 @@ Result<std::map<GroupId, StoredGroup>> read_stored_groups(Fiber& fiber, store::S
     }
 }
 
-/// A founding member's replica id is its directory's incarnation: random, and gone with the directory.
+/// Of the founders; empty for a node that joined later.
 Result<Configuration> founding_configuration(const NodeDirectory& directory) {
-    std::vector<Member> voters;
-    for (const wire::NodeIdentity& member : directory.founding()->members) voters.push_back({member.node, ReplicaId(member.incarnation.value)});
-    return Configuration::make(voters);
+    if (directory.joined()) return Configuration();
+    Configuration::Parts parts;
+    for (const wire::NodeIdentity& member : directory.founding()->members) {
+        parts.voters.push_back({member.node, ReplicaId(member.incarnation.value)});
+        parts.contacts[parts.voters.back()] = encode_contact({member.peer_address, member.service_address});
+    }
+    return Configuration::make(std::move(parts));
 }
 
 /// Of the newest configuration that can be read: a group alone has nobody to fetch a lost body from.
@@ -82,7 +87,7 @@ Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeD
     auto fetchable = [&](GroupId id, const log::GroupReport& report) {
         auto found = stored.find(id);
         const bool applied = found != stored.end() && found->second.applied;
-        return has_other_voters(directory.identity().node, applied ? found->second.applied->configuration : founders, report);
+        return directory.joined() || has_other_voters(directory.identity().node, applied ? found->second.applied->configuration : founders, report);
     };
     TRY(host->log_, log::SegmentedLog::open(fiber, env, host->options_.log, durable_applied, &host->recovery_, fetchable));
 
@@ -96,11 +101,6 @@ Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeD
         }
     };
     host->peers_ = std::make_unique<rpc::Peers>(env, directory.identity(), host->options_.peers);
-    for (const wire::NodeIdentity& member : directory.founding()->members) {
-        if (member.node == directory.identity().node) continue;
-        TRY(Address address, Address::parse(member.peer_address));
-        host->peers_->set_address(member.node, address, member.incarnation);
-    }
     host->log_->on_synced([self] {
         for (auto& [id, group] : self->groups_) group->on_log_synced();
     });
@@ -117,7 +117,15 @@ Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeD
 Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory machine, GroupOptions options) {
     CHECK(!groups_.contains(id), id);
     const NodeId self = directory_.identity().node;
+    // A member's replica id is its directory's incarnation: random, and gone with the directory. Who joined later begins
+    // with no configuration, which decides nothing, and hears of it as of everything else.
     TRY(const Configuration founders, founding_configuration(directory_));
+    Configuration at_joining;
+    if (directory_.joined()) {
+        options.core.member_since = directory_.joined()->since;
+        TRY(at_joining, Configuration::decode(directory_.joined()->configuration));
+        follow_members(id, {&at_joining}, {});
+    }
     options.core.self = {self, ReplicaId(directory_.identity().incarnation.value)};
 
     TRY(StoredGroup stored, read_stored_group(fiber, *store_, id));
@@ -186,6 +194,7 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
         groups_[id].reset(new Group(*this, id, machine(*store_), options));
     }
     Group& group = *groups_[id];
+    if (directory_.joined()) group.hint_ = {directory_.joined()->since, std::move(at_joining)};
     group.log_floor_ = log_knows ? recovered_log->second.floor.index : LogIndex(0);
     const LogIndex last = recovered.entries.empty() ? recovered.floor.index : recovered.entries.back().index;
     if (recovered.applied < recovered.floor.index)
@@ -210,6 +219,32 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
     }
     TRY(group.start(fiber, std::move(recovered), *stored.applied, space, reset));
     return &group;
+}
+
+void GroupHost::follow_members(GroupId group, std::initializer_list<const Configuration*> configurations, const std::vector<Member>& also) {
+    if ((*(configurations.end() - 1))->empty()) return;  // not told yet: as it was when we joined
+    const std::map<NodeId, Reached> before = members_[group];
+    std::map<NodeId, Reached>& now = members_[group];
+    now.clear();
+    for (const Configuration* configuration : configurations) {
+        for (const Member& member : configuration->members()) {
+            if (member.node == directory_.identity().node || !configuration->is_member(member)) continue;
+            Result<MemberContact> contact = decode_contact(configuration->contact(member));
+            Result<Address> address = contact.ok() ? Address::parse(contact->peer_address) : Result<Address>(contact.error());
+            if (address.ok()) {
+                now[member.node] = {*address, Incarnation(member.replica.value)};
+            } else {
+                env_.tracer.warning("raft.no_address", {{"group", group}, {"node", member.node}, {"why", address.error().text()}});
+            }
+        }
+    }
+    for (const Member& member : also)
+        if (auto known = before.find(member.node); known != before.end()) now.try_emplace(member.node, known->second);
+    for (const auto& [node, reached] : now) peers_->set_address(node, reached.address, reached.incarnation);
+    for (const auto& [node, reached] : before) {
+        const bool kept = std::any_of(members_.begin(), members_.end(), [&, node = node](const auto& item) { return item.second.contains(node); });
+        if (!kept) peers_->remove(node);
+    }
 }
 
 Group* GroupHost::find(GroupId id) {
@@ -306,6 +341,83 @@ void GroupHost::handle_peers(rpc::Service& service, NodeDirectory& directory, co
         if (Result<void> founded = directory.found(fiber, *record); !founded.ok()) return responder.fail(founded.error());
         responder.reply();
     });
+    service.handle(wire::Operation::Join, [&directory, &host](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
+        Result<wire::JoinRequest> join = wire::decode_join_request(request.body());
+        if (!join.ok()) return responder.fail(join.error());
+        // Only a member of that very cluster may say so.
+        if (request.peer().role != rpc::Role::Node || request.peer().cluster != join->founding.cluster())
+            return responder.fail(Error(Code::Invalid, "only a member of a cluster takes a node into it"));
+        if (Result<void> joined = directory.join(fiber, *join); !joined.ok()) return responder.fail(joined.error());
+        if (Group* group = host ? host->find(join->group) : nullptr; group != nullptr && group->core_)
+            if (Result<Configuration> told = Configuration::decode(join->configuration); told.ok()) group->hear_configuration(join->since, *told);
+        responder.reply();
+    });
+    // What operators ask goes to the leader, from whichever node was asked; once, and what is answered is the leader's word.
+    auto forward = [&host](Fiber& fiber, rpc::Request& request, const Group& group) -> Result<Bytes> {
+        const NodeId leader = group.leader().node;
+        if (request.entity() != 0 || !leader || leader == group.self().node) return rpc::redirect_error({leader == group.self().node ? NodeId() : leader, group.core().term(), {}});
+        const rpc::Target target{request.operation(), request.group(), 1, wire::TrafficClass::Control, request.deadline()};
+        return host->peers().call(fiber, leader, target, Bytes(request.body()));
+    };
+    auto find = [&host](rpc::Request& request, rpc::Responder& responder) -> Group* {
+        Group* group = host ? host->find(request.group()) : nullptr;
+        if (group != nullptr && group->core_) return group;
+        responder.fail(Error(Code::NotReady, host ? "no such group on this node" : "this node belongs to no cluster yet, or is loading"));
+        return nullptr;
+    };
+    service.handle(wire::Operation::GroupMembers, [find, forward](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
+        Group* group = find(request, responder);
+        if (group == nullptr) return;
+        if (!group->leads() && request.entity() == 0) {
+            Result<Bytes> answer = forward(fiber, request, *group);
+            if (answer.ok()) return responder.reply(std::move(*answer));
+            if (answer.code() == Code::Cancelled) return responder.fail(answer.error());
+        }
+        responder.reply(wire::encode_group_members_reply(group->members()));
+    });
+    for (wire::Operation operation : {wire::Operation::GroupChange, wire::Operation::GroupTransfer}) {
+        service.handle(operation, [find, forward, operation](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
+            Group* group = find(request, responder);
+            if (group == nullptr) return;
+            Result<wire::GroupChange> change = wire::decode_group_change(request.body());
+            if (!change.ok()) return responder.fail(change.error());
+            if ((change->action == wire::ChangeAction::Transfer) != (operation == wire::Operation::GroupTransfer))
+                return responder.fail(Error(Code::Invalid, "that action does not belong to this operation"));
+            if (!group->exclusion().empty()) return responder.fail(Error(Code::NotReady, group->exclusion()));
+            if (!group->leads()) {
+                Result<Bytes> answer = forward(fiber, request, *group);
+                return answer.ok() ? responder.reply(std::move(*answer)) : responder.fail(answer.error());
+            }
+            Result<wire::GroupChangeReply> done = change_members(fiber, *group, *change, request.deadline().at);
+            if (!done.ok()) return responder.fail(done.error());
+            responder.reply(wire::encode_group_change_reply(*done));
+        });
+    }
+}
+
+Result<wire::GroupChangeReply> GroupHost::change_members(Fiber& fiber, Group& group, const wire::GroupChange& change, Instant deadline) {
+    const Member member{change.identity.node, ReplicaId(change.identity.incarnation.value)};
+    if (!member.node) return Error(Code::Invalid, "the change names no node");
+    if (change.action == wire::ChangeAction::Transfer) {
+        if (group.leads() && group.self().node == member.node) return wire::GroupChangeReply{};
+        TRY(group.transfer(member.node));
+        while (group.leads()) {
+            if (group.env_.now() >= deadline || !group.core().status(group.env_.now()).transferring_to)
+                return Error(Code::NotReady, "node " + std::to_string(member.node.value) + " did not take over; it may lag or be out of touch");
+            TRY(group.env_.sleep(fiber, Duration::millis(20)));
+        }
+        return wire::GroupChangeReply{true, LogIndex()};
+    }
+    MembersChanged done;
+    if (change.action == wire::ChangeAction::Remove) {
+        TRY(done, group.remove_member(fiber, member.node, deadline));
+    } else {
+        if (!member.replica) return Error(Code::Invalid, "the change names no incarnation of the node");
+        if (!Address::parse(change.identity.peer_address).ok()) return Error(Code::Invalid, "the node has no peer address");
+        const AddAs as = change.action == wire::ChangeAction::AddVoter ? AddAs::Voter : AddAs::Learner;
+        TRY(done, group.add_member(fiber, member, as, encode_contact({change.identity.peer_address, change.identity.service_address}), deadline));
+    }
+    return wire::GroupChangeReply{done.changed, done.index};
 }
 
 void GroupHost::on_raft_message(rpc::Message& message) {
@@ -367,7 +479,7 @@ void GroupHost::on_heartbeat_replies(rpc::Message& message) {
 void GroupHost::refused(GroupId id, const Refusal& refusal) {
     const std::string text = "replica " + std::to_string(refusal.from.replica.value) + " of node " + std::to_string(refusal.from.node.value) +
                              " to replica " + std::to_string(refusal.to.replica.value) + ": " +
-                             std::string(refusal_reason_name(refusal.reason)) + "; if its data directory was replaced, remove the member and add it anew";
+                             std::string(refusal_reason_name(refusal.reason)) + "; if its data directory was replaced, replace the member: `orreryctl kv add` with the address of its node";
     // Once per sender and in growing steps: a misaddressed peer repeats itself with every heartbeat.
     if (refusals_told_.size() > 1024) refusals_told_.clear();
     const uint64_t times = ++refusals_told_[{id, refusal.from}];

@@ -75,6 +75,10 @@ class GroupHost {
 
  private:
     friend class Group;
+    /// The members of a group in these configurations (the newest last) are reached at their contacts, `also` as they were;
+    /// nobody else is.
+    void follow_members(GroupId group, std::initializer_list<const Configuration*> configurations, const std::vector<Member>& also);
+    static Result<wire::GroupChangeReply> change_members(Fiber& fiber, Group& group, const wire::GroupChange& change, Instant deadline);
     GroupHost(Env& env, NodeDirectory& directory, GroupHostOptions options);
 
     /// Payload of one append to the log: room is left for headers, a hard state and a configuration.
@@ -107,6 +111,12 @@ class GroupHost {
     std::unique_ptr<rpc::Peers> peers_;
     log::RecoveryReport recovery_;
     std::map<GroupId, std::unique_ptr<Group>> groups_;
+    struct Reached {
+        Address address;
+        Incarnation incarnation;
+        bool operator==(const Reached&) const = default;
+    };
+    std::map<GroupId, std::map<NodeId, Reached>> members_;
     std::map<NodeId, Outbox> outbox_;
     Notify outbox_filled_;
     bool outbox_dirty_ = false;

@@ -158,7 +158,8 @@ void Group::handle_install(Fiber& fiber, rpc::Request& request, rpc::Responder& 
                                                      ", this one is " + std::to_string(self().replica.value)));
     // Our configuration may be older than the sender's: a stranger of a higher term may know better, one of ours may not.
     if (header->term < core_->term() ||
-        (header->term == core_->term() && !core_->log().configuration().is_member({header->from_node, header->from_replica})))
+        (header->term == core_->term() && core_->leader() != Member{header->from_node, header->from_replica} &&
+         !core_->log().configuration().is_member({header->from_node, header->from_replica})))
         return responder.fail(Error(Code::Stale, "the sender's term has passed, or it is no member"));
     if (header->index <= applied_.applied.index) return responder.reply();
     if (receiving_) return responder.fail(Error(Code::Overloaded, "another snapshot is on its way in"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "node/raft/core/configuration.h"
 #include "runtime/base/crc32c.h"
 
 namespace orrery::raft {
@@ -54,6 +55,7 @@ Result<std::unique_ptr<NodeDirectory>> NodeDirectory::open(Fiber& fiber, Env& en
         NodeId node;
         Incarnation incarnation;
         std::optional<Bytes> founding;
+        std::optional<Bytes> joined;
     };
     TRY(OnDisk found, env.blocking(fiber, [&](Blocking& blocking) -> Result<OnDisk> {
         OnDisk out;
@@ -69,6 +71,7 @@ Result<std::unique_ptr<NodeDirectory>> NodeDirectory::open(Fiber& fiber, Env& en
         out.node = NodeId(get_le<uint64_t>(identity->data()));
         out.incarnation = Incarnation(get_le<uint64_t>(identity->data() + 8));
         TRY(out.founding, read_small_file(blocking, env.disk, "founding"));
+        TRY(out.joined, read_small_file(blocking, env.disk, "joined"));
         return out;
     }));
     if (found.node != node)
@@ -80,6 +83,13 @@ Result<std::unique_ptr<NodeDirectory>> NodeDirectory::open(Fiber& fiber, Env& en
         TRY(wire::FoundingRecord record, wire::decode_founding_record(*found.founding));
         directory->identity_.cluster = record.cluster();
         directory->founding_ = std::move(record);
+        directory->founded_.set();
+    } else if (found.joined) {
+        // The wire form of the request: aligned anew, since a message may be read in place.
+        TRY(wire::JoinRequest request, wire::decode_join_request(*found.joined));
+        directory->identity_.cluster = request.founding.cluster();
+        directory->joined_ = Joined{request.since, Bytes(request.configuration)};
+        directory->founding_ = std::move(request.founding);
         directory->founded_.set();
     }
     env.tracer.info("node.identity", {{"node", node},
@@ -108,6 +118,27 @@ Result<void> NodeDirectory::found(Fiber& fiber, const wire::FoundingRecord& reco
     founding_ = record;
     identity_.cluster = record.cluster();
     env_.tracer.info("node.founded", {{"cluster", identity_.cluster}, {"members", static_cast<int64_t>(record.members.size())}});
+    founded_.set();
+    return {};
+}
+
+Result<void> NodeDirectory::join(Fiber& fiber, const wire::JoinRequest& request) {
+    TRY(Mutex::Lock lock, writing_.lock(fiber));
+    if (founding_) {
+        if (founding_->cluster() == request.founding.cluster()) return {};
+        return Error(Code::Exists, "this node belongs to another cluster already");
+    }
+    const Member self{identity_.node, ReplicaId(identity_.incarnation.value)};
+    TRY(Configuration configuration, Configuration::decode(request.configuration));
+    if (request.node != self.node || request.replica != self.replica || !configuration.names(self))
+        return Error(Code::Invalid, "the leader's word does not name this life of node " + std::to_string(self.node.value));
+    const Bytes encoded = wire::encode_join_request(request);
+    Joined joined{request.since, Bytes(request.configuration)};
+    TRY(env_.blocking(fiber, [&](Blocking& blocking) { return write_small_file(blocking, env_.disk, "joined", encoded); }));
+    founding_ = request.founding;
+    joined_ = std::move(joined);
+    identity_.cluster = founding_->cluster();
+    env_.tracer.info("node.joined", {{"cluster", identity_.cluster}, {"since", joined_->since}, {"configuration", configuration.text()}});
     founded_.set();
     return {};
 }

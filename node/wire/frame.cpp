@@ -28,8 +28,12 @@ std::string_view operation_name(Operation operation) {
         case Operation::InstallSnapshot: return "install_snapshot";
         case Operation::FetchEntryBody: return "fetch_entry_body";
         case Operation::KvForward: return "kv_forward";
+        case Operation::GroupMembers: return "group_members";
+        case Operation::GroupChange: return "group_change";
+        case Operation::GroupTransfer: return "group_transfer";
         case Operation::Identity: return "identity";
         case Operation::Init: return "init";
+        case Operation::Join: return "join";
         case Operation::Echo: return "echo";
     }
     return "unknown";

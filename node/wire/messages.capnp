@@ -169,3 +169,48 @@ struct IdentityReply {
   identity @0 :NodeIdentity;
   cluster @1 :UInt64;
 }
+
+struct JoinRequest {
+  founding @0 :FoundingRecord;
+  group @1 :UInt64;
+  node @2 :UInt64;
+  replica @3 :UInt64;
+  since @4 :UInt64;
+  configurationBytes @5 :UInt32;  # in the tail
+}
+
+struct GroupMember {
+  node @0 :UInt64;
+  replica @1 :UInt64;
+  peerAddress @2 :Text;
+  serviceAddress @3 :Text;
+  role @4 :UInt8;
+  leader @5 :Bool;
+  inTouch @6 :Bool;
+  match @7 :UInt64;
+  applied @8 :UInt64;
+  note @9 :Text;
+}
+
+struct GroupMembersReply {
+  fromLeader @0 :Bool;
+  removed @1 :Bool;
+  committed @2 :Bool;
+  joint @3 :Bool;
+  term @4 :UInt64;
+  commit @5 :UInt64;
+  last @6 :UInt64;
+  configurationIndex @7 :UInt64;
+  leader @8 :UInt64;
+  members @9 :List(GroupMember);
+}
+
+struct GroupChange {
+  action @0 :UInt8;
+  identity @1 :NodeIdentity;
+}
+
+struct GroupChangeReply {
+  changed @0 :Bool;
+  index @1 :UInt64;
+}

@@ -15,8 +15,12 @@ enum class Operation : uint32_t {  // on the wire; never renumber
     InstallSnapshot = 4,      // request with an upload: SnapshotChunk in every data frame
     FetchEntryBody = 5,       // request: the body of (group, index, term), for a hole in a damaged log
     KvForward = 16,           // request: ForwardedCommand, answered by ForwardedReply
+    GroupMembers = 24,        // request: empty body, answered by GroupMembersReply; entity 1: forwarded, not forwarded again
+    GroupChange = 25,         // request: GroupChange, answered by GroupChangeReply; entity as above
+    GroupTransfer = 26,       // request: GroupChange naming the node to lead, answered by GroupChangeReply; entity as above
     Identity = 32,            // request: empty body, answered by IdentityReply
     Init = 33,                // request: FoundingRecord, answered empty
+    Join = 34,                // request: JoinRequest of a leader to a node without a cluster, answered empty
     Echo = 48,                // request: answered with its own body; for benches and conformance tests
 };
 

@@ -36,7 +36,12 @@ namespace orrery {
     X(forward_retries_write, "the proxy repeats a write whose reply was lost")                             \
     X(unknown_reported_as_failed, "a write that may still commit is answered as certainly failed")         \
     X(outage_time_by_leader_clock, "after an outage of all members time goes by the leader's wall clock")  \
-    X(expiry_by_local_clock, "a read judges expiry by the wall clock of its node")
+    X(expiry_by_local_clock, "a read judges expiry by the wall clock of its node")                         \
+    X(joint_counts_new_only, "a joint configuration asks for the new half's majority only")                \
+    X(learner_counts, "a learner's acknowledgement counts for commit")                                     \
+    X(removed_leader_counts, "a leader that removed itself still counts its own disk for commit")          \
+    X(change_over_pending, "a second change of members is accepted while the first is pending")            \
+    X(wait_counts_replaced, "WAIT takes acknowledgements of a replaced member's old replica for the new")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

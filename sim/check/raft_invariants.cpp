@@ -261,19 +261,37 @@ void RaftInvariants::snapshot_installed(const Stamp& stamp, GroupId group_id, No
 
 void RaftInvariants::voters(GroupId group, std::vector<NodeId> voters,
                             std::vector<NodeId> outgoing_voters) {
-    groups_[group].voters = std::move(voters);
-    groups_[group].outgoing_voters = std::move(outgoing_voters);
+    auto any_life = [](const std::vector<NodeId>& nodes) {
+        std::vector<Voter> out;
+        for (NodeId node : nodes) out.push_back({node, ReplicaId()});
+        return out;
+    };
+    groups_[group].voters = any_life(voters);
+    groups_[group].outgoing_voters = any_life(outgoing_voters);
 }
 
-void RaftInvariants::check_quorum(const Stamp& stamp, Where where, const Group& group,
+void RaftInvariants::configuration(GroupId group_id, NodeId node, std::vector<Voter> voters,
+                                   std::vector<Voter> outgoing_voters) {
+    if (voters.empty()) return;
+    Group& group = groups_[group_id];
+    std::pair told{std::move(voters), std::move(outgoing_voters)};
+    if (!group.first_configuration) group.first_configuration = told;
+    group.members_changed |= *group.first_configuration != told;
+    group.replicas[node].configuration = std::move(told);
+}
+
+void RaftInvariants::check_quorum(const Stamp& stamp, Where where, const Group& group, const Replica& teller,
                                   uint64_t index, const Entry& entry) {
-    for (const std::vector<NodeId>* half : {&group.voters, &group.outgoing_voters}) {
+    const auto* voters = teller.configuration ? &teller.configuration->first : &group.voters;
+    const auto* outgoing = teller.configuration ? &teller.configuration->second : &group.outgoing_voters;
+    for (const std::vector<Voter>* half : {voters, outgoing}) {
         if (half->empty()) continue;
         size_t holders = 0;
-        for (NodeId voter : *half) {
+        for (const Voter& voter : *half) {
             auto held_by = [&](const std::map<NodeId, Replica>& replicas) {
-                auto it = replicas.find(voter);
+                auto it = replicas.find(voter.node);
                 if (it == replicas.end() || it->second.durable < index) return false;
+                if (voter.replica && it->second.id && voter.replica != it->second.id) return false;
                 std::optional<Entry> own = entry_at(it->second, index);
                 // A voter whose log begins behind the index holds it in its snapshot.
                 return index <= it->second.base ||
@@ -307,6 +325,7 @@ void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, L
     log.commit = std::max(log.commit, index);
     if (index == 0) return;
     std::optional<Entry> own = entry_at(log, index);
+    if (group.members_changed && log.leads.value != 0 && own) check_quorum(stamp, where, group, log, index, *own);
     if (index <= group.last_committed()) {
         std::optional<Entry> truth = committed_at(group, index);
         if (!truth || !own)
@@ -342,7 +361,7 @@ void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, L
     group.committed_in[in_term] = index;
     if (group.committed_in.size() > kLeadersKept)
         group.committed_in.erase(group.committed_in.begin());
-    if (own) check_quorum(stamp, where, group, index, *own);
+    if (own && !group.members_changed) check_quorum(stamp, where, group, log, index, *own);
 }
 
 void RaftInvariants::apply(const Stamp& stamp, GroupId group_id, NodeId node, LogIndex log_index,

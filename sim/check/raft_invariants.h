@@ -40,6 +40,13 @@ struct RaftInvariantsOptions {
 
 class RaftInvariants {
  public:
+    /// A voter in one life of it; replica 0: whichever.
+    struct Voter {
+        NodeId node;
+        ReplicaId replica;
+        bool operator==(const Voter&) const = default;
+    };
+
     explicit RaftInvariants(RaftInvariantsOptions options = {})
         : options_(options), violations_(options.max_violations) {}
 
@@ -75,6 +82,11 @@ class RaftInvariants {
     /// calling with both). Without it, raft.commit-without-quorum is not checked for the group.
     void voters(GroupId group, std::vector<NodeId> voters,
                 std::vector<NodeId> outgoing_voters = {});
+    /// The configuration in that node's log from now on, as it changes there. Once any differs from the first that was
+    /// told, a commit is judged when a leader tells it, by the leader's own configuration: nobody else decides.
+    void configuration(GroupId group, NodeId node, std::vector<Voter> voters, std::vector<Voter> outgoing_voters);
+    /// Which replica the node is from now on.
+    void replica_is(GroupId group, NodeId node, ReplicaId replica) { groups_[group].replicas[node].id = replica; }
     /// raft.monotone-commit, raft.commit-beyond-log, raft.commit-safety, raft.commit-without-quorum
     /// `of_group`: what the node knows to be committed, which may lie beyond what it tells of (its own disk); 0: `index`.
     void commit(const Stamp& stamp, GroupId group, NodeId node, LogIndex index, LogIndex of_group = LogIndex());
@@ -128,6 +140,8 @@ class RaftInvariants {
         bool cuts_dropped = false;        // there were more than are kept
         uint64_t commit = 0;              // of this life
         std::optional<uint64_t> applied;  // of this life; nothing before the first apply
+        ReplicaId id;  // 0: not told
+        std::optional<std::pair<std::vector<Voter>, std::vector<Voter>>> configuration;
         Term term;
         Term leads;                    // the term it leads now; 0: none
         Term leading;                  // the last term this node was elected in, in this life
@@ -146,7 +160,9 @@ class RaftInvariants {
         std::deque<Entry> committed;
         std::map<Term, uint64_t> committed_in;  // term -> highest index committed in it
         std::map<uint64_t, std::pair<Entry, NodeId>> applied;
-        std::vector<NodeId> voters, outgoing_voters;
+        std::vector<Voter> voters, outgoing_voters;
+        std::optional<std::pair<std::vector<Voter>, std::vector<Voter>>> first_configuration;
+        bool members_changed = false;
         uint64_t last_committed() const { return committed_base + committed.size(); }
     };
     using Where = std::pair<GroupId, NodeId>;
@@ -164,7 +180,7 @@ class RaftInvariants {
                       std::string_view site);
     void check_completeness(const Stamp& stamp, Where where, Group& group, const Replica& replica,
                             Term term);
-    void check_quorum(const Stamp& stamp, Where where, const Group& group, uint64_t index,
+    void check_quorum(const Stamp& stamp, Where where, const Group& group, const Replica& teller, uint64_t index,
                       const Entry& entry);
     void prune(Group& group);
     void report(std::string_view name, std::string_view site, const Stamp& stamp, Where where,

@@ -34,6 +34,9 @@ constexpr FaultInfo kCatalogue[] = {
     {"clock.jump", 'A', "the wall clock of a node jumps"},
     {"admin.transfer", 'A', "leadership is handed to a node"},
     {"hold", 'A', "the fiber that reaches a checkpoint is held there"},
+    {"member.add", 'A', "an operator takes a node in, or a wiped node's new life in place of the old"},
+    {"member.remove", 'A', "an operator takes a node out of the group"},
+    {"member.transfer", 'A', "an operator asks for a node to lead"},
 };
 }  // namespace
 

@@ -191,10 +191,31 @@ struct HoldCheckpoint {
     bool operator==(const HoldCheckpoint&) const = default;
 };
 
+/// An operator takes that node in; of a wiped one the new life takes the old one's place.
+struct MemberAdd {
+    NodeName node = "any(kv)";
+    bool learner = false;
+    Duration within = Duration::seconds(10);  // the operator gives up then
+    bool operator==(const MemberAdd&) const = default;
+};
+/// An operator takes that node out.
+struct MemberRemove {
+    NodeName node = "any(kv)";
+    Duration within = Duration::seconds(10);
+    bool operator==(const MemberRemove&) const = default;
+};
+/// An operator asks for that node to lead, through the nodes' own interface.
+struct MemberTransfer {
+    NodeName node = "follower(kv,0)";
+    Duration within = Duration::seconds(5);
+    bool operator==(const MemberTransfer&) const = default;
+};
+
 using Fault = std::variant<NetPartition, NetClog, NetReset, NetPortReuse, NetChange, DiskLatencyChange, DiskStall,
                            DiskSyncFailure, DiskWriteFailure, DiskReadError, DiskBitRot, DiskFull,
                            DiskWipe, ProcCrash, ProcRestart, ProcPause, ProcGraceful, ClockDrift,
-                           ClockJump, AdminTransfer, HoldCheckpoint>;
+                           ClockJump, AdminTransfer, HoldCheckpoint, MemberAdd, MemberRemove,
+                           MemberTransfer>;
 
 /// "net.partition", ...: the word behind `do`.
 std::string_view fault_name(const Fault& fault);

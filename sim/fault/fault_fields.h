@@ -83,6 +83,8 @@ void visit_fields(F& fault, V&& visit) {
     } else if constexpr (std::is_same_v<T, ClockJump>) {
         visit("by", fault.by);
     }
+    if constexpr (requires { fault.learner; }) visit("learner", fault.learner);
+    if constexpr (requires { fault.within; }) visit("within", fault.within);
     if constexpr (requires { fault.zone; }) visit("zone", fault.zone);
     if constexpr (requires { fault.nth; }) visit("nth_operation", fault.nth);
     if constexpr (requires { fault.restart_after; }) visit("restart_after", fault.restart_after);

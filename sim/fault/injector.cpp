@@ -289,6 +289,7 @@ void Injector::apply(Strike& strike, const NetPortReuse& fault) {
                              others = strike.hosts(*this, fault.by);
     if (nodes.empty() || others.empty() || nodes.front() == others.front())
         return done(strike.event, "nobody takes the address of " + names_of(nodes), false);
+    for (Host* member : cast_.members()) member->expect_error("rpc.handshake_refused");  // as it should be: another node answers
     const std::string name = nodes.front()->name();
     world_.net().lend_address(name, others.front()->endpoint());
     if (fault.for_time != Duration{})
@@ -427,6 +428,10 @@ void Injector::apply(Strike& strike, const DiskFull& fault) {
 
 void Injector::apply(Strike& strike, const DiskWipe& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
+        if (!cast_.may_lose(*host)) {
+            done(strike.event, "spared " + host->name() + ": another replica is not back yet", false);
+            continue;
+        }
         cast_.dies(*host, true);
         if (host->up()) host->crash(Host::Death::Power);
         host->disk().wipe();
@@ -583,6 +588,26 @@ void Injector::apply(Strike& strike, const AdminTransfer& fault) {
          (handed ? "leadership is handed to " : "nobody could hand leadership to ") +
              names_of(hosts),
          handed);
+}
+
+void Injector::order(Strike& strike, MemberOrder order, const NodeName& node, Duration within) {
+    const std::vector<Host*> hosts = strike.hosts(*this, node);
+    if (hosts.empty()) return done(strike.event, "nobody to give that order about", false);
+    cast_.order(order, *hosts.front(), within, [this, event = strike.event](const std::string& what, bool effective) {
+        done(event, what, effective);
+    });
+}
+
+void Injector::apply(Strike& strike, const MemberAdd& fault) {
+    order(strike, fault.learner ? MemberOrder::AddLearner : MemberOrder::Add, fault.node, fault.within);
+}
+
+void Injector::apply(Strike& strike, const MemberRemove& fault) {
+    order(strike, MemberOrder::Remove, fault.node, fault.within);
+}
+
+void Injector::apply(Strike& strike, const MemberTransfer& fault) {
+    order(strike, MemberOrder::Transfer, fault.node, fault.within);
 }
 
 void Injector::apply(Strike& strike, const HoldCheckpoint&) {

@@ -16,6 +16,8 @@
 
 namespace orrery::sim {
 
+enum class MemberOrder : uint8_t { Add, AddLearner, Remove, Transfer };
+
 class Cast {
  public:
     virtual ~Cast() = default;
@@ -30,6 +32,13 @@ class Cast {
     virtual void start(Host& host) = 0;
     /// Hands leadership to `to`. False: nobody could.
     virtual bool transfer(Host& to) = 0;
+    /// An operator gives that order and waits for its end at most `within`; `done` hears what came of it, perhaps never.
+    virtual void order(MemberOrder, Host&, Duration /*within*/,
+                       std::function<void(const std::string& what, bool effective)> done) {
+        done("there is no operator", false);
+    }
+    /// Whether the group owes survival if that host's disk is emptied now.
+    virtual bool may_lose(Host& /*host*/) { return true; }
     /// Called before a host dies or loses its disk by the injector's hand.
     virtual void dies(Host& /*host*/, bool /*wiped*/) {}
     /// A node that stopped by itself is started again after a while; this one asks not to (it is
@@ -105,6 +114,10 @@ class Injector : public TraceObserver {
     void apply(Strike& strike, const ClockJump& fault);
     void apply(Strike& strike, const AdminTransfer& fault);
     void apply(Strike& strike, const HoldCheckpoint& fault);
+    void apply(Strike& strike, const MemberAdd& fault);
+    void apply(Strike& strike, const MemberRemove& fault);
+    void apply(Strike& strike, const MemberTransfer& fault);
+    void order(Strike& strike, MemberOrder order, const NodeName& node, Duration within);
 
     using Link = std::pair<EndpointId, EndpointId>;
     void cut_for(size_t event, std::vector<Link> links, Duration for_time, std::string what);

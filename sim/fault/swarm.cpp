@@ -29,6 +29,7 @@ constexpr SwarmClass kClasses[] = {
     {"schedule", true, "policy and extra yields"},
     {"knobs", true, "sizes and timeouts from their extreme ends"},
     {"load", true, "bursts, hot keys, idle tails"},
+    {"members", false, "operators who add, remove, replace; crashes while the members change"},
     {"read-error", false, "latent sector errors (class C)"},
     {"bit-rot", false, "flipped durable bits (class C)"},
 };
@@ -64,8 +65,8 @@ namespace {
 class Drawer {
  public:
     Drawer(const SwarmSpec& spec, uint64_t seed, Duration chaos, uint64_t members,
-           const Budget& budget)
-        : spec_(spec), draw_(spec, seed), chaos_(chaos), members_(members), budget_(budget) {}
+           const Budget& budget, uint64_t spares)
+        : spec_(spec), draw_(spec, seed), chaos_(chaos), members_(members), spares_(spares), budget_(budget) {}
 
     std::vector<PlannedFault> all() {
         for_each("net", 1, [&](RandomStream& draws) { at_zero(net(draws)); });
@@ -116,10 +117,12 @@ class Drawer {
                 ")"});
         });
         lose_bytes();
+        change_members();
         std::stable_sort(
             events_.begin(), events_.end(), [](const PlannedFault& a, const PlannedFault& b) {
                 return std::get<TriggerAt>(a.trigger).at < std::get<TriggerAt>(b.trigger).at;
             });
+        crash_in_changes();
         holds();  // behind what has a time: they wait for their point
         for (size_t i = 0; i < events_.size(); ++i) events_[i].id = "e" + std::to_string(i + 1);
         return std::move(events_);
@@ -167,6 +170,44 @@ class Drawer {
             when.node = numbered(draws);
             when.nth = 1 + draws.below(when.point == "raft.apply.begin" ? 120 : 6);
             events_.push_back({"", when, HoldCheckpoint{log_uniform(draws, 0.01, 1)}});
+        }
+    }
+    void change_members() {
+        if (!draw_.on("members")) return;
+        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
+        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(2 + draw_.stream("members").below(5)) * scale));
+        for (uint64_t i = 0; i < count; ++i) {
+            RandomStream draws = draw_.stream("members", 1 + i);
+            const Duration at = draws.between(Duration{}, chaos_), later = draws.between(Duration::millis(200), Duration::seconds(3)),
+                           restart = draws.between(Duration::millis(10), Duration::seconds(1));
+            const NodeName any = "n" + std::to_string(1 + draws.below(members_ + spares_));
+            const double what = draws.unit();
+            const bool learner = draws.chance(0.15);
+            auto add = [&](Duration when, Fault fault) { events_.push_back({"", TriggerAt{when}, std::move(fault)}); };
+            if (what < 0.3) {
+                add(at, MemberAdd{any, learner});
+            } else if (what < 0.55) {
+                // Out, and back with an empty disk.
+                add(at, MemberRemove{any});
+                add(at + later, DiskWipe{any, restart});
+                add(at + later + restart, MemberAdd{any});
+            } else if (what < 0.85) {
+                add(at, DiskWipe{any, restart});
+                add(at + later, MemberAdd{any});
+            } else {
+                add(at, MemberTransfer{any});
+            }
+        }
+    }
+    void crash_in_changes() {
+        if (!draw_.on("members")) return;
+        const uint64_t count = draw_.stream("members.crash").below(4);
+        for (uint64_t i = 0; i < count; ++i) {
+            RandomStream draws = draw_.stream("members.crash", 1 + i);
+            ProcCrash crash{.node = draws.chance(0.5) ? "leader(kv)" : "self", .death = CrashDeath::Power};
+            crash.restart_after = log_uniform(draws, 0.02, 3);
+            TriggerWhen when{.point = "raft.configuration", .node = "", .nth = 1 + draws.below(30), .where = ""};
+            events_.push_back({"", when, crash});
         }
     }
     void at_zero(Fault fault) { events_.push_back({"", TriggerAt{}, std::move(fault)}); }
@@ -304,6 +345,7 @@ class Drawer {
     SwarmDraw draw_;
     Duration chaos_;
     uint64_t members_;
+    uint64_t spares_;
     const Budget& budget_;
     std::optional<NodeName> lost_;
     std::vector<PlannedFault> events_;
@@ -312,8 +354,8 @@ class Drawer {
 }  // namespace
 
 std::vector<PlannedFault> draw_faults(const SwarmSpec& spec, uint64_t seed, Duration chaos,
-                                      uint64_t members, const Budget& budget) {
-    return Drawer(spec, seed, chaos, members, budget).all();
+                                      uint64_t members, const Budget& budget, uint64_t spares) {
+    return Drawer(spec, seed, chaos, members, budget, spares).all();
 }
 
 Schedule draw_schedule(const SwarmSpec& spec, uint64_t seed) {

@@ -14,7 +14,7 @@ namespace orrery::sim {
 
 /// Names of classes: partition, clog, reset, port-reuse, net, disk-latency, stall, sync-failure, full, crash,
 /// restart-storm, pause, graceful, clock, transfer, wipe, schedule, knobs, load. Class C (bit-rot,
-/// read-error) only by `include`.
+/// read-error) and members only by `include`.
 struct SwarmSpec {
     std::vector<std::string> include;  // empty: all of the default set
     std::vector<std::string> exclude;
@@ -46,8 +46,9 @@ class SwarmDraw {
 
 /// Fault events of `chaos` simulated time for a group of `members` nodes n1..nN, within the budget,
 /// in order of time.
+/// `spares`: nodes n(members+1).. that belong to no cluster at first; only the class "members" strikes them.
 std::vector<PlannedFault> draw_faults(const SwarmSpec& spec, uint64_t seed, Duration chaos,
-                                      uint64_t members, const Budget& budget);
+                                      uint64_t members, const Budget& budget, uint64_t spares = 0);
 Schedule draw_schedule(const SwarmSpec& spec, uint64_t seed);
 
 }  // namespace orrery::sim

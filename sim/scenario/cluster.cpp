@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "node/raft/operate_members.h"
+
 namespace orrery::sim {
 
 namespace {
@@ -10,7 +12,10 @@ constexpr Duration kSupervisorDelay = Duration::seconds(1);
 }  // namespace
 
 Cluster::Cluster(World& world, const Scenario& plan) : world_(world), plan_(plan) {
-    const uint64_t members = plan.cluster.kv;
+    const uint64_t members = plan.cluster.nodes();
+    changes_members_ = plan.cluster.spare > 0;
+    for (const PlannedFault& event : plan.plan.events)
+        changes_members_ |= std::holds_alternative<MemberAdd>(event.fault) || std::holds_alternative<MemberRemove>(event.fault);
     HostOptions node;
     node.disk.latency = DiskLatency{};
     // RocksDB appends to its files within sectors and owes nothing for what it had synced in one that a power loss tears.
@@ -82,7 +87,7 @@ void Cluster::start(Host& host) {
 
 std::vector<Address> Cluster::peer_addresses() const {
     std::vector<Address> out;
-    for (const Host* host : members_) out.push_back({host->name(), kPeerPort});
+    for (size_t i = 0; i < founders(); ++i) out.push_back({members_[i]->name(), kPeerPort});
     return out;
 }
 
@@ -134,6 +139,88 @@ bool Cluster::transfer(Host& to) {
     if (!leading || members_[*leading] == &to || members_[*leading]->state() != Host::State::Up)
         return false;
     return group(*leading)->transfer(node_id(to)).ok();
+}
+
+// ---- who is a member ------------------------------------------------------------------------------------------------
+
+Cluster::Standing Cluster::standing(size_t index) {
+    const NodeId id(index + 1);
+    const std::optional<size_t> leading = leader();
+    if (!leading) return wiped_[index] || damaged_[index] ? Standing::Lost : index < founders() ? Standing::Member : Standing::Outside;
+    const std::optional<raft::Member> named = group(*leading)->core().log().configuration().find(id);
+    if (!named) return Standing::Outside;
+    if (damaged_[index]) return Standing::Lost;
+    kv::KvNode* node = this->node(index);
+    if (node == nullptr || node->directory() == nullptr) return wiped_[index] ? Standing::Lost : Standing::Member;
+    return node->directory()->identity().incarnation.value == named->replica.value ? Standing::Member : Standing::Lost;
+}
+
+bool Cluster::replaced(size_t index, ReplicaId replica) const {
+    auto* self = const_cast<Cluster*>(this);
+    const std::optional<size_t> leading = self->leader();
+    if (!leading || !replica) return false;
+    const raft::Core& core = self->group(*leading)->core();
+    return core.log().configuration_index() <= core.commit() && !core.log().configuration().names({NodeId(index + 1), replica});
+}
+
+void Cluster::order(MemberOrder order, Host& host, Duration within, std::function<void(const std::string&, bool)> done) {
+    // A voter less, and a replica that will never answer: two gone, where the budget has one. So an operator looks first.
+    if (order == MemberOrder::Remove) {
+        for (size_t i = 0; i < members_.size(); ++i)
+            if (wiped_[i] && standing(i) == Standing::Lost) return done("not taken out: " + members_[i]->name() + " is not back yet", false);
+        ++removals_running_;
+    }
+    ++orders_running_;
+    op_->env()->spawn("op.members", [this, order, &host, within, done = std::move(done), env = op_->env()](Fiber& fiber) {
+        raft::OperatedGroup group{{}, kv::kKvGroup};
+        for (const Host* member : members_)
+            if (member != &host) group.at.push_back({member->name(), kPeerPort});
+        if (group.at.empty()) group.at.push_back({host.name(), kPeerPort});
+        const Instant deadline = env->now() + within;
+        std::string what;
+        bool effective = false;
+        if (order == MemberOrder::Add || order == MemberOrder::AddLearner) {
+            auto added = raft::add_member(fiber, *env, group, {host.name(), kPeerPort},
+                                          order == MemberOrder::Add ? raft::AddAs::Voter : raft::AddAs::Learner, deadline, {});
+            effective = added.ok();
+            what = "taking " + host.name() + " in: " + (added.ok() ? "done" : added.error().text());
+        } else {
+            wire::GroupChange change;
+            change.action = order == MemberOrder::Remove ? wire::ChangeAction::Remove : wire::ChangeAction::Transfer;
+            change.identity.node = node_id(host);
+            auto changed = raft::change_members(fiber, *env, group, change, deadline);
+            effective = changed.ok() && changed->changed;
+            what = (order == MemberOrder::Remove ? "taking out " : "leadership for ") + host.name() + ": " +
+                   (changed.ok() ? (changed->changed ? "done" : "so already") : changed.error().text());
+        }
+        --orders_running_;
+        if (order == MemberOrder::Remove) --removals_running_;
+        if (done) done(what, effective);
+    });
+}
+
+void Cluster::replace_lost(Duration within) {
+    for (size_t i = 0; i < members_.size(); ++i)
+        if (!damaged_[i] && standing(i) == Standing::Lost) order(MemberOrder::Add, *members_[i], within, {});
+}
+
+// One replica may be gone, and it is back when all voters hold all that is committed.
+bool Cluster::may_lose(Host& host) {
+    if (!changes_members_ || host.index() >= members_.size()) return true;
+    const std::optional<size_t> leading = leader();
+    if (!leading || removals_running_ > 0) return false;
+    const raft::Core& core = group(*leading)->core();
+    const raft::Configuration& now = core.log().configuration();
+    if (now.joint() || core.log().configuration_index() > core.commit()) return false;
+    const bool voter = std::any_of(now.voters().begin(), now.voters().end(), [&](const raft::Member& one) { return one.node == node_id(host); });
+    if (!voter) return standing(host.index()) == Standing::Outside;
+    if (now.voters().size() < 3) return false;
+    for (const raft::Member& one : now.voters()) {
+        const size_t index = one.node.value - 1;
+        raft::Group* other = group(index);
+        if (damaged_[index] || other == nullptr || other->stopped() || other->self() != one || other->core().durable() < core.commit()) return false;
+    }
+    return true;
 }
 
 void Cluster::dies(Host& host, bool wiped) {

@@ -1,11 +1,12 @@
 // Cluster: a world with the hosts of one KV group, its clients and an operator, and who is who
 // among them.
 //
-// Hosts: n1..nN run KvNode, c1..cK the workload's clients, "op" the operator. A node that stops by
+// Hosts: n1..nN run KvNode, the last of them as spares that no cluster has yet, c1..cK the workload's clients, "op" the operator. A node that stops by
 // itself, or whose group has stopped on a sealed log, is started again after a second, as a
 // supervisor would.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -46,7 +47,11 @@ class Cluster : public Cast, private TraceObserver {
     void start_all();
     void set_listener(Listener* listener) { listener_ = listener; }
 
+    /// All nodes: founders, then spares.
     size_t size() const { return members_.size(); }
+    size_t founders() const { return plan_.cluster.kv; }
+    /// Operators are at work in this plan: who is a member changes.
+    bool changes_members() const { return changes_members_; }
     Host& member(size_t index) { return *members_[index]; }
     Host& client(size_t index) { return *clients_[index]; }
     Host& op() { return *op_; }
@@ -61,6 +66,14 @@ class Cluster : public Cast, private TraceObserver {
     std::optional<size_t> leader();
     /// Wiped members never come back as who they were; damaged ones refuse to start.
     bool wiped(size_t index) const { return wiped_[index]; }
+    /// As the leader's configuration has it. Lost: it names a replica that is gone, or whose node refuses to start.
+    enum class Standing : uint8_t { Member, Outside, Lost };
+    Standing standing(size_t index);
+    /// The leader's configuration does not name that replica of the node any more.
+    bool replaced(size_t index, ReplicaId replica) const;
+    uint64_t orders_running() const { return orders_running_; }
+    /// Takes in anew whoever is Lost by a wipe. Requires: the operator's host is up.
+    void replace_lost(Duration within);
     bool damaged(size_t index) const { return damaged_[index]; }
     uint64_t restarts_by_supervisor() const { return restarts_; }
 
@@ -70,6 +83,8 @@ class Cluster : public Cast, private TraceObserver {
     std::vector<Host*> resolve(const NodeName& name, RandomStream& draws) override;
     void start(Host& host) override;
     bool transfer(Host& to) override;
+    void order(MemberOrder order, Host& host, Duration within, std::function<void(const std::string&, bool)> done) override;
+    bool may_lose(Host& host) override;
     void dies(Host& host, bool wiped) override;
     void keeps_down(Host& host, bool down) override;
 
@@ -84,6 +99,9 @@ class Cluster : public Cast, private TraceObserver {
     Host* op_ = nullptr;
     Listener* listener_ = nullptr;
     std::vector<bool> wiped_, damaged_, kept_down_;
+    bool changes_members_ = false;
+    uint64_t orders_running_ = 0;
+    uint64_t removals_running_ = 0;
     uint64_t restarts_ = 0;
 };
 

@@ -79,7 +79,7 @@ Scenario expand(const Scenario& scenario, uint64_t seed) {
     draw_knobs(swarm, plan.cluster.knobs);
     draw_load(swarm, plan.workload);
     std::vector<PlannedFault> drawn =
-        draw_faults(spec, seed, plan.phases.chaos, plan.cluster.kv, plan.budget);
+        draw_faults(spec, seed, plan.phases.chaos, plan.cluster.kv, plan.budget, plan.cluster.spare);
     plan.plan.events.insert(plan.plan.events.end(), std::make_move_iterator(drawn.begin()),
                             std::make_move_iterator(drawn.end()));
     const Pins pins = plan.plan.schedule.pins;

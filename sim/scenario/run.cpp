@@ -208,7 +208,7 @@ Run::Ended Run::found() {
     auto ready = [&] {
         const auto leader = cluster_.leader();
         if (!leader) return false;
-        for (size_t i = 0; i < cluster_.size(); ++i)
+        for (size_t i = 0; i < cluster_.founders(); ++i)
             if (cluster_.node(i) == nullptr || !cluster_.node(i)->serving()) return false;
         return true;
     };
@@ -231,6 +231,17 @@ void Run::settle() {
         add("liveness.no-leader", "heal",
             "no leader " + duration_text(election) + " after all faults ended");
     if (over()) return;
+    if (cluster_.changes_members()) {
+        // Operators finish; then whoever lost its disk is taken in anew, as one would.
+        run_until(by, [&] { return cluster_.orders_running() == 0; });
+        run_until(by, [&] { return watcher_.settled_voters().has_value(); });
+        if (over()) return;
+        cluster_.replace_lost(plan_.phases.heal_within);
+        run_until(world_.now() + plan_.phases.heal_within, [&] { return cluster_.orders_running() == 0 && watcher_.settled_voters(); });
+        if (over()) return;
+        if (!watcher_.settled_voters() && plan_.check.liveness)
+            add("liveness.members-unsettled", "heal", "a change of members has not come to its end " + duration_text(world_.now() - healed) + " after all faults ended");
+    }
     // Clients that still have something to do get a third of the time for it.
     run_until(std::min(by, healed + plan_.phases.heal_within / 3),
               [&] { return workload_.finished(); });
@@ -246,7 +257,7 @@ void Run::verify() {
     // idle group.
     bool anyone_lost = false;
     for (size_t i = 0; i < cluster_.size(); ++i)
-        anyone_lost |= cluster_.wiped(i) || cluster_.damaged(i);
+        anyone_lost |= cluster_.standing(i) == Cluster::Standing::Lost;
     const Instant by = world_.now() + plan_.phases.heal_within;
     if (plan_.check.wait) {
         const Duration timeout = anyone_lost ? Duration::millis(200) : plan_.phases.heal_within / 2;
@@ -264,7 +275,8 @@ void Run::verify() {
             add("liveness.no-write", "heal", held_->error().context);
             return;
         }
-        const int64_t expected = static_cast<int64_t>(cluster_.size());
+        const std::optional<std::vector<NodeId>> voters = watcher_.settled_voters();
+        const int64_t expected = static_cast<int64_t>(voters ? voters->size() : cluster_.founders());
         if ((*held_)->required != expected)
             add("wait.wrong-members", "last waitall",
                 "WAITALL asked " + std::to_string((*held_)->required) + " of " +
@@ -298,7 +310,7 @@ void Run::verify() {
             if (raft::Group* group = cluster_.group(i))
                 highest = std::max(highest, group->core().commit());
         for (size_t i = 0; i < cluster_.size(); ++i) {
-            if (cluster_.wiped(i) || cluster_.damaged(i)) continue;
+            if (cluster_.standing(i) != Cluster::Standing::Member) continue;
             raft::Group* group = cluster_.group(i);
             if (group == nullptr || group->applied() != highest) return false;
         }
@@ -307,7 +319,7 @@ void Run::verify() {
     run_until(world_.now() + plan_.phases.heal_within, converged);
     if (over()) return;
     for (size_t i = 0; i < cluster_.size(); ++i) {
-        if (cluster_.wiped(i) || cluster_.damaged(i)) continue;
+        if (cluster_.standing(i) != Cluster::Standing::Member) continue;
         kv::KvNode* node = cluster_.node(i);
         if (node == nullptr || node->service() == nullptr) {
             add("replica.not-serving", "rest",

@@ -48,7 +48,9 @@ struct ClusterKnobs {
 };
 
 struct ClusterSpec {
-    uint64_t kv = 3;
+    uint64_t kv = 3;     // founders
+    uint64_t spare = 0;  // nodes that run and belong to no cluster, until an operator takes them in
+    uint64_t nodes() const { return kv + spare; }
     ClusterKnobs knobs;
     bool operator==(const ClusterSpec&) const = default;
 };

@@ -341,6 +341,7 @@ void read_all(Table& top, Scenario& scenario) {
     top.table("origin", [&](Table& t) { visit_table(scenario.origin, t); });
     top.table("cluster", [&](Table& t) {
         t("kv", scenario.cluster.kv);
+        t("spare", scenario.cluster.spare);
         t.table("knobs", [&](Table& knobs) { visit_table(scenario.cluster.knobs, knobs); });
     });
     top.table("workload", [&](Table& t) {
@@ -381,6 +382,7 @@ void check_values(const Scenario& scenario, Reading& reading) {
         "schema " + std::to_string(scenario.schema) + " is not known; this program reads schema 1");
     bad(scenario.name.empty(), "E0311", "a scenario needs a name");
     bad(scenario.cluster.kv < 1 || scenario.cluster.kv > 9, "E0312", "cluster.kv must be 1 to 9");
+    bad(scenario.cluster.spare > 9, "E0312", "cluster.spare must be 0 to 9");
     bad(scenario.workload.kind != "kv" && scenario.workload.kind != "kv-register", "E0313",
         "there is no workload '" + scenario.workload.kind + "'");
     bad(scenario.workload.clients < 1 || scenario.workload.clients > 64, "E0314",
@@ -403,10 +405,10 @@ void check_values(const Scenario& scenario, Reading& reading) {
         std::visit(
             [&](const auto& fault) {
                 if constexpr (requires { fault.node; })
-                    bad(!is_node_name(fault.node, scenario.cluster.kv, scenario.workload.clients),
+                    bad(!is_node_name(fault.node, scenario.cluster.nodes(), scenario.workload.clients),
                         "E0320", "there is no node '" + fault.node + "'");
                 if constexpr (requires { fault.peer; })
-                    bad(!is_node_name(fault.peer, scenario.cluster.kv, scenario.workload.clients),
+                    bad(!is_node_name(fault.peer, scenario.cluster.nodes(), scenario.workload.clients),
                         "E0320", "there is no node '" + fault.peer + "'");
                 if constexpr (requires { fault.nth; })
                     bad(fault.nth == 0, "E0321", "nth_operation counts from 1");
@@ -416,7 +418,7 @@ void check_values(const Scenario& scenario, Reading& reading) {
             },
             event.fault);
         if (const auto* when = std::get_if<TriggerWhen>(&event.trigger)) {
-            bad(!is_node_name(when->node, scenario.cluster.kv, scenario.workload.clients), "E0320",
+            bad(!is_node_name(when->node, scenario.cluster.nodes(), scenario.workload.clients), "E0320",
                 "there is no node '" + when->node + "'");
             bad(when->nth == 0, "E0321", "nth counts from 1");
         } else {
@@ -487,6 +489,7 @@ std::string scenario_to_toml(const Scenario& scenario) {
     }
     out += "\n[cluster]\n";
     writer("kv", scenario.cluster.kv);
+    if (scenario.cluster.spare > 0) writer("spare", scenario.cluster.spare);
     table("cluster.knobs", scenario.cluster.knobs);
     table("workload", scenario.workload);
     table("workload.mix", scenario.workload.mix);

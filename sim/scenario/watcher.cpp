@@ -1,17 +1,32 @@
 #include "sim/scenario/watcher.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace orrery::sim {
 
 namespace {
 constexpr size_t kRecentEntries = 20'000;
+
+/// "1:77,2:78": node and replica ids.
+std::vector<check::RaftInvariants::Voter> voters_of(std::string_view text) {
+    std::vector<check::RaftInvariants::Voter> out;
+    while (!text.empty()) {
+        const size_t colon = text.find(':'), comma = text.find(',');
+        uint64_t node = 0, replica = 0;
+        std::from_chars(text.data(), text.data() + colon, node);
+        std::from_chars(text.data() + colon + 1, text.data() + std::min(comma, text.size()), replica);
+        out.push_back({NodeId(node), ReplicaId(replica)});
+        text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
+    }
+    return out;
+}
 }  // namespace
 
 Watcher::Watcher(World& world, Cluster& cluster, check::ExpiryChecker& expiry, Sequence sequence)
     : world_(world), cluster_(cluster), expiry_(expiry), sequence_(std::move(sequence)), nodes_(cluster.size()) {
     std::vector<NodeId> voters;
-    for (size_t i = 0; i < cluster.size(); ++i) voters.push_back(NodeId(i + 1));
+    for (size_t i = 0; i < cluster.founders(); ++i) voters.push_back(NodeId(i + 1));
     raft_.voters(kv::kKvGroup, std::move(voters));
     cluster.set_listener(this);
     world.add_observer(*this, true);
@@ -82,6 +97,12 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         raft_.snapshot_installed(stamp(), group, node, index, term);
         mine.applied = std::max(mine.applied, index.value);
         mine.durable = std::max(mine.durable, index.value);
+    } else if (what == "configuration") {
+        raft_.configuration(group, node, voters_of(event.text("voters")), voters_of(event.text("outgoing")));
+        std::string members(event.text("voters"));
+        members.append("/").append(event.text("outgoing"));
+        if (members != mine.members) ++member_changes_;
+        mine.members = std::move(members);
     } else if (what == "log_reset") {
         // The crash came between the pointer's flush and the swap: the install took effect at the restart.
         raft_.restart(stamp(), node);
@@ -90,6 +111,8 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         const LogIndex last(static_cast<uint64_t>(event.number("last")));
         const LogIndex applied(static_cast<uint64_t>(event.number("applied")));
         raft_.restart(stamp(), node);
+        mine.replica = ReplicaId(static_cast<uint64_t>(event.number("replica")));
+        raft_.replica_is(group, node, mine.replica);
         raft_.term(stamp(), group, node, term);
         raft_.recovered(stamp(), group, node, last,
                         Term(static_cast<uint64_t>(event.number("last_term"))), applied);
@@ -109,7 +132,10 @@ void Watcher::node_dies(NodeId node, bool wiped) {
     raft_.wipe(stamp(), node);
     Node& lost = nodes_[node.value - 1];
     const uint64_t held = std::min(lost.durable, lost.applied);
-    lost = {.lost_held = held};
+    const ReplicaId replica = lost.replica;
+    lost = Node();
+    lost.lost_held = held;
+    lost.lost_replica = replica;
 }
 
 std::optional<LogIndex> Watcher::find_entry(ByteView bytes) {
@@ -139,7 +165,7 @@ std::vector<NodeId> Watcher::holders(LogIndex target) const {
         const Node& node = nodes_[i];
         // A wiped disk held what it had acknowledged: the promise is for as long as members keep their disks, and until the
         // replica is replaced the leader goes by what it was told.
-        if (node.lost_held >= target.value && node.lost_held > 0) {
+        if (node.lost_held >= target.value && node.lost_held > 0 && !cluster_.replaced(i, node.lost_replica)) {
             out.push_back(NodeId(i + 1));
             continue;
         }
@@ -173,11 +199,28 @@ bool Watcher::can_talk(NodeId leader, NodeId other) {
            !world_.net().is_cut(b.endpoint(), a.endpoint());
 }
 
+std::optional<std::vector<NodeId>> Watcher::settled_voters() {
+    const std::optional<size_t> leader = cluster_.leader();
+    if (!leader) return std::nullopt;
+    const raft::Core& core = cluster_.group(*leader)->core();
+    const raft::Configuration& now = core.log().configuration();
+    if (now.joint() || core.log().configuration_index() > core.commit()) return std::nullopt;
+    for (size_t i = 0; i < cluster_.size(); ++i) {
+        const raft::Group* other = cluster_.group(i);
+        if (other == nullptr || other->core().log().configuration_index() <= core.log().configuration_index()) continue;
+        if (other->core().log().configuration().voters() != now.voters()) return std::nullopt;  // begun by an earlier leader
+    }
+    std::vector<NodeId> out;
+    for (const raft::Member& member : now.voters()) out.push_back(member.node);
+    return out;
+}
+
 uint64_t Watcher::begin_contact(NodeId leader) {
-    Contact contact{leader, {}};
-    for (size_t i = 0; i < nodes_.size(); ++i)
-        if (NodeId(i + 1) != leader && !can_talk(leader, NodeId(i + 1)))
-            contact.silent.push_back(NodeId(i + 1));
+    const std::optional<std::vector<NodeId>> voters = settled_voters();
+    if (!voters) return 0;
+    Contact contact{leader, voters->size(), {}};
+    for (NodeId voter : *voters)
+        if (voter != leader && !can_talk(leader, voter)) contact.silent.push_back(voter);
     if (contact.silent.empty()) return 0;
     contacts_[next_contact_] = std::move(contact);
     return next_contact_++;
@@ -186,9 +229,9 @@ uint64_t Watcher::begin_contact(NodeId leader) {
 bool Watcher::end_contact(uint64_t contact) {
     auto found = contacts_.find(contact);
     if (found == contacts_.end()) return true;
-    const size_t heard = nodes_.size() - found->second.silent.size();
+    const size_t voters = found->second.voters, heard = voters - found->second.silent.size();
     contacts_.erase(found);
-    return heard > nodes_.size() / 2;
+    return heard > voters / 2;
 }
 
 }  // namespace orrery::sim

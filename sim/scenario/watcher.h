@@ -42,6 +42,11 @@ class Watcher : public TraceObserver, public Cluster::Listener {
 
     /// Watches which members can talk to `leader` from now on; quorum_since() answers whether a
     /// majority could, at any instant since.
+    /// The voters, when everybody agrees who they are: the leader's configuration is simple and committed, and nobody who
+    /// is up has begun another. nullopt while members change, or without a leader.
+    std::optional<std::vector<NodeId>> settled_voters();
+    /// Rises whenever the voters change in anybody's log.
+    uint64_t member_changes() const { return member_changes_; }
     uint64_t begin_contact(NodeId leader);
     bool end_contact(uint64_t contact);
 
@@ -56,9 +61,13 @@ class Watcher : public TraceObserver, public Cluster::Listener {
         uint64_t applied = 0;
         // Before the last wipe.
         uint64_t lost_held = 0;
+        ReplicaId replica;
+        ReplicaId lost_replica;
+        std::string members;  // voters of its newest configuration
     };
     struct Contact {
         NodeId leader;
+        size_t voters = 0;
         std::vector<NodeId> silent;
     };
     check::Stamp stamp() { return {world_.now(), sequence_()}; }
@@ -76,6 +85,7 @@ class Watcher : public TraceObserver, public Cluster::Listener {
     std::map<int64_t, std::pair<LogIndex, std::optional<NodeId>>> told_;
     std::map<uint64_t, Contact> contacts_;
     uint64_t next_contact_ = 1;
+    uint64_t member_changes_ = 0;
 };
 
 }  // namespace orrery::sim

@@ -274,6 +274,7 @@ void Workload::run_batch(Fiber& fiber, Client& client, size_t count) {
             one.wait_timeout = Duration::millis(one.operation.timeout_ms);
             raft::Group* group = cluster_.group(client.member);
             if (group != nullptr && group->leads()) {
+                one.member_changes = watcher_.member_changes();
                 one.contact_leader = NodeId(client.member + 1);
                 one.contact = watcher_.begin_contact(*one.contact_leader);
             }
@@ -384,7 +385,11 @@ void Workload::settle_wait(Client& client, Sent& sent, const Reply& reply) {
     call.target = client.bound;
     call.called = {sent.at, history_.mark()};
     check::WaitTruth truth;
-    for (size_t i = 0; i < cluster_.size(); ++i) truth.required.push_back(NodeId(i + 1));
+    const std::optional<std::vector<NodeId>> voters = watcher_.settled_voters();
+    // Whom an answer had to count is certain only while nobody changed that.
+    const bool judged = (voters && sent.member_changes == watcher_.member_changes()) || !cluster_.changes_members();
+    if (voters) truth.required = *voters;
+    else for (size_t i = 0; i < cluster_.founders(); ++i) truth.required.push_back(NodeId(i + 1));
     truth.holders = watcher_.holders(client.written);
     raft::Group* group = cluster_.group(client.member);
     const bool leads = group != nullptr && group->leads();
@@ -426,7 +431,7 @@ void Workload::settle_wait(Client& client, Sent& sent, const Reply& reply) {
         world_.fail("resp.wrong-reply",
                     "the answer to " + operation.text() + " is '" + reply.text.substr(0, 80) + "'");
     }
-    waits_.answered(waits_.called(call), answer, truth);
+    if (judged) waits_.answered(waits_.called(call), answer, truth);
     end(sent, reply.is_error() ? OpStatus::Fail : OpStatus::Ok, std::move(output));
 }
 

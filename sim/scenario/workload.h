@@ -65,6 +65,7 @@ class Workload {
         Duration wait_timeout;
         uint64_t contact = 0;
         std::optional<NodeId> contact_leader;
+        uint64_t member_changes = 0;  // when it was sent
         Instant at;
     };
 

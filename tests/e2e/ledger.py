@@ -48,7 +48,7 @@ class Load:
                     client = None
             except ReplyError as error:
                 time.sleep(0.02)
-                if str(error).startswith(ELSEWHERE):
+                if str(error).startswith(("CLUSTERDOWN", *ELSEWHERE)):  # perhaps for good there: another node may know more
                     client.close()
                     client = None
             except OSError:

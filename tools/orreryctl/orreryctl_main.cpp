@@ -1,4 +1,4 @@
-// orreryctl: the operators' program. This part: founding a KV cluster, and its state-machine time.
+// orreryctl: the operators' program. This part: KV clusters: founding them, their members, who leads, state-machine time.
 //
 // It runs the same client code as everything else (sessions over the real Env), so what it can not do in the simulator
 // it can not do here.
@@ -10,6 +10,7 @@
 #include <functional>
 
 #include "kv/time_report.h"
+#include "tools/orreryctl/kv_members.h"
 #include "node/raft/found_cluster.h"
 #include "runtime/env/errand.h"
 #include "runtime/real/daemon.h"
@@ -18,6 +19,17 @@
 namespace {
 
 using namespace orrery;
+
+int exit_code(const Error& error) {
+    switch (error.code) {
+        case Code::Exists:
+        case Code::Invalid: return real::kExitUsage;
+        case Code::Unknown:
+        case Code::Timeout: return real::kExitUnreachable;
+        case Code::NotReady: return real::kExitTryAgain;
+        default: return real::exit_code_of(error);
+    }
+}
 
 /// 0 or the exit code; what went wrong was said.
 int run_errand(const std::function<Result<void>(Fiber&, Env&)>& work) {
@@ -35,9 +47,7 @@ int run_errand(const std::function<Result<void>(Fiber&, Env&)>& work) {
         Result<void> done = env.ok() ? (*env)->run([&](Env& inner) { return std::make_unique<Errand>(inner, work); }) : Result<void>(env.error());
         if (!done.ok()) {
             std::fprintf(stderr, "orreryctl: error[E0302]: %s\n", done.error().text().c_str());
-            code = done.code() == Code::Exists || done.code() == Code::Invalid ? real::kExitUsage
-                   : done.code() == Code::Timeout                              ? real::kExitUnreachable
-                                                                               : real::exit_code_of(done.error());
+            code = exit_code(done.error());
         }
     }
     // Only what RealEnv itself made is in there.
@@ -46,18 +56,17 @@ int run_errand(const std::function<Result<void>(Fiber&, Env&)>& work) {
     return code;
 }
 
-/// Addresses of --members; nullopt: what is wrong was said.
-std::optional<std::vector<Address>> addresses_of(const std::vector<std::string>& members) {
-    std::vector<Address> out;
-    for (const std::string& member : members) {
-        Result<Address> address = Address::parse(member);
+/// False: said why.
+bool parse_addresses(const char* flag, const std::vector<std::string>& texts, std::vector<Address>& out) {
+    for (const std::string& text : texts) {
+        Result<Address> address = Address::parse(text);
         if (!address.ok()) {
-            std::fprintf(stderr, "--members: error[E0303]: %s\n", address.error().context.c_str());
-            return std::nullopt;
+            std::fprintf(stderr, "%s: error[E0303]: %s\n", flag, address.error().context.c_str());
+            return false;
         }
         out.push_back(*address);
     }
-    return out;
+    return true;
 }
 
 /// One line a node; what a node that does not answer said goes to standard error.
@@ -108,11 +117,37 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     CLI::App* kv = app.add_subcommand("kv", "KV clusters");
     kv->require_subcommand(1);
-    CLI::App* init = kv->add_subcommand("init", "found a cluster of nodes that wait for it; repeating it is harmless");
-    std::vector<std::string> members;
+    std::vector<std::string> members, at;
+    std::string address;
     uint32_t timeout_s = 30;
+    uint64_t node = 0;
+    bool json = false, learner = false;
+    auto with_timeout = [&](CLI::App* command, const char* text) {
+        command->add_option("--timeout", timeout_s, text)->capture_default_str()->check(CLI::Range(1u, 3600u));
+    };
+    auto with_at = [&](CLI::App* command) {
+        command->add_option("--at", at, "peer addresses of members, HOST:PORT; any one that answers is enough")->required()->delimiter(',');
+    };
+    CLI::App* init = kv->add_subcommand("init", "found a cluster of nodes that wait for it; repeating it is harmless");
     init->add_option("--members", members, "peer addresses of all founding members, HOST:PORT")->required()->delimiter(',');
-    init->add_option("--timeout", timeout_s, "seconds to wait for nodes that are still starting")->capture_default_str()->check(CLI::Range(1u, 3600u));
+    with_timeout(init, "seconds to wait for nodes that are still starting");
+    CLI::App* show = kv->add_subcommand("members", "who is in the cluster, and how far each has got");
+    with_at(show);
+    show->add_flag("--json", json, "one JSON object");
+    with_timeout(show, "seconds to look for a leader");
+    CLI::App* add = kv->add_subcommand("add", "take in a node that belongs to no cluster, also in place of its own lost data directory");
+    add->add_option("address", address, "the node's peer address, HOST:PORT")->required();
+    add->add_flag("--learner", learner, "it receives everything and counts for nothing; adding it again without this promotes it");
+    with_at(add);
+    with_timeout(add, "seconds to wait until it has caught up");
+    CLI::App* remove = kv->add_subcommand("remove", "take a node out; refused where no majority would be in touch");
+    remove->add_option("node", node, "its node id")->required()->check(CLI::PositiveNumber);
+    with_at(remove);
+    with_timeout(remove, "seconds to wait until it is committed");
+    CLI::App* transfer = kv->add_subcommand("transfer", "hand leadership to a voter");
+    transfer->add_option("node", node, "its node id")->required()->check(CLI::PositiveNumber);
+    with_at(transfer);
+    with_timeout(transfer, "seconds to wait until it leads");
     CLI::App* time = kv->add_subcommand("time", "state-machine time, which expiries go by, and how far each node's wall clock is from it");
     std::vector<std::string> time_members;
     std::string set;
@@ -128,9 +163,10 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? real::kExitFine : real::kExitUsage;
     }
-    const std::optional<std::vector<Address>> peers = addresses_of(time->parsed() ? time_members : members);
-    if (!peers) return real::kExitUsage;
+    const Duration timeout = Duration::seconds(timeout_s);
+    std::vector<Address> peers, added;
     if (time->parsed()) {
+        if (!parse_addresses("--members", time_members, peers)) return real::kExitUsage;
         std::optional<int64_t> to;
         if (!set.empty() && set != "now" && !(to = ctl::parse_rfc3339(set))) {
             std::fprintf(stderr, "--set: error[E0304]: '%s' is no time; write 'now' or a time with its zone, such as 2026-11-27T12:00:00Z\n", set.c_str());
@@ -138,15 +174,27 @@ int main(int argc, char** argv) {
         }
         const Duration patience = Duration::seconds(time_timeout_s);
         return run_errand([&](Fiber& fiber, Env& env) -> Result<void> {
-            if (set.empty()) return show_times(fiber, env, *peers, patience);
-            return set_time(fiber, env, *peers, {to ? *to : env.clock.wall().ns}, patience);
+            if (set.empty()) return show_times(fiber, env, peers, patience);
+            return set_time(fiber, env, peers, {to ? *to : env.clock.wall().ns}, patience);
         });
     }
+    if (init->parsed()) {
+        if (!parse_addresses("--members", members, peers)) return real::kExitUsage;
+        return run_errand([&](Fiber& fiber, Env& env) -> Result<void> {
+            TRY(wire::FoundingRecord record, raft::found_cluster(fiber, env, peers, env.now() + timeout));
+            std::printf("founded cluster %016llx with %zu members:", static_cast<unsigned long long>(record.cluster().value), record.members.size());
+            for (const wire::NodeIdentity& member : record.members) std::printf(" %llu", static_cast<unsigned long long>(member.node.value));
+            std::printf("\n");
+            return {};
+        });
+    }
+    if (!parse_addresses("--at", at, peers)) return real::kExitUsage;
+    if (add->parsed() && !parse_addresses("address", {address}, added)) return real::kExitUsage;
+    const ctl::KvMembers command{peers, timeout};
     return run_errand([&](Fiber& fiber, Env& env) -> Result<void> {
-        TRY(wire::FoundingRecord record, raft::found_cluster(fiber, env, *peers, env.now() + Duration::seconds(timeout_s)));
-        std::printf("founded cluster %016llx with %zu members:", static_cast<unsigned long long>(record.cluster().value), record.members.size());
-        for (const wire::NodeIdentity& member : record.members) std::printf(" %llu", static_cast<unsigned long long>(member.node.value));
-        std::printf("\n");
-        return {};
+        if (show->parsed()) return command.show(fiber, env, json ? ctl::Form::Json : ctl::Form::Table);
+        if (add->parsed()) return command.add(fiber, env, added.front(), learner ? raft::AddAs::Learner : raft::AddAs::Voter);
+        if (remove->parsed()) return command.remove(fiber, env, NodeId(node));
+        return command.transfer(fiber, env, NodeId(node));
     });
 }

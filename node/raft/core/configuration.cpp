@@ -1,13 +1,16 @@
-// Encoding (little endian): u8 version = 1; three lists (voters, outgoing, learners), each u16 count, then count times
-// u64 node, u64 replica, rising by node. Nothing may follow.
+// Encoding (little endian): u8 version = 2; four lists (voters, outgoing, learners, promoting), each u16 count, then count
+// times u64 node, u64 replica, rising by node; contacts: u16 count, then count times u64 node, u64 replica, u32 length,
+// bytes, rising. Nothing may follow.
 #include "node/raft/core/configuration.h"
 
 #include <algorithm>
 
+#include "runtime/base/defect.h"
+
 namespace orrery::raft {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;
 
 /// Sorts; false for a zero id, a node twice, or too many.
 bool tidy(std::vector<Member>& list) {
@@ -28,14 +31,6 @@ const Member* find_in(const std::vector<Member>& list, NodeId node) {
 bool holds(const std::vector<Member>& list, Member member) {
     const Member* found = find_in(list, member.node);
     return found != nullptr && *found == member;
-}
-
-/// Two lists that both name a node agree on its replica id.
-bool agree(const std::vector<Member>& one, const std::vector<Member>& two) {
-    return std::all_of(one.begin(), one.end(), [&](const Member& member) {
-        const Member* other = find_in(two, member.node);
-        return other == nullptr || *other == member;
-    });
 }
 
 size_t majority_of(const std::vector<Member>& half) { return half.size() / 2 + 1; }
@@ -98,44 +93,76 @@ std::string_view vote_result_name(VoteResult result) {
     return "?";
 }
 
-Result<Configuration> Configuration::make(std::vector<Member> voters, std::vector<Member> outgoing,
-                                          std::vector<Member> learners) {
-    if (voters.empty()) return Error(Code::Invalid, "a configuration needs a voter");
-    if (!tidy(voters) || !tidy(outgoing) || !tidy(learners))
+Result<Configuration> Configuration::make(Parts parts) {
+    if (parts.voters.empty()) return Error(Code::Invalid, "a configuration needs a voter");
+    if (!tidy(parts.voters) || !tidy(parts.outgoing) || !tidy(parts.learners) || !tidy(parts.promoting))
         return Error(Code::Invalid, "a zero id, a node twice in one list, or more than 64 members");
-    if (!agree(voters, outgoing) || !agree(voters, learners) || !agree(outgoing, learners))
-        return Error(Code::Invalid, "one node with two replica ids");
-    for (const Member& learner : learners)
-        if (holds(voters, learner))
+    for (const Member& learner : parts.learners) {
+        if (holds(parts.voters, learner))
             return Error(Code::Invalid, "node " + std::to_string(learner.node.value) +
                                             " is both voter and learner");
+        const Member* in = find_in(parts.voters, learner.node);
+        const Member* out = find_in(parts.outgoing, learner.node);
+        if (in != nullptr && out != nullptr && *in != *out && learner != *out)
+            return Error(Code::Invalid, "one node with three replica ids");
+    }
+    for (const Member& member : parts.promoting)
+        if (!holds(parts.learners, member))
+            return Error(Code::Invalid, "node " + std::to_string(member.node.value) + " is to be promoted but no learner");
     Configuration made;
-    made.voters_ = std::move(voters);
-    made.outgoing_ = std::move(outgoing);
-    made.learners_ = std::move(learners);
+    made.voters_ = std::move(parts.voters);
+    made.outgoing_ = std::move(parts.outgoing);
+    made.learners_ = std::move(parts.learners);
+    made.promoting_ = std::move(parts.promoting);
+    for (auto& [member, contact] : parts.contacts) {
+        if (contact.size() > kMaxContactBytes) return Error(Code::Invalid, "a contact is too long");
+        if (!contact.empty() && made.names(member)) made.contacts_.emplace(member, std::move(contact));
+    }
     return made;
+}
+
+Result<Configuration> Configuration::make(std::vector<Member> voters, std::vector<Member> outgoing,
+                                          std::vector<Member> learners) {
+    return make(Parts{.voters = std::move(voters), .outgoing = std::move(outgoing), .learners = std::move(learners)});
 }
 
 Result<Configuration> Configuration::decode(ByteView bytes) {
     ByteReader reader(bytes);
     uint8_t version = 0;
-    std::vector<Member> voters, outgoing, learners;
+    Parts parts;
     if (!reader.take_le(version) || version != kVersion)
         return Error(Code::Corrupt, "configuration of unknown version");
-    if (!take_list(reader, voters) || !take_list(reader, outgoing) || !take_list(reader, learners) ||
-        !reader.empty())
-        return Error(Code::Corrupt, "configuration of wrong length or order");
-    auto made = make(std::move(voters), std::move(outgoing), std::move(learners));
+    const Error wrong(Code::Corrupt, "configuration of wrong length or order");
+    for (auto* list : {&parts.voters, &parts.outgoing, &parts.learners, &parts.promoting})
+        if (!take_list(reader, *list)) return wrong;
+    uint16_t contacts = 0;
+    if (!reader.take_le(contacts) || contacts > 3 * kMaxMembers) return wrong;
+    for (uint16_t i = 0; i < contacts; ++i) {
+        uint64_t node = 0, replica = 0;
+        ByteView contact;
+        if (!reader.take_le(node) || !reader.take_le(replica) || !reader.take_string(contact) || contact.empty())
+            return wrong;
+        const Member member{NodeId(node), ReplicaId(replica)};
+        if (!parts.contacts.empty() && member <= parts.contacts.rbegin()->first) return wrong;
+        parts.contacts.emplace(member, contact);
+    }
+    if (!reader.empty()) return wrong;
+    auto made = make(std::move(parts));
     if (!made.ok()) return Error(Code::Corrupt, made.error().context);
+    if (made->contacts_.size() != contacts) return Error(Code::Corrupt, "a contact of no member");
     return made;
 }
 
 Bytes Configuration::encode() const {
     Bytes out;
     put_le<uint8_t>(out, kVersion);
-    put_list(out, voters_);
-    put_list(out, outgoing_);
-    put_list(out, learners_);
+    for (const auto* list : {&voters_, &outgoing_, &learners_, &promoting_}) put_list(out, *list);
+    put_le<uint16_t>(out, static_cast<uint16_t>(contacts_.size()));
+    for (const auto& [member, contact] : contacts_) {
+        put_le<uint64_t>(out, member.node.value);
+        put_le<uint64_t>(out, member.replica.value);
+        put_string(out, contact);
+    }
     return out;
 }
 
@@ -149,25 +176,47 @@ std::vector<Member> Configuration::members() const {
 }
 
 std::optional<Member> Configuration::find(NodeId node) const {
-    for (const auto* list : {&voters_, &outgoing_, &learners_})
+    // The newest first: a learner beside a voter of its node is there to take its place, and has taken it when the voter is
+    // on its way out.
+    for (const auto* list : {&learners_, &voters_, &outgoing_})
         if (const Member* found = find_in(*list, node)) return *found;
     return std::nullopt;
 }
 
 bool Configuration::is_member(Member member) const { return find(member.node) == member; }
 
+bool Configuration::names(Member member) const {
+    return holds(voters_, member) || holds(outgoing_, member) || holds(learners_, member);
+}
+
+bool Configuration::is_promoting(Member member) const { return holds(promoting_, member); }
+
+ByteView Configuration::contact(Member member) const {
+    auto found = contacts_.find(member);
+    return found == contacts_.end() ? ByteView() : ByteView(found->second);
+}
+
 bool Configuration::is_voter(Member member) const {
     return holds(voters_, member) || holds(outgoing_, member);
 }
 
 uint64_t Configuration::quorum_value(FunctionRef<uint64_t(Member)> reached) const {
+    if (ORRERY_DEFECT(learner_counts) && !learners_.empty()) {
+        std::vector<Member> counted = voters_;  // by the voters' majority, but whoever fills it
+        uint64_t values[3 * kMaxMembers];
+        size_t size = 0;
+        counted.insert(counted.end(), learners_.begin(), learners_.end());
+        for (const Member& member : counted) values[size++] = reached(member);
+        std::sort(values, values + size, std::greater<>());
+        return values[majority_of(voters_) - 1];
+    }
     uint64_t incoming = half_value(voters_, reached);
-    return joint() ? std::min(incoming, half_value(outgoing_, reached)) : incoming;
+    return joint() && !ORRERY_DEFECT(joint_counts_new_only) ? std::min(incoming, half_value(outgoing_, reached)) : incoming;
 }
 
 VoteResult Configuration::vote_result(FunctionRef<VoteAnswer(Member)> answer) const {
     VoteResult incoming = half_result(voters_, answer);
-    if (!joint()) return incoming;
+    if (!joint() || ORRERY_DEFECT(joint_counts_new_only)) return incoming;
     VoteResult outgoing = half_result(outgoing_, answer);
     if (incoming == VoteResult::Lost || outgoing == VoteResult::Lost) return VoteResult::Lost;
     return incoming == outgoing ? incoming : VoteResult::Pending;
@@ -197,7 +246,11 @@ Result<void> Configuration::check_successor(const Configuration& next) const {
 std::string Configuration::text() const {
     std::string text = list_text(voters_, 'v');
     if (joint()) text += "/" + list_text(outgoing_, 'v');
-    if (!learners_.empty()) text += " " + list_text(learners_, 'l');
+    std::vector<Member> staying;
+    for (const Member& learner : learners_)
+        if (!is_promoting(learner)) staying.push_back(learner);
+    if (!staying.empty()) text += " " + list_text(staying, 'l');
+    if (!promoting_.empty()) text += " " + list_text(promoting_, 'p');
     return text;
 }
 

@@ -2,8 +2,17 @@
 //
 // A configuration is simple (voters) or joint (voters and outgoing voters: every decision needs a majority of both).
 // It takes effect when its entry is appended, not when it commits; the log view keeps the history that this needs.
-// Learners receive everything and count for nothing. A node appears with one replica id only.
+// Learners receive everything and count for nothing. A *promoting* learner is to become a voter as soon as it has caught
+// up: that intention is replicated, so that whoever leads then goes on with it.
+//
+// A node appears once in a list. Across lists it may have two replica ids: the new one of a replaced node beside the old
+// one, which stays a voter that never answers until the new one takes its place; so replacing never lowers a majority.
+//
+// A *contact* is what the driver needs to reach a member (opaque here); it travels wherever the configuration does.
 #pragma once
+
+#include <map>
+#include <string>
 
 #include <vector>
 
@@ -23,12 +32,20 @@ class Configuration {
  public:
     /// Most members one list may name.
     static constexpr size_t kMaxMembers = 64;
+    static constexpr size_t kMaxContactBytes = 1024;
+
+    struct Parts {
+        std::vector<Member> voters, outgoing, learners;  // in any order
+        std::vector<Member> promoting{};                 // of the learners
+        std::map<Member, Bytes> contacts{};              // of members; others are left out
+    };
 
     /// The empty configuration: of a replica that has not been told yet. It decides nothing.
     Configuration() = default;
     /// Lists in any order.
-    /// Errors: Invalid (no voter; a zero id; a member twice in one list; one node with two replica ids; a learner that
-    /// is a voter; more than kMaxMembers).
+    /// Errors: Invalid (no voter; a zero id; a node twice in one list; three replica ids of one node; a learner that
+    /// is a voter; a promoting one that is no learner; more than kMaxMembers; a contact too long).
+    static Result<Configuration> make(Parts parts);
     static Result<Configuration> make(std::vector<Member> voters, std::vector<Member> outgoing = {},
                                       std::vector<Member> learners = {});
     /// The form that encode() writes. Errors: Corrupt (anything make() refuses, other order, other length or version).
@@ -40,13 +57,22 @@ class Configuration {
     const std::vector<Member>& voters() const { return voters_; }
     const std::vector<Member>& outgoing() const { return outgoing_; }
     const std::vector<Member>& learners() const { return learners_; }
-    /// Every member once, by node id.
+    const std::vector<Member>& promoting() const { return promoting_; }
+    const std::map<Member, Bytes>& contacts() const { return contacts_; }
+    Parts parts() const { return {voters_, outgoing_, learners_, promoting_, contacts_}; }
+    /// Every member once, by node id; of a node that is being replaced both replicas.
     std::vector<Member> members() const;
-    /// The replica that `node` has here; nothing when the node is no member.
+    /// The replica that `node` has now (of a replaced one the new); nothing when the node is no member.
     std::optional<Member> find(NodeId node) const;
+    /// The replica that its node has now: only such are talked to.
     bool is_member(Member member) const;
+    /// In any list, also the old replica of a node that is being replaced.
+    bool names(Member member) const;
     /// A voter of either half.
     bool is_voter(Member member) const;
+    bool is_promoting(Member member) const;
+    /// Empty: none is known.
+    ByteView contact(Member member) const;
 
     /// The highest value that a majority (of both halves when joint) has reached. `reached` is asked once or twice for
     /// each voter. Zero for the empty configuration.
@@ -59,7 +85,7 @@ class Configuration {
     /// joint one with its voters. Errors: Invalid with the reason.
     Result<void> check_successor(const Configuration& next) const;
 
-    /// "v1,v2,v3", joint "v1,v2/v2,v3 l4".
+    /// "v1,v2,v3", joint "v1,v2/v2,v3 l4 p5": l a learner, p a promoting one.
     std::string text() const;
     bool operator==(const Configuration&) const = default;
 
@@ -68,6 +94,8 @@ class Configuration {
     std::vector<Member> voters_;
     std::vector<Member> outgoing_;
     std::vector<Member> learners_;
+    std::vector<Member> promoting_;
+    std::map<Member, Bytes> contacts_;
 };
 
 }  // namespace orrery::raft

@@ -129,7 +129,7 @@ bool Core::well_formed(const Message& message) const {
 // think its replica id should be.
 bool Core::accepts_sender(const Message& message) {
     std::optional<Member> configured = log_.configuration().find(message.from.node);
-    if (!configured || *configured == message.from) return true;
+    if (!configured || log_.configuration().names(message.from)) return true;
     return is_request(kind_of(message)) && (message.term > hard_.term || leader_ == message.from);
 }
 
@@ -141,7 +141,7 @@ void Core::step(Instant now, Message message) {
     if (!accepts_sender(message)) return refuse(message, RefusalReason::WrongSender);
     MessageKind kind = kind_of(message);
     // Of a node that is no member an answer says nothing to us, not even its term.
-    if (!is_request(kind) && !log_.configuration().is_member(message.from)) return;
+    if (!is_request(kind) && !log_.configuration().is_member(message.from) && progress_of(message.from) == nullptr) return;
     if (message.term < hard_.term) return answer_stale(message);
     if (message.term > hard_.term) {
         const auto* pre = std::get_if<PreVoteReply>(&message.body);
@@ -231,13 +231,18 @@ void Core::hard_state_persisted(Instant now, uint64_t sequence) {
     release_held(now);
 }
 
-void Core::applied(Instant, LogIndex index) {
+void Core::applied(Instant now, LogIndex index) {
     CHECK(index <= commit_, index, commit_);
     applied_ = std::max(applied_, index);
     // A snapshot brought what they held.
     if (!holes_.empty() && holes_.begin()->first <= applied_) {
         forget_holes(LogIndex(), applied_);
         tell_leader();
+    }
+    if (called_in_ && may_campaign()) {
+        const bool still = called_in_ == hard_.term && role_ == Role::Follower;
+        called_in_ = Term();
+        if (still) start_campaign(now, true);
     }
     if (!applied_asked_ || applied_ < applied_asked_) return;
     applied_asked_ = LogIndex();
@@ -338,7 +343,8 @@ Output Core::take_output(Instant now) {
         }
         finish_transfer();
         answer_reads();
-        if (leaving_) become_follower(now, hard_.term, {});
+        see_off(now);
+        if (leaving_) leave(now);
     }
     Output out = std::move(out_);
     out_ = Output();
@@ -367,6 +373,27 @@ Output Core::take_output(Instant now) {
     return out;
 }
 
+bool Core::removed() const {
+    if (commit_ < options_.member_since) return false;
+    const Configuration& committed = log_.configuration_at(commit_);
+    return !committed.empty() && !committed.names(options_.self);
+}
+
+bool Core::may_change_members() const {
+    // A leader whose own disk lags behind what it has committed waits: checkers and operators see what it commits when it
+    // has it itself, and by which configuration that was shall not be a riddle.
+    return role_ == Role::Leader && own_term_committed() && !transfer_to_ && !leaving_ &&
+           log_.configuration_index() <= commit_ && commit_ <= durable_;
+}
+
+std::vector<Member> Core::departing() const {
+    std::vector<Member> out;
+    if (role_ != Role::Leader) return out;
+    for (const auto& [node, progress] : progress_)
+        if (progress.departing) out.push_back(progress.member);
+    return out;
+}
+
 Status Core::status(Instant now) const {
     Status status{};
     status.self = options_.self;
@@ -383,6 +410,7 @@ Status Core::status(Instant now) const {
     status.lowest_claim = lowest_claim();
     status.campaign_allowed = campaign_allowed_;
     status.installing = installing_;
+    status.removed = removed();
     status.own_term_committed = role_ == Role::Leader && own_term_committed();
     status.transferring_to = transfer_to_;
     status.pending_reads = reads_.size();
@@ -396,19 +424,22 @@ Status Core::status(Instant now) const {
         line.member = member;
         line.voter = configuration.is_voter(member);
         line.learner = !line.voter;
+        line.promoting = configuration.is_promoting(member);
         if (member == options_.self) {
             line.match = line.claim = durable_;
             line.next = status.last.index.next();
             line.applied = applied_;
             line.received = status.last.index;
             line.active = true;
-        } else if (const Progress* p = progress_.get(member.node); p && role_ == Role::Leader) {
+        } else if (const Progress* p = progress_.get(member.node);
+                   p && role_ == Role::Leader && (p->member == member || ORRERY_DEFECT(wait_counts_replaced))) {
             line.state = p->state;
             line.match = p->match;
             line.next = p->next;
             line.applied = p->applied;
             line.received = p->received;
             line.claim = p->claim_lost ? LogIndex() : p->claim();
+            if (p->heard) line.last_contact = p->last_contact;
             line.active = p->heard && now - p->last_contact < options_.election_timeout_min;
             line.window_bytes = p->window_bytes;
         }

@@ -44,6 +44,8 @@ struct Options {
     uint64_t max_uncommitted_bytes = 64 << 20;
     /// Reads not confirmed yet.
     size_t max_pending_reads = 4096;
+    /// From this index on configurations speak of us: a replica that joins reads a log that begins before it was named.
+    LogIndex member_since;
 };
 
 /// What the disk gave back at start. `applied` is the state machine's; everything up to it counts as committed.
@@ -121,6 +123,7 @@ struct MemberStatus {
     Member member;
     bool voter = false;
     bool learner = false;
+    bool promoting = false;  // a learner that is to become a voter
     ProgressState state = ProgressState::Replicate;
     LogIndex match;  // durable there
     LogIndex next;
@@ -128,6 +131,7 @@ struct MemberStatus {
     LogIndex received;  // there, perhaps not durable
     LogIndex claim;
     bool active = false;  // heard from within an election timeout
+    Instant last_contact{INT64_MIN};  // of the leader's: when it was last heard
     uint64_t window_bytes = 0;
 };
 
@@ -146,6 +150,7 @@ struct Status {
     LogIndex lowest_claim;
     bool campaign_allowed;
     bool installing;
+    bool removed;             // the committed removal of this replica is in its log
     bool own_term_committed;  // leader: reads and configuration changes are possible
     std::optional<Member> transferring_to;
     size_t pending_reads;
@@ -244,6 +249,12 @@ class Core {
     Term term() const { return hard_.term; }
     Member leader() const { return leader_; }
     LogIndex commit() const { return commit_; }
+    /// The committed configuration does not name this replica any more: it takes no part in anything.
+    bool removed() const;
+    /// Leader: an entry of its own term is committed, and no change of members is under way.
+    bool may_change_members() const;
+    /// Leader: who is no member any more but is still told so.
+    std::vector<Member> departing() const;
     LogIndex applied_index() const { return applied_; }
     LogIndex durable() const { return durable_; }
     const LogView& log() const { return log_; }
@@ -318,6 +329,8 @@ class Core {
     void tick_leader(Instant now);
     void watch_own_disk(Instant now);
     void finish_transfer();
+    void see_off(Instant now);
+    void leave(Instant now);
     Instant quorum_contact(Instant now) const;
     bool own_term_committed() const { return commit_ >= own_term_first_; }
     Error not_leader() const;
@@ -355,13 +368,14 @@ class Core {
     // Follower.
     LogIndex matched_;        // our log equals the present leader's up to here
     LogIndex claim_heard_;    // lowest claim, as the leader last said
+    Term called_in_;          // TimeoutNow of that term waits until a committed configuration is applied; 0: none does
     LogIndex applied_asked_;  // report when this is applied; 0: nobody asked
 
     // Candidate and pre-candidate.
-    FlatMap<NodeId, bool> votes_;
+    FlatMap<Member, bool> votes_;  // by replica: two lives of one node are two voters
 
     // Leader.
-    FlatMap<NodeId, Progress> progress_;  // every member but ourselves
+    FlatMap<NodeId, Progress> progress_;  // every node's present replica but ourselves; and who departs
     LogIndex own_term_first_;
     uint64_t round_ = 0;
     bool round_wanted_ = false;

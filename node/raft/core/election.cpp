@@ -43,11 +43,11 @@ void Core::become_leader(Instant now) {
     append_own(now, EntryKind::Noop, nullptr, nullptr);
 }
 
-// Whoever is taken out by an entry that is not committed may be the only one who can still win: the others need its vote
-// until then, and it has the longer log. (Thesis, 4.2.2.)
+// A voter; or one that an entry takes out which is not known to be committed: its log may be the only one that holds that
+// entry, and then nobody else can be elected (thesis, 4.2.2). It counts no vote of its own.
 bool Core::electable() const {
     return log_.configuration().is_voter(options_.self) ||
-           log_.configuration_at(commit_).is_voter(options_.self);
+           (log_.configuration_index() > commit_ && log_.configuration_at(commit_).is_voter(options_.self));
 }
 
 // An entry of the configuration that is committed but not applied may have taken us out.
@@ -72,9 +72,9 @@ void Core::start_pre_vote(Instant now) {
     role_ = Role::PreCandidate;
     leader_ = Member{};
     votes_.clear();
-    votes_[options_.self.node] = true;
+    votes_[options_.self] = true;  // counts where the configuration has us
     for (const Member& member : log_.configuration().members())
-        if (member != options_.self && log_.configuration().is_voter(member))
+        if (member != options_.self && log_.configuration().is_voter(member) && log_.configuration().is_member(member))
             send_held(member, hard_.term.next(), PreVote{log_.last()}, log_.last().index,
                       hard_sequence());
     count_votes(now);
@@ -86,7 +86,8 @@ void Core::start_vote(Instant now, bool transfer) {
     leader_ = Member{};
     votes_.clear();
     for (const Member& member : log_.configuration().members()) {
-        if (!log_.configuration().is_voter(member)) continue;
+        // The old replica of a node that is being replaced is a voter that never answers.
+        if (!log_.configuration().is_voter(member) || (member != options_.self && !log_.configuration().is_member(member))) continue;
         bool own = member == options_.self;
         send_held(member, hard_.term,
                   own ? Message::Body(VoteReply{.granted = true}) : Vote{log_.last(), transfer},
@@ -97,7 +98,7 @@ void Core::start_vote(Instant now, bool transfer) {
 
 void Core::count_votes(Instant now) {
     VoteResult result = log_.configuration().vote_result([&](Member member) {
-        const bool* granted = votes_.get(member.node);
+        const bool* granted = votes_.get(member);
         return granted ? (*granted ? VoteAnswer::Yes : VoteAnswer::No) : VoteAnswer::Unknown;
     });
     if (result == VoteResult::Lost) return become_follower(now, hard_.term, {});
@@ -144,13 +145,18 @@ void Core::on_vote_answer(Instant now, const Message& message, bool granted) {
     if (role_ != (pre ? Role::PreCandidate : Role::Candidate)) return;
     if (pre && granted && message.term != hard_.term.next()) return;
     if (!pre && message.term != hard_.term) return;
-    if (!log_.configuration().is_voter(message.from) || votes_.contains(message.from.node)) return;
-    votes_[message.from.node] = granted;
+    if (!log_.configuration().is_voter(message.from) || votes_.contains(message.from)) return;
+    votes_[message.from] = granted;
     count_votes(now);
 }
 
 void Core::on_timeout_now(Instant now, const Message& message) {
     if (role_ == Role::Leader || (leader_ && leader_ != message.from)) return;
+    if (campaign_allowed_ && !installing_ && electable() &&
+        log_.has_configuration_in(applied_, commit_)) {
+        called_in_ = hard_.term;  // the change that is committed is applied first, which does not take long
+        return;
+    }
     if (!may_campaign()) return refuse(message, RefusalReason::CampaignGate);
     start_campaign(now, true);
 }

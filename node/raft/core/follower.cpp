@@ -147,7 +147,7 @@ LogIndex Core::lowest_claim() const {
     if (role_ != Role::Leader) return claim_heard_;
     LogIndex lowest = durable_;
     for (const auto& [node, progress] : progress_)
-        if (!progress.claim_lost) lowest = std::min(lowest, progress.claim());
+        if (!progress.claim_lost && !progress.departing) lowest = std::min(lowest, progress.claim());
     return lowest;
 }
 

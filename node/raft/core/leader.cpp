@@ -38,9 +38,9 @@ Result<LogIndex> Core::propose_configuration(Instant now, const Configuration& n
     if (role_ != Role::Leader) return not_leader();
     if (transfer_to_) return Error(Code::NotReady, "leadership is being handed over");
     if (!own_term_committed()) return Error(Code::NotReady, "no entry of this term is committed yet");
-    if (log_.configuration_index() > commit_)
+    if (log_.configuration_index() > commit_ && !ORRERY_DEFECT(change_over_pending))
         return Error(Code::NotReady, "the change before is not committed");
-    TRY(log_.configuration().check_successor(next));
+    if (!ORRERY_DEFECT(change_over_pending)) TRY(log_.configuration().check_successor(next));
     append_own(now, EntryKind::Config, std::make_shared<const Bytes>(next.encode()), nullptr);
     return log_.last().index;
 }
@@ -85,20 +85,51 @@ Progress* Core::progress_of(Member member) {
 }
 
 void Core::after_configuration_change(Instant now) {
-    std::vector<Member> members = log_.configuration().members();
+    const Configuration& configuration = log_.configuration();
     FlatMap<NodeId, Progress> next;
-    for (const Member& member : members) {
-        if (member == options_.self) continue;
+    for (const Member& member : configuration.members()) {
+        if (member.node == options_.self.node || !configuration.is_member(member)) continue;
         Progress& fresh = next[member.node];
         if (Progress* known = progress_of(member)) {
             fresh = std::move(*known);
+            fresh.departing = LogIndex();
             continue;
         }
         fresh.member = member;
         fresh.last_contact = now;
         fresh.become_probe(log_.last().index.next());
     }
+    // Whoever is out is told, by the entry itself: only then it knows for good that it need not come back.
+    for (auto& [node, progress] : progress_) {
+        if (next.contains(node)) continue;
+        if (!progress.departing) {
+            progress.departing = log_.configuration_index();
+            progress.departs_by = now + options_.election_timeout_max * 10;
+        }
+        next[node] = std::move(progress);
+    }
     progress_ = std::move(next);
+}
+
+/// Those who know that they are out are forgotten, and those who cannot be told.
+void Core::see_off(Instant now) {
+    std::vector<NodeId> gone;
+    for (const auto& [node, progress] : progress_)
+        if (progress.departing && (progress.applied >= progress.departing || now >= progress.departs_by ||
+                                   progress.state == ProgressState::Snapshot))
+            gone.push_back(node);
+    for (NodeId node : gone) progress_.erase(node);
+}
+
+/// The committed configuration does not have us: whoever is nearest goes on, at once.
+void Core::leave(Instant now) {
+    const Progress* best = nullptr;
+    for (const auto& [node, progress] : progress_)
+        if (log_.configuration().is_voter(progress.member) && progress.heard &&
+            (!best || progress.match > best->match))
+            best = &progress;
+    if (best) send(best->member, hard_.term, TimeoutNow{});
+    become_follower(now, hard_.term, {});
 }
 
 /// False: not a member's, or it claims what cannot be.
@@ -214,6 +245,7 @@ bool Core::send_one_append(Progress& progress) {
     if (progress.state == ProgressState::Snapshot || progress.probe_out) return false;
     if (progress.next <= log_.floor().index) {
         progress.become_snapshot();
+        if (progress.departing) return false;  // see_off() forgets it
         out_.snapshots_wanted.push_back({progress.member, progress.next});
         return false;
     }
@@ -261,11 +293,17 @@ void Core::begin_round() {
 // --- Commit and reads.
 
 void Core::advance_commit(Instant now) {
-    LogIndex reached(log_.configuration().quorum_value([&](Member member) -> uint64_t {
+    auto held = [&](Member member) -> uint64_t {
         if (member == options_.self) return durable_.value;
         const Progress* progress = progress_of(member);
         return progress ? progress->match.value : 0;
-    }));
+    };
+    LogIndex reached(log_.configuration().quorum_value(held));
+    if (ORRERY_DEFECT(removed_leader_counts) && !log_.configuration().names(options_.self)) {
+        std::vector<Member> with_us = log_.configuration().voters();
+        with_us.push_back(options_.self);
+        reached = LogIndex(Configuration::make(with_us).value().quorum_value(held));
+    }
     if (reached <= commit_) return;
     // By counting only entries of the own term; those before them come along.
     if (log_.term_at(reached) != hard_.term && !ORRERY_DEFECT(commit_old_term_by_count)) return;

@@ -36,6 +36,8 @@ struct Progress {
     LogIndex snapshot;         // index being served, or served and not confirmed; 0: none, or the driver has not said
     LogIndex commit_sent;      // highest commit it was sent
     LogIndex pushed;           // highest commit pushed for push_commit()
+    LogIndex departing;        // no member any more since that entry, which it is still to hear of; 0: a member
+    Instant departs_by;        // departing: whoever has not heard of it by then asks others
     std::deque<Sent> window;   // Replicate: appends not answered
     uint64_t window_bytes = 0;
 

@@ -299,6 +299,39 @@ TEST_CASE(
     CHECK_EQ(joint.found(), "raft.commit-without-quorum");
 }
 
+TEST_CASE("raft invariants: a commit is judged by the leader's own configuration, and by lives of its voters") {
+    using Voter = RaftInvariants::Voter;
+    auto life = [](uint64_t node, uint64_t replica) { return Voter{NodeId(node), ReplicaId(replica)}; };
+    auto prepared = [&](std::vector<uint64_t> durable_on) {
+        Watch watch;
+        for (uint64_t node : {1, 2, 3, 4}) {
+            watch.raft.replica_is(watch.group, NodeId(node), ReplicaId(10 + node));
+            watch.raft.configuration(watch.group, NodeId(node), {life(1, 11), life(2, 12), life(3, 13)}, {});
+        }
+        watch.elect(1, 1);
+        for (uint64_t node : {1, 2, 3, 4}) watch.append(node, 1, 1);
+        for (uint64_t node : durable_on) watch.durable(node, 1);
+        return watch;
+    };
+    Watch learner = prepared({1, 4});  // node 4 holds it, and is no voter
+    learner.commit(1, 1);
+    CHECK_EQ(learner.found(), "raft.commit-without-quorum");
+    Watch joint = prepared({1, 4});  // a majority of the new half only
+    joint.raft.configuration(joint.group, NodeId(1), {life(1, 11), life(4, 14)}, {life(1, 11), life(2, 12), life(3, 13)});
+    joint.commit(1, 1);
+    CHECK_EQ(joint.found(), "raft.commit-without-quorum");
+    Watch left = prepared({1, 4});  // the leader has left the joint one; a follower that still is in it decides nothing
+    left.raft.configuration(left.group, NodeId(4), {life(1, 11), life(4, 14)}, {life(1, 11), life(2, 12), life(3, 13)});
+    left.commit(4, 1);
+    left.raft.configuration(left.group, NodeId(1), {life(1, 11), life(4, 14)}, {});
+    left.commit(1, 1);
+    CHECK_EQ(left.found(), "");
+    Watch replaced = prepared({1, 2});  // what node 2 held is gone with its old life
+    replaced.raft.configuration(replaced.group, NodeId(1), {life(1, 11), life(2, 92), life(3, 13)}, {});
+    replaced.commit(1, 1);
+    CHECK_EQ(replaced.found(), "raft.commit-without-quorum");
+}
+
 TEST_CASE("raft invariants: applied in order, committed, durable, and the same everywhere") {
     Watch order;
     order.replicate(3);

@@ -57,5 +57,9 @@ TEST_CASE("budget: at most f replicas lose bytes, and none where there is nothin
     CHECK(!beyond_budget({}, {wipe1, any}, 3).empty());
     CHECK(!beyond_budget({}, {wipe1}, 1).empty());
     CHECK(!beyond_budget({BudgetMode::None}, {wipe1}, 3).empty());
+    // Nodes that are taken in again are gone one at a time.
+    const PlannedFault add1{"", TriggerAt{}, MemberAdd{.node = "n1"}}, add2{"", TriggerAt{}, MemberAdd{.node = "n2"}};
+    CHECK(beyond_budget({}, {wipe1, add1, wipe2, add2}, 3).empty());
+    CHECK(!beyond_budget({}, {wipe1, wipe2, add2}, 3).empty());
     CHECK(beyond_budget({BudgetMode::Unlimited}, {wipe1, wipe2}, 3).empty());
 }

@@ -498,7 +498,7 @@ TEST_CASE("raft core: a leader that removes itself does not count itself, then s
     CHECK(c[1].propose_configuration(c.now(), voters({2, 3, 4})).failed_with(Code::NotReady));
     c.heal();
     c.run(Duration::millis(500));
-    CHECK(c[2].commit() == behind);
+    CHECK(c[2].commit() >= behind);  // its successor, called as it left, may have gone on already
     CHECK(c[1].role() == Role::Follower);
     c.timeout(1);
     CHECK(c[1].role() == Role::Follower);

@@ -135,10 +135,15 @@ TEST_CASE("raft quorum: equals its definition (generated, brute force)") {
 }
 
 TEST_CASE("raft configuration: decodes what it encoded, refuses every cut and every flipped byte safely") {
-    Configuration c = voters({1, 2, 3}, {2, 3, 4}, {5});
+    Configuration::Parts parts = voters({1, 2, 3}, {2, 3, 4}, {5, 6}).parts();
+    parts.promoting = {member(6)};
+    parts.contacts = {{member(1), "there"}, {member(6), "elsewhere"}, {member(9), "of nobody"}};
+    Configuration c = Configuration::make(parts).value();
+    CHECK(c.contact(member(6)) == "elsewhere");
+    CHECK(c.contacts().size() == 2);
     Bytes bytes = c.encode();
     CHECK(Configuration::decode(bytes).value() == c);
-    CHECK(c.text() == "v1,v2,v3/v2,v3,v4 l5");
+    CHECK(c.text() == "v1,v2,v3/v2,v3,v4 l5 p6");
     for (size_t cut = 0; cut < bytes.size(); ++cut)
         CHECK(Configuration::decode(bytes.substr(0, cut)).failed_with(Code::Corrupt));
     CHECK(Configuration::decode(bytes + "x").failed_with(Code::Corrupt));
@@ -150,17 +155,24 @@ TEST_CASE("raft configuration: decodes what it encoded, refuses every cut and ev
     }
     CHECK(rc::check("any bytes", [] {
         auto raw = *rc::gen::arbitrary<std::string>();
-        auto decoded = Configuration::decode("\x01" + raw);
-        if (decoded.ok()) RC_ASSERT(decoded->encode() == "\x01" + raw);
+        auto decoded = Configuration::decode("\x02" + raw);
+        if (decoded.ok()) RC_ASSERT(decoded->encode() == "\x02" + raw);
     }));
 }
 
 TEST_CASE("raft configuration: refuses what is none") {
-    CHECK(Configuration::make({}).failed_with(Code::Invalid));
-    CHECK(Configuration::make({member(1), member(1)}).failed_with(Code::Invalid));
-    CHECK(Configuration::make({{NodeId(1), ReplicaId(0)}}).failed_with(Code::Invalid));
+    CHECK(Configuration::make(std::vector<Member>()).failed_with(Code::Invalid));
+    CHECK(Configuration::make(std::vector<Member>{member(1), member(1)}).failed_with(Code::Invalid));
+    CHECK(Configuration::make(std::vector<Member>{{NodeId(1), ReplicaId(0)}}).failed_with(Code::Invalid));
     CHECK(Configuration::make({member(1)}, {}, {member(1)}).failed_with(Code::Invalid));
-    CHECK(Configuration::make({member(1)}, {{NodeId(1), ReplicaId(9)}}).failed_with(Code::Invalid));
+    // Two replicas of one node: it is being replaced. Three are a mistake.
+    const Member second{NodeId(1), ReplicaId(9)}, third{NodeId(1), ReplicaId(8)};
+    CHECK(Configuration::make({second}, {member(1)}).value().find(NodeId(1)) == second);
+    CHECK(Configuration::make({member(1)}, {}, {second}).value().find(NodeId(1)) == second);
+    CHECK(Configuration::make({second}, {member(1)}, {third}).failed_with(Code::Invalid));
+    CHECK(Configuration::make(Configuration::Parts{.voters = {member(1)}, .outgoing = {}, .learners = {}, .promoting = {member(2)}}).failed_with(Code::Invalid));
+    CHECK(Configuration::make(Configuration::Parts{.voters = {member(1)}, .outgoing = {}, .learners = {}, .promoting = {}, .contacts = {{member(1), Bytes(2000, 'x')}}})
+              .failed_with(Code::Invalid));
 }
 
 TEST_CASE("raft configuration: a successor's majorities overlap with ours") {
