@@ -1,5 +1,5 @@
 """Damaged files: the node refuses to start with exit code 65, names file and place and what to do, and changes nothing; the
-others serve meanwhile. What was torn by a crash is no damage."""
+others serve meanwhile. A damaged entry that another member has is fetched. What was torn by a crash is no damage."""
 import os
 import shutil
 import struct
@@ -107,7 +107,7 @@ def test_a_damaged_log_is_refused_with_file_and_offset(stage):
     assert len(rows) > 20, rows
     said = []
     name, at, _, _ = rows[len(rows) // 2]
-    for offset, named in ((at + 40, at), (at + 128 + 20, at + 128), (at + 128 + 60, at + 128)):  # batch header, record header, body
+    for offset, named in ((at + 40, at), (at + 128 + 20, at + 128)):  # batch header, record header
         flip(victim, name, offset)
         said.append(refuses(victim, f"{name} at {named} ", "Nothing was changed", "replica"))
         others_serve(cluster, victim)
@@ -129,6 +129,49 @@ def test_a_damaged_log_is_refused_with_file_and_offset(stage):
     with victim.client() as client:
         assert client.call("GET", "d119") == b"119" * 500 and client.call("GET", "meanwhile") == b"1"
     return said[0].splitlines()[1][:150]
+
+
+def test_a_damaged_entry_is_fetched_from_another_member(stage):
+    cluster, victim = written_cluster(stage)
+    victim.kill()
+    rows = batches(victim)
+    for name, at, _, _ in rows[len(rows) // 3:len(rows) // 2]:
+        flip(victim, name, at + 128 + 60)  # in the body of its first record
+    victim.start()
+    cluster.wait_ready()
+    until("the log is whole", lambda: victim.events("raft.log_whole"))
+    filled = len(victim.events("raft.hole_filled"))
+    assert filled > 3, victim.log_tail()
+    assert "holes" not in victim.status()["group"], victim.status()
+    with victim.client() as client:
+        assert client.call("WAITALL", "10000") == [3, 3, []]
+        for number in range(120):
+            assert client.call("GET", f"d{number}") == b"%d" % number * 500
+    # It is on the disk again: the next start finds nothing.
+    victim.kill()
+    victim.start()
+    cluster.wait_ready()
+    assert len(victim.events("raft.holes")) == 1, victim.log_tail()
+    return f"{filled} entries fetched"
+
+
+def test_a_group_of_one_refuses_a_damaged_entry(stage):
+    node = stage.cluster(count=1, flags=FLAGS).nodes[0]
+    with node.client() as client:
+        for number in range(60):
+            client.call("SET", f"d{number}", b"%d" % number * 500)
+    node.kill()
+    saved = node.data_dir + ".saved"
+    shutil.copytree(node.data_dir, saved)
+    rows = batches(node)
+    name, at, _, _ = rows[len(rows) // 2]
+    flip(node, name, at + 128 + 60)
+    refuses(node, f"{name} at {at + 128} ", "Nothing was changed", "backup")
+    copy_back(node, saved)
+    node.start()
+    until("it serves", node.ready)
+    with node.client() as client:
+        assert client.call("GET", "d59") == b"59" * 500
 
 
 def test_a_damaged_store_is_refused_with_the_file(stage):
