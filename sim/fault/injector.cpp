@@ -289,7 +289,8 @@ void Injector::apply(Strike& strike, const NetPortReuse& fault) {
                              others = strike.hosts(*this, fault.by);
     if (nodes.empty() || others.empty() || nodes.front() == others.front())
         return done(strike.event, "nobody takes the address of " + names_of(nodes), false);
-    for (Host* member : cast_.members()) member->expect_error("rpc.handshake_refused");  // as it should be: another node answers
+    for (Host* member : cast_.members())  // as it should be: another node answers, and is told apart
+        for (const char* name : {"rpc.handshake_refused", "rpc.connect_failed"}) member->expect_error(name);
     const std::string name = nodes.front()->name();
     world_.net().lend_address(name, others.front()->endpoint());
     if (fault.for_time != Duration{})
