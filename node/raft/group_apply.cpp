@@ -16,6 +16,12 @@ void Group::apply_loop(Fiber& fiber) {
         Result<void> done = apply_some(fiber);
         if (done.ok()) continue;
         if (done.code() == Code::Cancelled) return;
+        if (done.code() == Code::NoSpace) {
+            // A read of the state found no descriptor or memory for a file: nothing was changed, it is computed anew.
+            env_.tracer.warning("raft.apply_waits_for_space", {{"group", id_}, {"applied", applied_.applied.index}, {"error", done.error().text()}});
+            if (!env_.sleep(fiber, Duration::millis(500)).ok()) return;
+            continue;
+        }
         stop_group(done.error().within("apply"));
     }
 }

@@ -32,7 +32,11 @@ Error from_errno(const std::string& what, int number) {
         case EEXIST: return Error(Code::Exists, text);
         case ENOSPC:
         case EDQUOT:
-        case EFBIG: return Error(Code::NoSpace, text);
+        case EFBIG:
+        // Out of something that comes back when others let go: waited for like space, nothing is wrong with the file.
+        case EMFILE:
+        case ENFILE:
+        case ENOMEM: return Error(Code::NoSpace, text);
         case EISDIR:
         case ENOTDIR:
         case ENOTEMPTY:
