@@ -1,5 +1,7 @@
 #include "kv/state_time.h"
 
+#include <cstdlib>
+
 #include "runtime/base/check.h"
 #include "runtime/base/defect.h"
 
@@ -21,14 +23,28 @@ void StateTime::run_from(LogTime value, Instant now, TimeOrigin origin) {
     running_ = true;
     origin_ = origin;
     offers_.clear();
+    heard_.reset();
 }
 
 void StateTime::follow(LogTime value, Instant now) {
     if (running_) {
         const int64_t passed = std::max<int64_t>(0, (now - since_).ns);
         value = std::max(value, LogTime{at(now).ns - passed / (1'000'000 / kYieldPpm)});
+    } else if (!confirmed(value, now)) {
+        return;
     }
     run_from(value, now, TimeOrigin::Running);
+}
+
+bool StateTime::confirmed(LogTime value, Instant now) {
+    if (!heard_) {
+        heard_ = {value, now};
+        return false;
+    }
+    const int64_t passed = (now - heard_->second).ns, told = value.ns - heard_->first.ns;
+    if (passed >= kConfirmAfter.ns && std::abs(told - passed) <= kConfirmWithin.ns) return true;
+    if (told > passed || passed > kConfirmAfter.ns) heard_ = {value, now};  // a fresher one, or another leader's
+    return false;
 }
 
 void StateTime::raise(LogTime value, Instant now) {

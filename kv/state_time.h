@@ -36,6 +36,10 @@ class StateTime {
     /// faster one. So a leader's lower value takes us back by at most this share of the time since the last one: more than
     /// two clocks of 500 ppm and a slew can differ by.
     static constexpr int64_t kYieldPpm = 2000;
+    /// What the first heartbeat after a start says may be as old as a partition. So it counts from the second on: one that came
+    /// at least so much later, and told of about as much time as had passed here meanwhile. What is held back arrives at once.
+    static constexpr Duration kConfirmAfter = Duration::millis(20);
+    static constexpr Duration kConfirmWithin = Duration::millis(100);
     /// The stored pair is written anew after so long, or when the wall clock moved against it by that much. In between it
     /// loses nothing but a clock step smaller than that.
     static constexpr Duration kStoreEvery = Duration::seconds(1);
@@ -46,7 +50,7 @@ class StateTime {
     void floor(LogTime stamp) { floor_ = std::max(floor_, stamp); }
     /// The pair stored before this start.
     void restore(StoredTime pair) { before_ = pair; }
-    /// The leader's running value, just now.
+    /// The leader's running value, as a heartbeat told it just now.
     void follow(LogTime value, Instant now);
     /// A voter's: ours is at least that.
     void raise(LogTime value, Instant now);
@@ -85,6 +89,7 @@ class StateTime {
         LogTime value;
         Instant heard;
     };
+    bool confirmed(LogTime value, Instant now);
     void run_from(LogTime value, Instant now, TimeOrigin origin);
 
     LogTime floor_;
@@ -92,6 +97,7 @@ class StateTime {
     TimeOrigin origin_ = TimeOrigin::None;
     LogTime base_;
     Instant since_;
+    std::optional<std::pair<LogTime, Instant>> heard_;  // of a leader, not confirmed yet
     std::optional<StoredTime> before_;
     std::optional<StoredTime> stored_;  // in this life
     Instant stored_at_;

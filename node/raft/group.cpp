@@ -202,11 +202,13 @@ void Group::observe_time(const Message& message, TimeOffer time) {
         return;
     }
     if (!configuration.is_voter(message.from)) return;  // a learner is of no quorum
+    // Only votes: they are asked for once a term, so an answer of this term is of this candidacy. One to a pre-vote may be as
+    // old as a partition; its sender is in the quorum only if it then votes, and says it again.
     const auto* vote = std::get_if<VoteReply>(&message.body);
+    if (vote == nullptr) return;
     if (!time.estimate) {
         machine_->observe_time(time.ns, TimeSource::Voter);
-    } else if (vote != nullptr && vote->granted) {
-        // Of estimates those of the quorum count. A pre-vote's answerer is in it only if it then votes, and says it again.
+    } else if (vote->granted) {
         machine_->observe_estimate(time.ns, message.from.node, message.term);
     }
 }

@@ -384,7 +384,7 @@ void Injector::apply(Strike& strike, const DiskWriteFailure& fault) {
 void Injector::apply(Strike& strike, const DiskReadError& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
         for (std::string_view name :
-             {"log.damaged", "raft.group_stopped", "process.failed", "store.failed"})
+             {"log.damaged", "log.sealed", "raft.group_stopped", "process.failed", "store.failed"})
             host->expect_error(std::string(name));
         const auto place = host->disk().break_drawn_sector(fault.zone);
         done(strike.event,
@@ -397,7 +397,7 @@ void Injector::apply(Strike& strike, const DiskReadError& fault) {
 void Injector::apply(Strike& strike, const DiskBitRot& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
         for (std::string_view name :
-             {"log.damaged", "raft.group_stopped", "process.failed", "store.failed"})
+             {"log.damaged", "log.sealed", "raft.group_stopped", "process.failed", "store.failed"})
             host->expect_error(std::string(name));
         std::optional<SimDisk::Place> place;
         uint64_t flipped = 0;
@@ -452,7 +452,6 @@ void Injector::start_later(Host& host, Duration delay) {
     cast_.keeps_down(host, true);
     down_order_.push_back(&host);
     after(delay, [this, &host] {
-        world_.net().lend_address(host.name(), std::nullopt);
         cast_.keeps_down(host, false);
         if (!host.up()) cast_.start(host);
     });
@@ -636,6 +635,7 @@ void Injector::heal() {
         host.disk().disarm_all();
         host.clock().set_drift_ppb(0);
         resume(host);
+        world_.net().lend_address(host.name(), std::nullopt);
         cast_.keeps_down(host, false);
         if (!host.up()) cast_.start(host);
     }

@@ -281,6 +281,8 @@ void Run::verify() {
             add("wait.wrong-members", "last waitall",
                 "WAITALL asked " + std::to_string((*held_)->required) + " of " +
                     std::to_string(expected) + " members");
+        for (size_t i = 0; i < cluster_.size(); ++i)  // one that was still looking at its log when the wait began
+            anyone_lost |= cluster_.standing(i) == Cluster::Standing::Lost;
         if (!anyone_lost && (*held_)->acked < expected)
             add("wait.no-progress", "last waitall",
                 "in an idle healed group only " + std::to_string((*held_)->acked) + " of " +
