@@ -1,5 +1,4 @@
 // The deterministic link itself: the start-up check, and that nothing slips through the traps.
-#include <chrono>
 #include <thread>
 
 #include "tests/runtime/store/harness.h"
@@ -7,14 +6,10 @@
 namespace orrery::store::test {
 namespace {
 
-TEST_CASE("rocksdb link: the start-up check passes, again and again, and is quick") {
+TEST_CASE("rocksdb link: the start-up check passes, again and again") {
     for (int i = 0; i < 3; ++i) {
-        auto begin = std::chrono::steady_clock::now();
         Result<void> checked = sim::check_rocksdb_is_deterministic(static_cast<uint64_t>(i));
-        auto took = std::chrono::steady_clock::now() - begin;
         if (!checked.ok()) FAIL(checked.error().text());
-        MESSAGE("start-up check: " << std::chrono::duration_cast<std::chrono::microseconds>(took).count() << " us");
-        CHECK(took < std::chrono::milliseconds(300));  // usually below 30; machines are shared
     }
     CHECK(sim::rocksdb_traps().timer_threads_parked > 0);
 }

@@ -1,7 +1,6 @@
 // Names, locks, lives, instants and the hash.
 #include "sim/disk/sim_disk.h"
 
-#include <chrono>
 
 #include "tests/sim/disk/disk_fixture.h"
 
@@ -226,7 +225,7 @@ TEST_CASE("sim disk: the hash tells one changed byte, one changed offset, one ch
     CHECK(hash("a", 0, "x") != hash("b", 0, "x"));
 }
 
-TEST_CASE("sim disk: cost of write and sync of 4 KiB in a segment that is rewritten for ever") {
+TEST_CASE("sim disk: a segment that is rewritten for ever leaves nothing behind (what it costs is in tools/bench)") {
     DiskFixture at;
     const uint64_t segment = 64 << 20;
     std::unique_ptr<File> file;
@@ -238,8 +237,8 @@ TEST_CASE("sim disk: cost of write and sync of 4 KiB in a segment that is rewrit
         file->sync(blocking).value();
     });
     Bytes block(4096, 'x');
-    const int rounds = 200'000;
-    const auto begin = std::chrono::steady_clock::now();
+    const uint64_t allocated = at.disk.allocated_bytes();
+    const int rounds = 40'000;
     for (int i = 0; i < rounds; ++i) {
         block[static_cast<size_t>(i) % 4096] ^= 1;
         at.done([&](Blocking& blocking) {
@@ -247,11 +246,8 @@ TEST_CASE("sim disk: cost of write and sync of 4 KiB in a segment that is rewrit
             file->sync(blocking).value();
         });
     }
-    const auto spent = std::chrono::steady_clock::now() - begin;
-    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count() / rounds;
-    MESSAGE("write + sync of 4 KiB: " << ns << " ns");
-    CHECK(ns < 20'000);  // ten times the aim: shared machines and sanitizers
     CHECK(at.disk.unsynced_bytes() == 0);
+    CHECK(at.disk.allocated_bytes() == allocated);
 }
 
 }  // namespace
