@@ -168,12 +168,12 @@ TEST_CASE("kv: a group of one goes on from what it stored") {
 }
 
 TEST_CASE("kv: a wall clock more than ten seconds off is an error event of the leader, told once for each doubling") {
-    Cluster cluster(26);
-    cluster.found();
     struct Count : TraceObserver {
         int off = 0;
         void on_event(Host&, const TraceEvent& event) override { off += event.name == "kv.time_off"; }
-    } count;
+    } count;  // outlives the world, which tells it of its end too
+    Cluster cluster(26);
+    cluster.found();
     cluster.world.add_observer(count, false);
     auto jump = [&](Duration by) {
         for (Host* node : cluster.nodes) node->clock().jump_wall(by);

@@ -64,7 +64,9 @@ TEST_CASE("kv transaction: a record comes back as it was; cut short or lengthene
         RC_ASSERT(back->draw == parts.view.draw);
         RC_ASSERT(back->watches == parts.view.watches);
         RC_ASSERT(back->commands == parts.view.commands);
-        for (size_t size = 0; size < raw.size(); ++size)
+        // Of a large one a few hundred places: each costs a decoding.
+        const size_t step = raw.size() / 300 + 1;
+        for (size_t size = 0; size < raw.size(); size += step)
             RC_ASSERT(decode_transaction(ByteView(raw).substr(0, size)).failed_with(Code::Corrupt));
         RC_ASSERT(decode_transaction(raw + "x").failed_with(Code::Corrupt));
     }));
