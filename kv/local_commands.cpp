@@ -76,7 +76,7 @@ Reply client_tracking(ArgvView options, ClientState& client) {
 Bytes client_line(const ClientState& client) {
     return "id=" + std::to_string(client.id) + " addr=" + client.address + " laddr=" + client.local_address +
            " name=" + client.name + " flags=" + client_flags(client) + " db=0 resp=" + std::to_string(static_cast<int>(client.version)) +
-           " lib-name=" + client.library_name + " lib-ver=" + client.library_version + "\n";
+           " lib-name=" + client.driver_name + " lib-ver=" + client.driver_version + "\n";
 }
 
 Reply client_command(ArgvView argv, ClientState& client, const ServerFacts& facts) {
@@ -96,7 +96,7 @@ Reply client_command(ArgvView argv, ClientState& client, const ServerFacts& fact
     if (!name && !is_word(argv[2], "lib-ver")) return Reply::error("ERR Unrecognized option '" + Bytes(argv[2]) + "'");
     if (!is_plain(argv[3]))
         return Reply::error("ERR " + lowered(argv[2]) + " cannot contain spaces, newlines or special characters.");
-    (name ? client.library_name : client.library_version) = argv[3];
+    (name ? client.driver_name : client.driver_version) = argv[3];
     return Reply::ok();
 }
 

@@ -17,8 +17,8 @@ namespace orrery::kv {
 struct ClientState {
     uint64_t id = 0;  // of the connection, never reused while the process lives
     Bytes name;
-    Bytes library_name;
-    Bytes library_version;
+    Bytes driver_name;
+    Bytes driver_version;
     Bytes address;        // ip:port of the peer
     Bytes local_address;  // ip:port of ours
     resp::Version version = resp::Version::Resp2;

@@ -32,7 +32,7 @@ TEST_CASE("kv local: the greetings of clients") {
     CHECK(client.run({"CLIENT", "SETNAME", "a b"}).text ==
           "ERR Client names cannot contain spaces, newlines or special characters.");
     CHECK(client.run({"CLIENT", "SETINFO", "LIB-NAME", "redis-py"}) == Reply::ok());
-    CHECK(client.state.library_name == "redis-py");
+    CHECK(client.state.driver_name == "redis-py");
     CHECK(client.run({"CLIENT", "ID"}) == Reply::integer(7));
     CHECK(client.run({"SELECT", "0"}) == Reply::ok());
     CHECK(client.run({"SELECT", "1"}).text == "ERR DB index is out of range");
