@@ -30,8 +30,6 @@ namespace orrery {
     X(wait_target_global, "WAIT's target is the last write of any client")                                 \
     X(torn_tail_is_corruption, "a torn last batch of the log is refused as corruption")                    \
     X(damage_is_torn_tail, "damage in the middle of the log is cut like a torn tail")                      \
-    X(hole_acknowledged, "a member acknowledges entries behind one whose body its disk has lost")            \
-    X(hole_campaigns, "a member campaigns although its log has a hole, and leads with an empty body")       \
     X(match_by_arrival_order, "a session gives the next data frame to the oldest open request")            \
     X(forward_retries_write, "the proxy repeats a write whose reply was lost")                             \
     X(unknown_reported_as_failed, "a write that may still commit is answered as certainly failed")         \

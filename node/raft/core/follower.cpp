@@ -24,7 +24,6 @@ bool Core::follow(Instant now, const Message& message) {
 
 FollowerState Core::own_state() const {
     LogIndex match = ORRERY_DEFECT(ack_before_sync) ? matched_ : std::min(matched_, durable_);
-    if (ORRERY_DEFECT(hole_acknowledged)) return {match, matched_, applied_};
     return {std::min(match, whole()), std::min(matched_, whole()), applied_};
 }
 
