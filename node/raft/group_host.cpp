@@ -170,6 +170,12 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
             if (!entry.body.empty()) one.body = std::make_shared<const Bytes>(entry.body);
             recovered.entries.push_back(std::move(one));
         }
+        // Recovery moves the floor above damage that the Store does not miss, and a change of members may have lain below it:
+        // what was in force when the Store's last entry was applied is in force at the floor, if no entry between says else.
+        const bool changed_since = std::any_of(recovered.entries.begin(), recovered.entries.end(), [&](const Entry& entry) {
+            return entry.kind == EntryKind::Config && entry.index <= recovered.applied;
+        });
+        if (!changed_since && recovered.applied >= recovered.floor.index) recovered.floor.configuration = stored.applied->configuration;
     }
     if (stored.pointer->base.index > recovered.floor.index) {
         // A snapshot was installed and the crash came before its floor joined the log: the log is reset to it, and a tail

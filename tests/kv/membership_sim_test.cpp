@@ -3,6 +3,7 @@
 #include "node/raft/operate_members.h"
 
 #include "tests/kv/kv_world.h"
+#include "tests/spoil_log.h"
 
 using namespace orrery;
 using namespace orrery::sim;
@@ -295,4 +296,27 @@ TEST_CASE("kv members: a change survives the crash of any node at any of its ste
         CHECK(world.ask("n4", "GET a\r\nINCR a\r\nWAITALL 5000\r\n") == "$1\r\n1\r\n:2\r\n*3\r\n:4\r\n:4\r\n*0\r\n");
         CHECK(members(world, at) == "1:voter 2:voter 3:voter 4:voter");
     }
+}
+
+TEST_CASE("kv members: who lost entries that its Store has, those of a change among them, still knows the members of now") {
+    KvWorld world(31, 4, 3);
+    world.found();
+    // A member that is away keeps the floor of the others where it was, below the change.
+    world.nodes[2]->crash(Host::Death::Power);
+    CHECK(add(world, 4) == "voter");
+    REQUIRE(world.ask("n1", "SET a spoilt-entry\r\nSET b 2\r\nWAIT 2 3000\r\n") == "+OK\r\n+OK\r\n:2\r\n");
+    const size_t at = world.leader_host()->index() == 1 ? 0 : 1;
+    REQUIRE(world.node(at)->host()->store().request_flush().ok());
+    world.run(Duration::seconds(2));
+    const LogIndex change = world.node(at)->group()->core().log().configuration_index();
+    REQUIRE(world.node(at)->group()->core().log().floor().index < change);
+    Host& node = *world.nodes[at];
+    node.crash(Host::Death::Power);
+    REQUIRE(spoil_log(node, "spoilt-entry"));
+    world.start(at);
+    world.run(Duration::seconds(3));
+    REQUIRE(world.node(at)->group() != nullptr);
+    CHECK(world.node(at)->group()->core().log().floor().index > change);  // moved above the damage, and so above the change
+    CHECK(world.node(at)->group()->status().configuration.text() == "v1,v2,v3,v4");
+    CHECK(world.ask(node.name(), "GET a\r\n") == "$12\r\nspoilt-entry\r\n");
 }

@@ -1,5 +1,6 @@
 // Groups of the driver in a simulated world: attachments before records, catch-up, snapshots under crashes.
 #include "tests/node/raft/group_world.h"
+#include "tests/spoil_log.h"
 
 #undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
@@ -136,23 +137,6 @@ TEST_CASE("raft: an install that power loss interrupts leaves the old state or t
     CHECK(installs > static_cast<int>(operations) / 2);
     }
 }
-
-namespace {
-
-/// Flips a bit of that text in the durable log of a node that is down. False: it is not there.
-bool spoil_log(sim::Host& host, const std::string& text) {
-    for (int number = 1; number < 100; ++number) {
-        char path[40];
-        std::snprintf(path, sizeof path, "log/segment-%010d", number);
-        const std::optional<Bytes> bytes = host.disk().peek(path, sim::SimDisk::View::Durable);
-        if (!bytes) return false;
-        const size_t at = bytes->find(text);
-        if (at != Bytes::npos) return host.disk().flip_bit({path, at, 3}).ok();
-    }
-    return false;
-}
-
-}  // namespace
 
 TEST_CASE("raft: damaged entries are fetched from a member that has them (two of three, holes of their own, no leader possible)") {
     for (uint64_t seed = 1; seed <= 6; ++seed) {
