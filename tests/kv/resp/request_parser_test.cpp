@@ -83,7 +83,7 @@ Parsed reference(ByteView bytes) {
         for (int64_t i = 0; i < *count; ++i) {
             if (!header(line)) return out;
             if (line.empty() || line[0] != '$')
-                return fail(std::string("expected '$', got '") + (line.empty() ? ' ' : line[0]) + "'"), out;
+                return fail(std::string("expected '$', got '") + (line.empty() || line[0] == '\n' ? ' ' : line[0]) + "'"), out;  // an error is one line
             const auto size = parse_int64(line.substr(1));
             if (!size || *size < 0 || *size > (8 << 20)) return fail("invalid bulk length"), out;
             if (bytes.size() - at < static_cast<size_t>(*size) + 2) return out;
@@ -165,6 +165,7 @@ TEST_CASE("resp: protocol errors in the words of Redis") {
     CHECK(error_of("*01\r\n") == "ERR Protocol error: invalid multibulk length");
     CHECK(error_of("*1\r\nx\r\n") == "ERR Protocol error: expected '$', got 'x'");
     CHECK(error_of("*1\r\n\r\n") == "ERR Protocol error: expected '$', got ' '");
+    CHECK(error_of("*1\r\n\n\r\n") == "ERR Protocol error: expected '$', got ' '");
     CHECK(error_of("*1\r\n$x\r\n") == "ERR Protocol error: invalid bulk length");
     CHECK(error_of("*1\r\n$-1\r\n") == "ERR Protocol error: invalid bulk length");
     CHECK(error_of("*1\r\n$8388609\r\n") == "ERR Protocol error: invalid bulk length");
