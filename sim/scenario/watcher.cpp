@@ -229,6 +229,8 @@ uint64_t Watcher::begin_contact(NodeId leader) {
 bool Watcher::end_contact(uint64_t contact) {
     auto found = contacts_.find(contact);
     if (found == contacts_.end()) return true;
+    // A link that healed behind the last event has carried the answer: the network moves without saying a word.
+    std::erase_if(found->second.silent, [&](NodeId other) { return can_talk(found->second.leader, other); });
     const size_t voters = found->second.voters, heard = voters - found->second.silent.size();
     contacts_.erase(found);
     return heard > voters / 2;
