@@ -14,7 +14,15 @@ namespace orrery {
 
 namespace {
 constexpr size_t kPage = 4096;
+
+/// The last frame of a fiber never returns, so its red zones stay marked; and munmap does not take marks away, so they wait in a
+/// new mapping at the same place too.
+void unmark([[maybe_unused]] const Stack& stack) {
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(stack.base, stack.size_bytes);
+#endif
 }
+}  // namespace
 
 StackPool::~StackPool() {
     for (const Stack& stack : all_) munmap(stack.base - kPage, stack.size_bytes + kPage);
@@ -24,9 +32,7 @@ Stack StackPool::take() {
     if (!free_.empty()) {
         Stack stack = free_.back();
         free_.pop_back();
-#if defined(__SANITIZE_ADDRESS__)
-        __asan_unpoison_memory_region(stack.base, stack.size_bytes);
-#endif
+        unmark(stack);
         return stack;
     }
     void* mapped = mmap(nullptr, kStackBytes + kPage, PROT_READ | PROT_WRITE,
@@ -35,6 +41,7 @@ Stack StackPool::take() {
     CHECK(mprotect(mapped, kPage, PROT_NONE) == 0, errno, all_.size());
     Stack stack{static_cast<char*>(mapped) + kPage, kStackBytes};
     all_.push_back(stack);
+    unmark(stack);
     return stack;
 }
 
