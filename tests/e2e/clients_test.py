@@ -16,7 +16,6 @@ from redis_server import RedisServer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULES = ("ioredis@6.0.0", "redis@6.3.1")
-RESP2 = 2  # for node-redis, whose default is 3: our nodes refuse HELLO 3
 CALM = ("--raft-election-timeout-min", "4s", "--raft-election-timeout-max", "6s")  # who leads is to stay so on a slow machine
 
 
@@ -29,12 +28,12 @@ class Failed(Exception):
 class Driver:
     """One client library, connected to one server."""
 
-    def __init__(self, stage, library, port, *options):
+    def __init__(self, stage, library, port):
         command, environment = library.command(stage)
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**plain_environment(), **environment},
                                         preexec_fn=die_with_parent)
         stage.at_close(self.close)
-        self("connect", port, *options)
+        self("connect", port)
 
     def send(self, *words):
         self.process.stdin.write(json.dumps(words).encode() + b"\n")
@@ -127,7 +126,7 @@ def each_library(stage, test):
     done, missing = [], []
     for library in LIBRARIES:
         try:
-            test(lambda port, *options: Driver(stage, library, port, *options))
+            test(lambda port: Driver(stage, library, port))
             done.append(library.name)
         except runner.Skip as skip:
             missing.append(f"{library.name}: {skip}")
@@ -338,7 +337,7 @@ def test_our_nodes_answer_by_waitall_through_leader_and_follower(stage):
     def check(connect):
         leader, (follower, victim) = cluster.leader(), cluster.followers()
         for node in (leader, follower):
-            client = connect(node.client_port, RESP2)
+            client = connect(node.client_port)
             client("guard", [])
             client("set", "x", "1")
             outcome = client("wait_or_raise", 8000)

@@ -8,14 +8,14 @@ const { WaitAll } = require(path.join(__dirname, "..", "..", "..", "kv", "client
 const library = process.argv[2];
 let client, waiter;
 
-async function connect(port, RESP) {
+async function connect(port) {
     if (library === "ioredis") {
         const Redis = require("ioredis");
         client = new Redis(port, { retryStrategy: () => 50 });
         client.on("error", () => {}); // shown by the commands that fail
         await client.call("PING");
     } else {
-        client = require("redis").createClient({ url: `redis://127.0.0.1:${port}`, RESP, socket: { reconnectStrategy: () => 50 } });
+        client = require("redis").createClient({ url: `redis://127.0.0.1:${port}`, socket: { reconnectStrategy: () => 50 } });
         client.on("error", () => {});
         await client.connect();
     }
@@ -23,7 +23,7 @@ async function connect(port, RESP) {
 
 async function act(verb, ...words) {
     switch (verb) {
-        case "connect": return connect(words[0], words[1] ?? undefined);
+        case "connect": return connect(words[0]);
         case "guard": waiter = await WaitAll.on(client, { replicas: async () => words[0] }); return null;
         case "set": await client.set(words[0], words[1]); return null;
         case "wait": return waiter.wait(words[0]);
