@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "kv/kv_metrics.h"
 #include "kv/kv_node.h"
 #include "runtime/real/daemon.h"
 
@@ -20,7 +21,7 @@ real::ConfigSchema make_schema() {
     schema.add({.name = "peer.advertise", .type = ConfigType::Text, .doc = "HOST:PORT that other nodes use for it; empty: peer.listen"});
     schema.add({.name = "client.listen", .type = ConfigType::Address, .by_default = "127.0.0.1:6379", .doc = "where Redis clients connect"});
     schema.add({.name = "client.advertise", .type = ConfigType::Text, .doc = "HOST:PORT that clients use for it; empty: client.listen"});
-    schema.add({.name = "admin.listen", .type = ConfigType::Text, .doc = "HOST:PORT of /livez, /readyz and /status over HTTP; empty: none"});
+    schema.add({.name = "admin.listen", .type = ConfigType::Text, .doc = "HOST:PORT of /livez, /readyz, /status and /metrics over HTTP; empty: none"});
     schema.add({.name = "client.connections_max", .type = ConfigType::Integer, .by_default = "10000", .doc = "clients at once; more are refused", .low = 1, .high = 1'000'000});
     schema.add({.name = "client.slow_limit", .type = ConfigType::Duration, .by_default = "60s", .doc = "a client that takes no reply for so long is disconnected", .low = 1'000'000'000});
     schema.add({.name = "client.bulk_bytes_max", .type = ConfigType::Size, .by_default = "8MiB", .doc = "largest argument of a command; larger ones are refused before a byte is logged", .low = 1024, .high = 8 << 20});
@@ -99,6 +100,8 @@ int main(int argc, char** argv) {
     app.add_flag("--check-config", line.check_config, "say what is wrong with the configuration, start nothing");
     app.add_flag("--print-config", line.print_config, "print the configuration and where each value comes from, start nothing");
     app.add_flag("--list-config", line.list_config, "print every key with type, range, default and meaning");
+    bool list_metrics = false;
+    app.add_flag("--list-metrics", list_metrics, "print every metric with type and meaning");
     std::map<std::string, std::string> flags;
     for (const real::ConfigKey& key : schema.keys())
         app.add_option("--" + key.flag(), flags[key.name], key.doc)->group("configuration (also in the file and as " + std::string("ORRERY_...)"));
@@ -106,6 +109,10 @@ int main(int argc, char** argv) {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? real::kExitFine : real::kExitUsage;
+    }
+    if (list_metrics) {
+        std::fputs(admin::list_metrics(kv::kv_metrics()).c_str(), stdout);
+        return real::kExitFine;
     }
     if (!file.empty()) line.config_file = file;
     for (const auto& [key, text] : flags)

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kv/client_session.h"
+#include "kv/kv_metrics.h"
 #include "node/admin/json_writer.h"
 #include "node/raft/member_contact.h"
 #include "runtime/base/check.h"
@@ -153,6 +154,7 @@ Result<void> KvNode::start_admin() {
           "the disk is full or failed: see /status");
     check("listener_open", [](const KvNode& n) { return n.serving(); }, "clients are not accepted");
     admin_->set_status([this] { return status_json(); });
+    admin_->set_metrics([this] { return kv_metrics_page(*this); });
     return admin_->start(*options_.admin_listen);
 }
 
@@ -212,6 +214,14 @@ std::string KvNode::status_json() const {
     }
     json.end_object();
     return json.text();
+}
+
+KvNode::Traffic KvNode::traffic() const {
+    Traffic traffic{.node = options_.node, .version = options_.version, .uptime = env_.now() - started_at_, .clients = clients_.size(),
+                    .connections = connections_received_, .commands = commands_processed_};
+    for (const auto& [id, session] : clients_) traffic.blocked += session->waiting();
+    if (admin_) traffic.admin_requests = admin_->counters().requests;
+    return traffic;
 }
 
 ServerFacts KvNode::facts() const {

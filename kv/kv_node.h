@@ -20,7 +20,7 @@ struct KvNodeOptions {
     NodeId node;
     Address peer_listen;
     Address client_listen;
-    std::optional<Address> admin_listen;  // HTTP: /livez /readyz /status; nullopt: none
+    std::optional<Address> admin_listen;  // HTTP: /livez /readyz /status /metrics; nullopt: none
     std::string peer_advertise;    // HOST:PORT; empty: peer_listen
     std::string client_advertise;  // HOST:PORT; empty: client_listen
     raft::GroupHostOptions host;
@@ -58,6 +58,14 @@ class KvNode : public Process {
     std::optional<Address> admin_address() const;
     /// What INFO and /status report.
     ServerFacts facts() const;
+    /// For /metrics: what is the node's own.
+    struct Traffic {
+        NodeId node;
+        std::string version;
+        Duration uptime;
+        uint64_t clients = 0, blocked = 0, connections = 0, commands = 0, admin_requests = 0;
+    };
+    Traffic traffic() const;
 
  private:
     friend class ClientSession;

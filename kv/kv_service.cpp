@@ -137,7 +137,9 @@ Reply KvService::error_reply(const Error& error) const {
 // ---- here, as the leader ----------------------------------------------------------------------------------------
 
 Result<Outcome> KvService::commit_here(Fiber& fiber, Bytes entry, raft::SpaceUse space, Instant deadline) {
+    const Instant begun = env_.now();
     TRY(raft::Committed done, group_.propose(fiber, std::move(entry), nullptr, deadline, space));
+    counters_.write_time.record(env_.now() - begun);
     ByteReader reader(done.reply);
     TRY(Reply reply, resp::take_reply(reader));
     ++counters_.writes;
@@ -181,9 +183,21 @@ Result<Outcome> KvService::read_applied(Fiber& fiber, ArgvView argv, Instant dea
 }
 
 Result<Outcome> KvService::read_here(Fiber& fiber, ArgvView argv, Instant deadline) {
+    const Instant begun = env_.now();
+    if (const std::optional<Term> term = group_.lease_term()) {
+        Result<Outcome> done = read_applied(fiber, argv, deadline);
+        if (done.failed_with(Code::Cancelled)) return done;
+        if (done.ok() && group_.lease_vouches(*term)) {
+            ++counters_.lease_reads;
+            counters_.read_time.record(env_.now() - begun);
+            return done;
+        }
+    }
     TRY(LogIndex index, group_.read_barrier(fiber, deadline));
     (void)index;
-    return read_applied(fiber, argv, deadline);
+    Result<Outcome> done = read_applied(fiber, argv, deadline);
+    if (done.ok()) counters_.read_time.record(env_.now() - begun);
+    return done;
 }
 
 // ---- from any node ----------------------------------------------------------------------------------------------
@@ -258,6 +272,7 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
             Result<Outcome> refused = Code::Unknown;
         };
         std::vector<Begun> begun(commands.size());
+        const Instant begun_at = env_.now();
         for (size_t i = 0; i < commands.size(); ++i) {
             const LogTime stamp = machine_.stamp();
             Stamped stamped = stamp_command(resp::views_of(commands[i]), stamp);
@@ -279,6 +294,7 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
                 continue;
             }
             Result<raft::Committed> done = group_.finish(fiber, *one.proposal, deadline);
+            if (done.ok()) counters_.write_time.record(env_.now() - begun_at);
             if (!done.ok()) {
                 TRY(finish_one(done.error()));
                 continue;
@@ -334,9 +350,20 @@ Result<Outcome> KvService::transact(Fiber& fiber, uint64_t client, const Transac
 }
 
 Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done) {
-    const Instant deadline = env_.now() + options_.request_timeout;
+    const Instant begun = env_.now(), deadline = begun + options_.request_timeout;
     size_t done_count = 0;
-    if (group_.leads()) {
+    if (const std::optional<Term> term = group_.lease_term()) {
+        while (done_count < commands.size()) {
+            Result<Outcome> done = read_applied(fiber, resp::views_of(commands[done_count]), deadline);
+            if (done.failed_with(Code::Cancelled)) return done.error();
+            if (!done.ok() || !group_.lease_vouches(*term)) break;
+            ++done_count;
+            ++counters_.lease_reads;
+            counters_.read_time.record(env_.now() - begun);
+            if (!on_done(std::move(*done))) return done_count;
+        }
+    }
+    if (group_.leads() && done_count < commands.size()) {
         Result<LogIndex> barrier = group_.read_barrier(fiber, deadline);
         if (barrier.failed_with(Code::Cancelled)) return barrier.error();
         while (barrier.ok() && done_count < commands.size()) {
@@ -344,6 +371,7 @@ Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Argv> commands
             if (done.failed_with(Code::Cancelled)) return done.error();
             if (!done.ok()) break;
             ++done_count;
+            counters_.read_time.record(env_.now() - begun);
             if (!on_done(std::move(*done))) return done_count;
         }
     }

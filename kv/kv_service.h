@@ -13,6 +13,7 @@
 #include "kv/kv_machine.h"
 #include "kv/wait_command.h"
 #include "kv/wait_tracker.h"
+#include "node/admin/duration_histogram.h"
 #include "node/raft/group_host.h"
 
 namespace orrery::kv {
@@ -77,7 +78,8 @@ class KvService : private raft::GroupObserver {
     LogIndex newest_write() const { return newest_write_; }
     /// Waits of this node as leader, for checkers: every answered WAIT with what it claimed.
     struct Counters {
-        uint64_t writes = 0, reads = 0, forwarded = 0, ticks = 0, unknown = 0, purged = 0;
+        uint64_t writes = 0, reads = 0, lease_reads = 0, forwarded = 0, ticks = 0, unknown = 0, purged = 0;
+        admin::DurationHistogram write_time, read_time;  // of this node as leader
     };
     const Counters& counters() const { return counters_; }
 

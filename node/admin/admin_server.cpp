@@ -13,6 +13,7 @@ constexpr size_t kWriteBatchBytes = 64 * 1024;
 
 constexpr std::string_view kPlain = "text/plain; charset=utf-8";
 constexpr std::string_view kJson = "application/json";
+constexpr std::string_view kMetrics = "text/plain; version=0.0.4; charset=utf-8";
 
 std::string_view reason_of(int status) {
     switch (status) {
@@ -114,6 +115,10 @@ void AdminServer::add_check(std::string name, AdminCheck check) {
 
 void AdminServer::set_status(AdminStatus status) {
     status_ = std::move(status);
+}
+
+void AdminServer::set_metrics(std::function<std::string()> metrics) {
+    metrics_ = std::move(metrics);
 }
 
 Result<void> AdminServer::start(const Address& at) {
@@ -249,10 +254,11 @@ void AdminServer::serve(Fiber& fiber, uint64_t id, Conn& conn) {
 AdminServer::Reply AdminServer::answer(std::string_view method, std::string_view raw_target) const {
     const Target target = parse_target(raw_target);
     const bool known = target.path == "/livez" || target.path == "/readyz" ||
-                       (target.path == "/status" && status_);
-    if (!known) return {404, kPlain, "there is /livez, /readyz, /readyz?verbose and /status\n"};
+                       (target.path == "/status" && status_) || (target.path == "/metrics" && metrics_);
+    if (!known) return {404, kPlain, "there is /livez, /readyz, /readyz?verbose, /status and /metrics\n"};
     if (method != "GET" && method != "HEAD") return {405, kPlain, "only GET and HEAD\n"};
     if (target.path == "/readyz") return readyz(asks_for(target.query, "verbose"));
+    if (target.path == "/metrics") return {200, kMetrics, metrics_()};
     if (target.path == "/status") return {200, kJson, status_() + "\n"};
     return {200, kPlain,
             "live\n"};  // the loop turns and fibers run: this is the answer's own evidence

@@ -1,5 +1,5 @@
-// AdminServer: what an operator, a probe and a supervisor ask one daemon over HTTP/1.1: /livez,
-// /readyz, /status.
+// AdminServer: what an operator, a probe, a supervisor and Prometheus ask one daemon over HTTP/1.1: /livez,
+// /readyz, /status, /metrics.
 //
 // It speaks over the node's own Listener and Conn, so that a scenario can ask a simulated node the
 // same questions. It never waits for the node: checks and the status document are plain calls, so a
@@ -63,6 +63,8 @@ class AdminServer {
     void add_check(std::string name, AdminCheck check);
     /// Without it, /status is 404.
     void set_status(AdminStatus status);
+    /// The page of /metrics (metrics.h). Atomic. Without it, /metrics is 404.
+    void set_metrics(std::function<std::string()> metrics);
 
     /// Listens and accepts. Atomic. Errors: Exists (address taken), Invalid.
     Result<void> start(const Address& at);
@@ -98,6 +100,7 @@ class AdminServer {
     AdminOptions options_;
     std::vector<Check> checks_;
     AdminStatus status_;
+    std::function<std::string()> metrics_;
     std::unique_ptr<Listener> listener_;
     std::map<uint64_t, Connection> connections_;
     uint64_t next_connection_ = 1;

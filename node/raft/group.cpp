@@ -188,7 +188,9 @@ void Group::receive(Message message, TimeOffer time) {
     // append is dropped unanswered, and the leader asks again.
     if (kind_of(message) == MessageKind::Append && unlogged_bytes_ > options_.max_unlogged_bytes) return;
     observe_time(message, time);
-    core_->step(env_.now(), std::move(message));
+    // A promise begins when it is made, not when the turn began: a leader's round may have begun in between.
+    const Instant now = core_->log().configuration().lease().on() ? env_.clock.reading() : env_.now();
+    core_->step(now, std::move(message));
     note_election();
     wake();
 }
@@ -327,6 +329,17 @@ Result<LogIndex> Group::read_barrier(Fiber& fiber, Instant deadline) {
     --waiting_;
     if (barrier->outcome) return *barrier->outcome;
     return waited.error();
+}
+
+std::optional<Term> Group::lease_term() const {
+    if (stopped_ || !core_->may_read_under_lease()) return std::nullopt;
+    if (env_.now() >= core_->lease_until() && !ORRERY_DEFECT(lease_not_looked_at)) return std::nullopt;
+    return core_->term();
+}
+
+bool Group::lease_vouches(Term term) const {
+    if (stopped_ || core_->role() != Role::Leader || core_->term() != term) return false;
+    return ORRERY_DEFECT(lease_not_looked_at) || env_.clock.reading() < core_->lease_until();
 }
 
 void Group::push_commit(LogIndex target) {

@@ -115,6 +115,11 @@ class Group {
     /// Returns when everything committed before the call is applied here, leadership confirmed after it: a read of the
     /// Store is then linearizable. Yields. Errors: NotLeader (hint), NotReady, Overloaded, Timeout, Cancelled.
     Result<LogIndex> read_barrier(Fiber& fiber, Instant deadline);
+    /// A read without a round, where the configuration has leases. First, before the value is read: the term under whose lease
+    /// that may be tried; nullopt: take read_barrier(). Then, when the value is there: whether it may be answered. Between that
+    /// and the answer nothing may yield. Atomic. Source: core/lease.cpp.
+    std::optional<Term> lease_term() const;
+    bool lease_vouches(Term term) const;
     /// Everybody is told of the commit index at once, and answers when it is applied: for WAIT.
     void push_commit(LogIndex target);
     /// Hands leadership to that voter; proposals are refused meanwhile. Errors: NotLeader, Invalid, NotReady.
@@ -145,6 +150,9 @@ class Group {
     /// Takes a node out: the answer comes when a configuration without it is committed. Refused (Invalid) where it would
     /// leave a majority that is not in touch. Yields. Errors: as add_member().
     Result<MembersChanged> remove_member(Fiber& fiber, NodeId node, Instant deadline);
+    /// Reads under leases from the committed configuration on, or not any more (zero promise). Yields. Errors: as add_member().
+    Result<MembersChanged> set_lease(Fiber& fiber, Lease lease, Instant deadline);
+    const GroupOptions& options() const { return options_; }
     /// As this replica knows it; complete on the leader. Atomic.
     wire::GroupMembersReply members() const;
     /// A leader's word of the committed configuration at `index`: only for where members are reached, until the own log is

@@ -403,6 +403,12 @@ void GroupHost::handle_peers(rpc::Service& service, NodeDirectory& directory, co
 
 Result<wire::GroupChangeReply> GroupHost::change_members(Fiber& fiber, Group& group, const wire::GroupChange& change, Instant deadline) {
     const Member member{change.identity.node, ReplicaId(change.identity.incarnation.value)};
+    if (change.action == wire::ChangeAction::LeasesOn || change.action == wire::ChangeAction::LeasesOff) {
+        const bool on = change.action == wire::ChangeAction::LeasesOn;
+        const Lease lease{on ? group.options().core.election_timeout_min : Duration{}, on ? change.lease_drift_ppm : 0};
+        TRY(const MembersChanged done, group.set_lease(fiber, lease, deadline));
+        return wire::GroupChangeReply{done.changed, done.index};
+    }
     if (!member.node) return Error(Code::Invalid, "the change names no node");
     if (change.action == wire::ChangeAction::Transfer) {
         if (group.leads() && group.self().node == member.node) return wire::GroupChangeReply{};

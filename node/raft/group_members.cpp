@@ -1,4 +1,4 @@
-// Members of a group: what the leader does by itself (invite, promote, end joint configurations), what operators ask, and
+// Members of a group: what the leader does by itself (invite, promote, end joint configurations), what operators ask (leases too), and
 // what every replica does when the configuration in force changes.
 //
 // Changes go one at a time: an operator's waits until none is under way. Everything between is next_step() of the
@@ -90,6 +90,9 @@ wire::GroupMembersReply Group::members() const {
     out.last = now.last.index;
     out.configuration_index = now.configuration_index;
     out.leader = leader().node;
+    out.lease_promise = now.configuration.lease().promise;
+    out.lease_drift_ppm = now.configuration.lease().drift_ppm;
+    out.lease_holds = now.lease_holds;
     auto among = [](const std::vector<Member>& list, Member member) { return std::find(list.begin(), list.end(), member) != list.end(); };
     for (const MemberStatus& line : now.members) {
         wire::GroupMember member;
@@ -319,6 +322,15 @@ Result<MembersChanged> Group::add_member(Fiber& fiber, Member member, AddAs as, 
     TRY(std::optional<LogIndex> index, propose_members(fiber, next, "adding node " + std::to_string(member.node.value), deadline));
     if (!index) return MembersChanged{false, core_->log().configuration_index()};
     auto done = [&](const Configuration& now) { return now.names(member); };
+    TRY(LogIndex in, await_members(fiber, *index, core_->term(), done, deadline));
+    return MembersChanged{true, in};
+}
+
+Result<MembersChanged> Group::set_lease(Fiber& fiber, Lease lease, Instant deadline) {
+    auto next = [&](const Configuration& now) { return with_lease(now, lease); };
+    TRY(std::optional<LogIndex> index, propose_members(fiber, next, "a change of leases", deadline));
+    if (!index) return MembersChanged{false, core_->log().configuration_index()};
+    auto done = [&](const Configuration& now) { return now.lease() == lease; };
     TRY(LogIndex in, await_members(fiber, *index, core_->term(), done, deadline));
     return MembersChanged{true, in};
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "node/wire/messages.h"
+#include "runtime/base/time.h"
 
 namespace orrery::wire {
 
@@ -56,6 +57,9 @@ struct GroupMembersReply {
     LogIndex last;
     LogIndex configuration_index;
     NodeId leader;  // 0: not known
+    Duration lease_promise;  // zero: no leases
+    uint32_t lease_drift_ppm = 0;
+    bool lease_holds = false;  // of the leader's answer only
     std::vector<GroupMember> members;
     bool operator==(const GroupMembersReply&) const = default;
 };
@@ -68,11 +72,14 @@ enum class ChangeAction : uint8_t {  // on the wire; never renumber
     AddLearner = 2,
     Remove = 3,
     Transfer = 4,
+    LeasesOn = 5,  // promised for the leader's least election timeout
+    LeasesOff = 6,
 };
 
 struct GroupChange {
     ChangeAction action = ChangeAction::AddVoter;
-    NodeIdentity identity;  // to remove or to lead: the node id is enough
+    NodeIdentity identity;  // to remove or to lead: the node id is enough; of leases: none
+    uint32_t lease_drift_ppm = 0;
     bool operator==(const GroupChange&) const = default;
 };
 Bytes encode_group_change(const GroupChange& change);

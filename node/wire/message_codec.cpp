@@ -297,6 +297,9 @@ Bytes encode_group_members_reply(const GroupMembersReply& reply) {
         root.setLast(reply.last.value);
         root.setConfigurationIndex(reply.configuration_index.value);
         root.setLeader(reply.leader.value);
+        root.setLeasePromiseNs(static_cast<uint64_t>(reply.lease_promise.ns));
+        root.setLeaseDriftPpm(reply.lease_drift_ppm);
+        root.setLeaseHolds(reply.lease_holds);
         auto members = root.initMembers(static_cast<unsigned>(reply.members.size()));
         for (unsigned i = 0; i < members.size(); ++i) {
             const GroupMember& member = reply.members[i];
@@ -327,6 +330,10 @@ Result<GroupMembersReply> decode_group_members_reply(ByteView payload) {
         reply.last = LogIndex(root.getLast());
         reply.configuration_index = LogIndex(root.getConfigurationIndex());
         reply.leader = NodeId(root.getLeader());
+        if (root.getLeasePromiseNs() > static_cast<uint64_t>(INT64_MAX)) return Error(Code::Corrupt, "members: a promise without end");
+        reply.lease_promise = {static_cast<int64_t>(root.getLeasePromiseNs())};
+        reply.lease_drift_ppm = root.getLeaseDriftPpm();
+        reply.lease_holds = root.getLeaseHolds();
         for (auto in : root.getMembers()) {
             const uint8_t role = in.getRole();
             if (role < static_cast<uint8_t>(MemberRole::Voter) || role > static_cast<uint8_t>(MemberRole::Replaced))
@@ -352,6 +359,7 @@ Bytes encode_group_change(const GroupChange& change) {
         auto root = builder.initRoot<schema::GroupChange>();
         root.setAction(static_cast<uint8_t>(change.action));
         fill_identity(root.initIdentity(), change.identity);
+        root.setLeaseDriftPpm(change.lease_drift_ppm);
     });
 }
 
@@ -360,10 +368,11 @@ Result<GroupChange> decode_group_change(ByteView payload) {
     TRY(decode_payload(payload, "change of members", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
         auto root = reader.getRoot<schema::GroupChange>();
         const uint8_t action = root.getAction();
-        if (action < static_cast<uint8_t>(ChangeAction::AddVoter) || action > static_cast<uint8_t>(ChangeAction::Transfer))
+        if (action < static_cast<uint8_t>(ChangeAction::AddVoter) || action > static_cast<uint8_t>(ChangeAction::LeasesOff))
             return Error(Code::Corrupt, "change of members: unknown action");
         change.action = static_cast<ChangeAction>(action);
         change.identity = read_identity(root.getIdentity());
+        change.lease_drift_ppm = root.getLeaseDriftPpm();
         return {};
     }));
     return change;

@@ -203,11 +203,15 @@ struct GroupMembersReply {
   configurationIndex @7 :UInt64;
   leader @8 :UInt64;
   members @9 :List(GroupMember);
+  leasePromiseNs @10 :UInt64;
+  leaseDriftPpm @11 :UInt32;
+  leaseHolds @12 :Bool;
 }
 
 struct GroupChange {
   action @0 :UInt8;
   identity @1 :NodeIdentity;
+  leaseDriftPpm @2 :UInt32;
 }
 
 struct GroupChangeReply {

@@ -39,7 +39,13 @@ namespace orrery {
     X(learner_counts, "a learner's acknowledgement counts for commit")                                     \
     X(removed_leader_counts, "a leader that removed itself still counts its own disk for commit")          \
     X(change_over_pending, "a second change of members is accepted while the first is pending")            \
-    X(wait_counts_replaced, "WAIT takes acknowledgements of a replaced member's old replica for the new")
+    X(wait_counts_replaced, "WAIT takes acknowledgements of a replaced member's old replica for the new")  \
+    X(lease_ignores_drift, "a lease runs for the whole promise, whatever the clocks' rates are")           \
+    X(lease_kept_on_transfer, "a lease is kept although TimeoutNow was sent in this term")                 \
+    X(lease_from_answer, "a lease runs from the arrival of the answers, not from the round's sending")     \
+    X(lease_promise_broken, "a member votes for another although it promised not to")                      \
+    X(lease_promise_forgotten, "a member that restarts votes at once, whatever it promised before")        \
+    X(lease_not_looked_at, "where leases are on the leader answers reads without a look at its lease")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

@@ -11,6 +11,9 @@ class Clock {
     /// Monotonic, counts suspended time, constant within one loop turn. Only differences mean anything, and never
     /// across nodes.
     virtual Instant now() const = 0;
+    /// The same clock, read anew: where something may have been done, or the process may have been stopped, since the turn
+    /// began. Not before now().
+    virtual Instant reading() const = 0;
     /// May jump in either direction at any time.
     virtual WallTime wall() const = 0;
 };

@@ -11,6 +11,7 @@ namespace orrery::real {
 class SystemClock final : public Clock {
  public:
     Instant now() const override;
+    Instant reading() const override { return read_now(); }
     WallTime wall() const override;
 
     /// From now on this clock stands still for the calling thread, between calls of begin_turn().

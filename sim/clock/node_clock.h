@@ -15,6 +15,7 @@ class NodeClock : public Clock {
     NodeClock(const Timeline& timeline, Duration offset) : timeline_(timeline), offset_(offset), local_base_{offset.ns} {}
 
     Instant now() const override { return local_at(timeline_.now()); }
+    Instant reading() const override { return now(); }
     WallTime wall() const override;
 
     /// Rate against true time, parts per billion; applies from now on. |ppb| <= 100,000,000.

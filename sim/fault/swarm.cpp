@@ -288,7 +288,7 @@ class Drawer {
     }
     void clock(RandomStream& draws, uint64_t node) {
         const NodeName name = "n" + std::to_string(node);
-        const int64_t ppm = draws.between(-500, 500);
+        const int64_t ppm = draws.between(-spec_.drift_ppm, spec_.drift_ppm);
         const Duration skew = Duration::millis(draws.between(-10'000, 10'000));
         const bool jumps = draws.chance(0.3), back = draws.chance(0.5);
         const Duration by = log_uniform(draws, 1e-3, 3600), at = draws.between(Duration{}, chaos_);

@@ -21,6 +21,7 @@ struct SwarmSpec {
     double off_p = 0.3;    // of each class
     double intensity = 1;  // factor on the number of events of every class
     double long_p = 0.05;  // share of long runs: 6 times the operations and the time
+    int64_t drift_ppm = 500;  // most drift of any node's clocks, either way
     bool operator==(const SwarmSpec&) const = default;
 };
 

@@ -33,6 +33,7 @@ class SmallWorld final : private Clock, private Net, private Tracer, private Exe
     bool step(bool with_fibers);
 
     Instant now() const override { return now_; }
+    Instant reading() const override { return now_; }
     WallTime wall() const override { return {now_.ns + 1'700'000'000'000'000'000}; }
     Result<std::unique_ptr<Listener>> listen(const Address&) override;
     Result<std::unique_ptr<Conn>> connect(Fiber&, const Address&, Instant) override;

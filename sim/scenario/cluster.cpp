@@ -57,6 +57,7 @@ kv::KvNodeOptions Cluster::node_options(size_t index) const {
     options.group.core.election_timeout_min = knobs.election_timeout_min;
     options.group.core.election_timeout_max = knobs.election_timeout_max;
     options.group.core.heartbeat = knobs.heartbeat;
+    options.group.core.check_quorum = knobs.check_quorum;
     options.group.retain_bytes = knobs.retain_bytes;
     options.group.snapshot_timeout = knobs.snapshot_timeout;
     options.group.slowed_bytes_per_second = knobs.slowed_bytes_per_second;

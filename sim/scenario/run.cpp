@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "node/raft/found_cluster.h"
+#include "node/raft/operate_members.h"
 #include "sim/check/durability.h"
 #include "sim/check/expiry.h"
 #include "sim/check/linearizability.h"
@@ -204,6 +205,13 @@ Run::Ended Run::found() {
             "the cluster could not be founded: " + founded_->error().text());
         return Ended::No;
     }
+    if (plan_.cluster.knobs.lease_drift_ppm > 0) {
+        // From the first election on, whenever that is: faults may strike before they are on.
+        spawn(cluster_.op(), "op.leases", [this](Fiber& fiber, Env& env) {
+            const wire::GroupChange on{wire::ChangeAction::LeasesOn, {}, static_cast<uint32_t>(plan_.cluster.knobs.lease_drift_ppm)};
+            (void)raft::change_members(fiber, env, {cluster_.peer_addresses(), kv::kKvGroup}, on, env.now() + plan_.limits.sim_time);
+        });
+    }
     const Duration patience = plan_.cluster.knobs.election_timeout_max * 10 + Duration::seconds(5);
     auto ready = [&] {
         const auto leader = cluster_.leader();
@@ -345,6 +353,18 @@ void Run::verify() {
         return;
     std::sort(states_.begin(), states_.end(),
               [](const auto& a, const auto& b) { return a.node < b.node; });
+    if (plan_.cluster.knobs.lease_drift_ppm > 0) {
+        uint64_t reads = 0;
+        for (size_t i = 0; i < cluster_.size(); ++i)
+            if (kv::KvNode* node = cluster_.node(i); node != nullptr && node->service() != nullptr) reads += node->service()->counters().lease_reads;
+        // The operator's attempts take a while, and their answers may be lost.
+        auto on = [&] {
+            const auto leader = cluster_.leader();
+            return leader && cluster_.group(*leader)->core().log().configuration().lease().on();
+        };
+        if (run_until(world_.now() + plan_.phases.heal_within, on) == Ended::No && !over()) add("liveness.leases-not-on", "heal", "leases were asked for, and are not on " + duration_text(plan_.phases.heal_within) + " after all faults ended");
+        if (reads == 0) notes_.push_back("no read was answered under a lease since the nodes' last start");
+    }
     if (plan_.check.replicas)
         replicas_.at_rest({world_.now(), history_.mark()}, kv::kKvGroup, states_);
     verified_ = true;

@@ -44,6 +44,8 @@ struct ClusterKnobs {
     uint64_t memtable_bytes = 64 << 10;
     uint64_t apply_batch_entries = 64;
     Duration request_timeout = Duration::seconds(2);
+    bool check_quorum = true;  // false: a cut-off leader believes in itself until it hears of another
+    uint64_t lease_drift_ppm = 0;  // of reads under leases, which an operator switches on at once; 0: no leases
     bool operator==(const ClusterKnobs&) const = default;
 };
 

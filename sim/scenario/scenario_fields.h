@@ -33,6 +33,7 @@ void visit_table(Either<ClusterKnobs> auto& t, auto&& v) {
     v("snapshot_chunk_bytes", t.snapshot_chunk_bytes), v("log_segment_bytes", t.log_segment_bytes);
     v("log_batch_bytes", t.log_batch_bytes), v("memtable_bytes", t.memtable_bytes);
     v("apply_batch_entries", t.apply_batch_entries), v("request_timeout", t.request_timeout);
+    v("check_quorum", t.check_quorum), v("lease_drift_ppm", t.lease_drift_ppm);
 }
 void visit_table(Either<WorkloadMix> auto& t, auto&& v) {
     v("get", t.get), v("set", t.set), v("append", t.append), v("incr", t.incr), v("del", t.del),
@@ -51,7 +52,7 @@ void visit_table(Either<Limits> auto& t, auto&& v) {
 }
 void visit_table(Either<SwarmSpec> auto& t, auto&& v) {
     v("include", t.include), v("exclude", t.exclude), v("off_p", t.off_p),
-        v("intensity", t.intensity), v("long_p", t.long_p);
+        v("intensity", t.intensity), v("long_p", t.long_p), v("drift_ppm", t.drift_ppm);
 }
 void visit_table(Either<Budget> auto& t, auto&& v) {
     v("mode", t.mode);

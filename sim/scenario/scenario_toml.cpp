@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "node/raft/core/configuration.h"
 #include "runtime/base/defect.h"
 #include "sim/fault/toml_writer.h"
 #include "sim/scenario/scenario_fields.h"
@@ -401,6 +402,8 @@ void check_values(const Scenario& scenario, Reading& reading) {
         "E0319",
         "log_batch_bytes must be at least 16 KiB, log_segment_bytes a multiple of 4 KiB and at "
         "least four batches");
+    bad(knobs.lease_drift_ppm >= raft::Lease::kMaxDriftPpm, "E0326", "lease_drift_ppm must be below 500000");
+    const int64_t lease_ppm = static_cast<int64_t>(knobs.lease_drift_ppm);
     for (const PlannedFault& event : scenario.plan.events) {
         std::visit(
             [&](const auto& fault) {
@@ -417,6 +420,9 @@ void check_values(const Scenario& scenario, Reading& reading) {
                         "drift is at most 100000 ppm");
             },
             event.fault);
+        // Twice: two clocks may drift apart, and a lease holds against that.
+        if (const auto* drift = std::get_if<ClockDrift>(&event.fault); drift != nullptr && lease_ppm > 0)
+            bad(std::abs(drift->ppm) * 2 > lease_ppm, "E0325", "a drift of more than half of lease_drift_ppm breaks leases by right");
         if (const auto* when = std::get_if<TriggerWhen>(&event.trigger)) {
             bad(!is_node_name(when->node, scenario.cluster.nodes(), scenario.workload.clients), "E0320",
                 "there is no node '" + when->node + "'");
@@ -427,6 +433,8 @@ void check_values(const Scenario& scenario, Reading& reading) {
         }
     }
     if (scenario.swarm) {
+        bad(scenario.swarm->drift_ppm < 0 || scenario.swarm->drift_ppm > 100'000, "E0322", "drift is at most 100000 ppm");
+        bad(lease_ppm > 0 && scenario.swarm->drift_ppm * 2 > lease_ppm, "E0325", "a drift of more than half of lease_drift_ppm breaks leases by right");
         for (const auto* list : {&scenario.swarm->include, &scenario.swarm->exclude}) {
             for (const std::string& name : *list) {
                 const auto classes = swarm_classes();

@@ -1,7 +1,7 @@
 """Real processes in network namespaces of their own, a seeded plan of faults, clients outside, and a judgement at the end: the
 clients' history must be linearizable (`orrery check`), every acknowledged write must be there, everybody must come back.
 
-    chaos.py BUILD-DIRECTORY SECONDS [--seed N] [--target kv|redis] [--faults cut,kill,...] [--nodes N] [--keep DIRECTORY]
+    chaos.py BUILD-DIRECTORY SECONDS [--seed N] [--target kv|kv-leases|redis] [--faults cut,kill,...] [--nodes N] [--keep DIRECTORY]
 
 tools/chaos is the command to type. Exit codes: 0 nothing found, 1 something found, 2 usage, 3 nothing checked (namespaces
 refused, or too little was answered).

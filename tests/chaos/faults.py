@@ -247,12 +247,16 @@ class Faults:
         return undo
 
     def _clock_rate(self, step, node):
-        self.group.chaos[node].clock(rate=0.4 + 2.1 * step["strength"])
+        slowest, fastest = self.group.clock_rates
+        return self._clock_at(node, slowest + (fastest - slowest) * step["strength"])
+
+    def _clock_at(self, node, rate):
+        self.group.chaos[node].clock(rate=rate)
         return lambda: self.group.chaos[node].clock(rate=1.0)
 
     def _stale_leader(self, step, node):
         """Cut off from the others but not from the clients, with a clock so slow that it believes for long that it leads."""
-        undo_clock = self._clock_rate({**step, "strength": -0.1}, node)
+        undo_clock = self._clock_at(node, self.group.stale_clock_rate)
         away, back = self._links(node, outside=False)
         undo_cut = self._rule(away + back, drop=True)
 

@@ -118,5 +118,26 @@ def test_leadership_goes_where_it_is_told_and_the_table_shows_it(stage):
     assert ctl(stage, "members", "--timeout", "1", "--at", "127.0.0.1:1").returncode == 69
 
 
+def test_reads_under_leases_are_switched_on_and_off_for_all_members(stage):
+    cluster = stage.cluster(3, flags=QUICK)
+    leader = cluster.leader()
+    done = ctl(stage, "leases", "on", *at(leader))
+    assert done.returncode == 0 and done.stdout == "reads under leases: on\n", done
+    assert ctl(stage, "leases", "on", *at(leader)).stdout == "reads under leases: on already\n"
+
+    def holds():
+        return json.loads(ctl(stage, "members", "--json", *at(leader)).stdout).get("lease_holds")
+    until("the leader has a lease", holds)
+    with leader.client() as client:
+        assert client.call("SET", "k", "v") == b"OK"
+        assert client.call("GET", "k") == b"v"
+    table = ctl(stage, "members", *at(leader)).stdout
+    assert "reads under leases: promised for " in table and "the leader's holds" in table, table
+    assert ctl(stage, "leases", "off", *at(leader)).stdout == "reads under leases: off\n"
+    assert "lease" not in ctl(stage, "members", *at(leader)).stdout
+    refused = ctl(stage, "leases", "on", "--drift-ppm", "500000", *at(leader))
+    assert refused.returncode == 2 and "--drift-ppm" in refused.stderr, refused
+
+
 if __name__ == "__main__":
     runner.main(sys.modules[__name__])

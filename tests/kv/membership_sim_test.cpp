@@ -320,3 +320,50 @@ TEST_CASE("kv members: who lost entries that its Store has, those of a change am
     CHECK(world.node(at)->group()->status().configuration.text() == "v1,v2,v3,v4");
     CHECK(world.ask(node.name(), "GET a\r\n") == "$12\r\nspoilt-entry\r\n");
 }
+
+TEST_CASE("kv leases: a leader reads alone while members are in touch, and asks, or refuses, once it is cut off for longer than they promised") {
+    KvWorld world(31, 3, 3);
+    world.found();
+    CHECK(change(world, wire::ChangeAction::LeasesOn, 0) == "done");
+    CHECK(change(world, wire::ChangeAction::LeasesOn, 0) == "already");
+    world.run(Duration::seconds(1));
+    Host* leader = world.leader_host();
+    REQUIRE(leader != nullptr);
+    const kv::KvService::Counters& counters = world.node(leader->index())->service()->counters();
+    REQUIRE(world.ask(leader->name(), "SET a old\r\n") == "+OK\r\n");
+    const uint64_t before = counters.lease_reads;
+    CHECK(world.ask(leader->name(), "GET a\r\nGET a\r\nGET a\r\n") == "$3\r\nold\r\n$3\r\nold\r\n$3\r\nold\r\n");
+    CHECK(counters.lease_reads == before + 3);
+    // Another node forwards, and the leader answers that alone as well.
+    Host* other = world.nodes[(leader->index() + 1) % 3];
+    CHECK(world.ask(other->name(), "GET a\r\n") == "$3\r\nold\r\n");
+    CHECK(counters.lease_reads == before + 4);
+
+    for (Host* member : world.nodes) {
+        if (member == leader) continue;
+        world.world.net().cut(leader->endpoint(), member->endpoint());
+        world.world.net().cut(member->endpoint(), leader->endpoint());
+    }
+    world.run(Duration::seconds(3));
+    REQUIRE(world.ask(other->name(), "SET a new\r\n") == "+OK\r\n");
+    const std::string alone = world.ask(leader->name(), "GET a\r\n");
+    CHECK_MESSAGE(!contains(alone, "old"), alone);
+    CHECK(counters.lease_reads == before + 4);
+}
+
+TEST_CASE("kv leases: after a leadership transfer the old leader has none, and the new one takes it up") {
+    KvWorld world(32, 3, 3);
+    world.found();
+    CHECK(change(world, wire::ChangeAction::LeasesOn, 0) == "done");
+    world.run(Duration::seconds(1));
+    const size_t old = world.leader_host()->index();
+    const uint64_t next = (old + 1) % 3 + 1;
+    CHECK(change(world, wire::ChangeAction::Transfer, next) == "done");
+    CHECK_FALSE(world.node(old)->group()->lease_term().has_value());
+    world.run(Duration::seconds(1));
+    raft::Group* group = world.leader_group();
+    REQUIRE(group != nullptr);
+    CHECK(group->self().node.value == next);
+    REQUIRE(group->lease_term().has_value());
+    CHECK(group->lease_vouches(*group->lease_term()));
+}

@@ -18,6 +18,8 @@ std::string json_text(const wire::GroupMembersReply& reply) {
     json.begin_object().field("from_leader", reply.from_leader).field("leader", reply.leader.value).field("term", reply.term.value);
     json.field("commit", reply.commit.value).field("last", reply.last.value);
     json.field("configuration_index", reply.configuration_index.value).field("committed", reply.committed).field("joint", reply.joint);
+    json.field("lease_promise_ms", static_cast<uint64_t>(reply.lease_promise.as_millis())).field("lease_drift_ppm", uint64_t{reply.lease_drift_ppm});
+    if (reply.from_leader) json.field("lease_holds", reply.lease_holds);
     json.key("members").begin_array();
     for (const wire::GroupMember& member : reply.members) {
         json.begin_object().field("node", member.node.value).field("replica", member.replica.value);
@@ -54,6 +56,10 @@ void print_table(const wire::GroupMembersReply& reply) {
     } else {
         std::printf("no leader answers: this is what one member believes\n");
     }
+    if (reply.lease_promise.ns > 0)
+        std::printf("reads under leases: promised for %lld ms, clocks may differ by %u ppm%s\n", static_cast<long long>(reply.lease_promise.as_millis()),
+                    reply.lease_drift_ppm,
+                    !reply.from_leader ? "" : reply.lease_holds ? "; the leader's holds" : "; the leader has none just now, reads take a round");
 }
 
 }  // namespace
@@ -77,14 +83,14 @@ Result<void> KvMembers::add(Fiber& fiber, Env& env, const Address& node, raft::A
 }
 
 Result<void> KvMembers::remove(Fiber& fiber, Env& env, NodeId node) const {
-    const wire::GroupChange change{wire::ChangeAction::Remove, {.node = node, .incarnation = {}, .peer_address = {}, .service_address = {}}};
+    const wire::GroupChange change{wire::ChangeAction::Remove, {.node = node, .incarnation = {}, .peer_address = {}, .service_address = {}}, 0};
     TRY(wire::GroupChangeReply done, raft::change_members(fiber, env, {at, kKvGroup}, change, env.now() + timeout));
     std::printf("node %llu %s\n", plain(node.value), done.changed ? "is out" : "was no member");
     return {};
 }
 
 Result<void> KvMembers::transfer(Fiber& fiber, Env& env, NodeId node) const {
-    const wire::GroupChange change{wire::ChangeAction::Transfer, {.node = node, .incarnation = {}, .peer_address = {}, .service_address = {}}};
+    const wire::GroupChange change{wire::ChangeAction::Transfer, {.node = node, .incarnation = {}, .peer_address = {}, .service_address = {}}, 0};
     TRY(raft::change_members(fiber, env, {at, kKvGroup}, change, env.now() + timeout));
     // The old leader has let go; who leads now is for the members to say.
     const Instant deadline = env.now() + timeout;
@@ -99,6 +105,13 @@ Result<void> KvMembers::transfer(Fiber& fiber, Env& env, NodeId node) const {
         }
         if (env.now() >= deadline) return Error(Code::Timeout, "no leader answers");
     }
+}
+
+Result<void> KvMembers::leases(Fiber& fiber, Env& env, bool on, uint32_t drift_ppm) const {
+    const wire::GroupChange change{on ? wire::ChangeAction::LeasesOn : wire::ChangeAction::LeasesOff, {}, on ? drift_ppm : 0};
+    TRY(wire::GroupChangeReply done, raft::change_members(fiber, env, {at, kKvGroup}, change, env.now() + timeout));
+    std::printf("reads under leases: %s%s\n", on ? "on" : "off", done.changed ? "" : " already");
+    return {};
 }
 
 }  // namespace orrery::ctl

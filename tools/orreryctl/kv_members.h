@@ -1,4 +1,4 @@
-// orreryctl kv members, add, remove, transfer: what they ask and what they print.
+// orreryctl kv members, add, remove, transfer, leases: what they ask and what they print.
 #pragma once
 
 #include "node/raft/operate_members.h"
@@ -16,6 +16,7 @@ struct KvMembers {
     Result<void> add(Fiber& fiber, Env& env, const Address& node, raft::AddAs as) const;
     Result<void> remove(Fiber& fiber, Env& env, NodeId node) const;
     Result<void> transfer(Fiber& fiber, Env& env, NodeId node) const;
+    Result<void> leases(Fiber& fiber, Env& env, bool on, uint32_t drift_ppm) const;
 };
 
 }  // namespace orrery::ctl

@@ -148,6 +148,16 @@ int main(int argc, char** argv) {
     transfer->add_option("node", node, "its node id")->required()->check(CLI::PositiveNumber);
     with_at(transfer);
     with_timeout(transfer, "seconds to wait until it leads");
+    CLI::App* leases = kv->add_subcommand(
+        "leases", "reads without a round of messages, while members promise the leader not to elect another; stale only if clocks differ by more than stated");
+    std::string leases_state;
+    uint32_t drift_ppm = 50'000;
+    leases->add_option("state", leases_state, "on or off, for all members")->required()->check(CLI::IsMember({"on", "off"}));
+    leases->add_option("--drift-ppm", drift_ppm, "the most by which the rates of two members' clocks may differ; a lease ends that much earlier")
+        ->capture_default_str()
+        ->check(CLI::Range(1u, 400'000u));
+    with_at(leases);
+    with_timeout(leases, "seconds to wait until it is committed");
     CLI::App* time = kv->add_subcommand("time", "state-machine time, which expiries go by, and how far each node's wall clock is from it");
     std::vector<std::string> time_members;
     std::string set;
@@ -195,6 +205,7 @@ int main(int argc, char** argv) {
         if (show->parsed()) return command.show(fiber, env, json ? ctl::Form::Json : ctl::Form::Table);
         if (add->parsed()) return command.add(fiber, env, added.front(), learner ? raft::AddAs::Learner : raft::AddAs::Voter);
         if (remove->parsed()) return command.remove(fiber, env, NodeId(node));
+        if (leases->parsed()) return command.leases(fiber, env, leases_state == "on", drift_ppm);
         return command.transfer(fiber, env, NodeId(node));
     });
 }

@@ -107,6 +107,13 @@ Result<LogIndex> Cluster::propose(uint64_t id, std::string text) {
 
 Result<void> Cluster::read(uint64_t id, uint64_t token) {
     reads_[token] = committed_.empty() ? LogIndex() : committed_.rbegin()->first;
+    const Core& core = *at(id).core;
+    if (core.may_read_under_lease() && core.applied_index() == core.commit() && now(id) < core.lease_until()) {
+        at(id).reads_ready.push_back({token, core.commit()});
+        check_read(id, at(id).reads_ready.back());
+        pump(id);
+        return {};
+    }
     auto result = at(id).core->read_index(now(id), token);
     pump(id);
     return result;
@@ -344,8 +351,9 @@ bool Cluster::leave_joint(uint64_t id) {
     const Configuration& present = core.log().configuration();
     if (core.role() != Role::Leader || !present.joint() || core.log().configuration_index() > core.commit())
         return false;
-    auto next = Configuration::make(present.voters(), {}, present.learners()).value();
-    return core.propose_configuration(now(id), next).ok();  // not ready yet: at a later pump
+    Configuration::Parts next = present.parts();
+    next.outgoing.clear();
+    return core.propose_configuration(now(id), Configuration::make(std::move(next)).value()).ok();  // not ready yet: at a later pump
 }
 
 void Cluster::handle(uint64_t id, Output out) {

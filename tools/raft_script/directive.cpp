@@ -59,7 +59,7 @@ struct VerbInfo {
     std::string_view usage;
 };
 constexpr VerbInfo kVerbs[] = {
-    {"nodes", Verb::Nodes, "nodes 3 [learners 4,5] [spare 6,7] [prevote on/off] [checkquorum on/off] [lease off] "
+    {"nodes", Verb::Nodes, "nodes 3 [learners 4,5] [spare 6,7] [prevote on/off] [checkquorum on/off] [lease on/off] "
                            "[election 10] [heartbeat 1] [eager on/off] [append 1024] [inflight 64]"},
     {"preset", Verb::Preset, "preset N [term=T] [vote=V] [log=T1/I1,T1/I2:conf(v1,v2),...] [commit=C]"},
     {"timeout", Verb::Timeout, "timeout N"},
@@ -178,11 +178,8 @@ void read_nodes(Words& words, GroupOptions& group) {
         else if (word == "heartbeat") group.heartbeat = words.number(word, 1, kMostTicks);
         else if (word == "append") group.append_entries = words.number(word, 1, kMostTicks);
         else if (word == "inflight") group.inflight = words.number(word, 1, kMostTicks);
-        else if (word == "lease") {
-            if (words.on_off(word)) words.fail("lease on: there are no leases yet, reads take a quorum round");
-        } else {
-            words.fail("unknown option " + quoted(word));
-        }
+        else if (word == "lease") group.lease = words.on_off(word);
+        else words.fail("unknown option " + quoted(word));
     }
     if (group.election <= group.heartbeat) words.fail("election must be longer than heartbeat");
     std::vector<uint64_t> ids = group.ids();

@@ -24,7 +24,7 @@ enum class Verb : uint8_t {
 struct GroupOptions {
     uint64_t voters = 0;
     std::vector<uint64_t> learners, spare;
-    bool pre_vote = false, check_quorum = false, eager_commit = true;
+    bool pre_vote = false, check_quorum = false, eager_commit = true, lease = false;
     uint64_t election = 10, heartbeat = 1;
     uint64_t append_entries = 1024, inflight = 64;
     std::vector<uint64_t> ids() const;

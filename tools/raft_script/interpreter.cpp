@@ -27,14 +27,15 @@ std::vector<size_t> selected(const std::deque<Parcel>& queue, const Selection& s
 
 /// What the words make of the present configuration; several words: a joint one on the way there.
 Result<Configuration> changed(const Configuration& present, const std::vector<MemberChange>& words) {
-    std::vector<Member> voters = present.voters(), learners = present.learners();
+    Configuration::Parts next = present.parts();
+    next.outgoing = words.size() > 1 ? present.voters() : std::vector<Member>();
     for (const MemberChange& word : words) {
         Member target = member(word.id);
-        if (word.add || !word.learner) std::erase(voters, target);
-        if (word.add || word.learner) std::erase(learners, target);
-        if (word.add) (word.learner ? learners : voters).push_back(target);
+        if (word.add || !word.learner) std::erase(next.voters, target);
+        if (word.add || word.learner) std::erase(next.learners, target);
+        if (word.add) (word.learner ? next.learners : next.voters).push_back(target);
     }
-    return Configuration::make(voters, words.size() > 1 ? present.voters() : std::vector<Member>(), learners);
+    return Configuration::make(std::move(next));
 }
 
 }  // namespace
@@ -131,7 +132,9 @@ void Interpreter::found_group(const GroupOptions& group) {
     options.eager_commit = group.eager_commit;
     options.max_append_entries = group.append_entries;
     options.max_inflight_messages = group.inflight;
-    cluster_ = std::make_unique<Cluster>(group.ids(), voters(voting, {}, group.learners), options);
+    Configuration::Parts founding = voters(voting, {}, group.learners).parts();
+    if (group.lease) founding.lease.promise = options.election_timeout_min;
+    cluster_ = std::make_unique<Cluster>(group.ids(), Configuration::make(std::move(founding)).value(), options);
     cluster_->leave_joint_by_itself();
     cluster_->set_observer([this](uint64_t node) { look_for_answers(node); });
 }

@@ -54,6 +54,7 @@ MAIN_EXTRA = ["runtime/real", "node/master", "node/data"]
 FOREIGN = [
     (r"(capnp|kj)/|.*\.capnp\.h$", ["node/wire/*.cpp"], "use the plain types of node/wire"),
     (r"rocksdb/", ["runtime/store/*"], "use runtime/store"),
+    (r"prometheus/", ["node/admin/*.cpp"], "use node/admin/metrics.h"),
     (r"boost/context/", ["runtime/fiber/*"], "use runtime/fiber"),
     (r"boost/beast/", ["node/admin/*.cpp"], "use node/admin"),
     (r"boost/", [], "Boost is not a general dependency"),

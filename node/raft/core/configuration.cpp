@@ -1,6 +1,6 @@
-// Encoding (little endian): u8 version = 2; four lists (voters, outgoing, learners, promoting), each u16 count, then count
+// Encoding (little endian): u8 version = 3; four lists (voters, outgoing, learners, promoting), each u16 count, then count
 // times u64 node, u64 replica, rising by node; contacts: u16 count, then count times u64 node, u64 replica, u32 length,
-// bytes, rising. Nothing may follow.
+// bytes, rising; the lease: u64 nanoseconds of promise (0: none), u32 drift in ppm. Nothing may follow.
 #include "node/raft/core/configuration.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace orrery::raft {
 namespace {
 
-constexpr uint8_t kVersion = 2;
+constexpr uint8_t kVersion = 3;
 
 /// Sorts; false for a zero id, a node twice, or too many.
 bool tidy(std::vector<Member>& list) {
@@ -109,7 +109,11 @@ Result<Configuration> Configuration::make(Parts parts) {
     for (const Member& member : parts.promoting)
         if (!holds(parts.learners, member))
             return Error(Code::Invalid, "node " + std::to_string(member.node.value) + " is to be promoted but no learner");
+    if (parts.lease.promise.ns < 0 || parts.lease.promise > Lease::kMaxPromise || parts.lease.drift_ppm >= Lease::kMaxDriftPpm ||
+        (!parts.lease.on() && parts.lease.drift_ppm != 0))
+        return Error(Code::Invalid, "a lease is promised for at most an hour, with a drift below 500000 ppm");
     Configuration made;
+    made.lease_ = parts.lease;
     made.voters_ = std::move(parts.voters);
     made.outgoing_ = std::move(parts.outgoing);
     made.learners_ = std::move(parts.learners);
@@ -146,7 +150,11 @@ Result<Configuration> Configuration::decode(ByteView bytes) {
         if (!parts.contacts.empty() && member <= parts.contacts.rbegin()->first) return wrong;
         parts.contacts.emplace(member, contact);
     }
-    if (!reader.empty()) return wrong;
+    uint64_t promise_ns = 0;
+    if (!reader.take_le(promise_ns) || !reader.take_le(parts.lease.drift_ppm) || promise_ns > static_cast<uint64_t>(Lease::kMaxPromise.ns) ||
+        !reader.empty())
+        return wrong;
+    parts.lease.promise = {static_cast<int64_t>(promise_ns)};
     auto made = make(std::move(parts));
     if (!made.ok()) return Error(Code::Corrupt, made.error().context);
     if (made->contacts_.size() != contacts) return Error(Code::Corrupt, "a contact of no member");
@@ -163,6 +171,8 @@ Bytes Configuration::encode() const {
         put_le<uint64_t>(out, member.replica.value);
         put_string(out, contact);
     }
+    put_le<uint64_t>(out, static_cast<uint64_t>(lease_.promise.ns));
+    put_le<uint32_t>(out, lease_.drift_ppm);
     return out;
 }
 
@@ -251,6 +261,7 @@ std::string Configuration::text() const {
         if (!is_promoting(learner)) staying.push_back(learner);
     if (!staying.empty()) text += " " + list_text(staying, 'l');
     if (!promoting_.empty()) text += " " + list_text(promoting_, 'p');
+    if (lease_.on()) text += " lease " + std::to_string(lease_.promise.as_millis()) + "ms";
     return text;
 }
 

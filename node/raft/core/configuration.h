@@ -19,6 +19,7 @@
 #include "node/raft/core/entry.h"
 #include "runtime/base/function.h"
 #include "runtime/base/result.h"
+#include "runtime/base/time.h"
 
 namespace orrery::raft {
 
@@ -27,6 +28,21 @@ std::string_view vote_result_name(VoteResult result);
 
 /// An answer to a vote request, as far as it is known.
 enum class VoteAnswer : uint8_t { Unknown, Yes, No };
+
+/// Reads under a lease, agreed on by the log: for so long after it has answered a round of its leader a member neither grants a
+/// vote to another nor campaigns, and the leader may count on that, less what its clock may differ from theirs.
+/// Source: the Raft thesis, 6.4.1, with promises of the members in place of their election timers.
+struct Lease {
+    Duration promise;        // zero: no leases
+    uint32_t drift_ppm = 0;  // bound on the difference of rate between any two members' clocks; below kMaxDriftPpm
+
+    static constexpr Duration kMaxPromise = Duration::seconds(3600);
+    static constexpr uint32_t kMaxDriftPpm = 500'000;
+    bool on() const { return promise.ns > 0; }
+    /// How long a round that a majority has answered lasts, from before it was sent, by the leader's clock.
+    Duration lasts() const { return promise - Duration{promise.ns * drift_ppm / 1'000'000 + 1}; }
+    bool operator==(const Lease&) const = default;
+};
 
 class Configuration {
  public:
@@ -38,13 +54,14 @@ class Configuration {
         std::vector<Member> voters, outgoing, learners;  // in any order
         std::vector<Member> promoting{};                 // of the learners
         std::map<Member, Bytes> contacts{};              // of members; others are left out
+        Lease lease{};
     };
 
     /// The empty configuration: of a replica that has not been told yet. It decides nothing.
     Configuration() = default;
     /// Lists in any order.
     /// Errors: Invalid (no voter; a zero id; a node twice in one list; three replica ids of one node; a learner that
-    /// is a voter; a promoting one that is no learner; more than kMaxMembers; a contact too long).
+    /// is a voter; a promoting one that is no learner; more than kMaxMembers; a contact too long; a lease out of range).
     static Result<Configuration> make(Parts parts);
     static Result<Configuration> make(std::vector<Member> voters, std::vector<Member> outgoing = {},
                                       std::vector<Member> learners = {});
@@ -59,7 +76,8 @@ class Configuration {
     const std::vector<Member>& learners() const { return learners_; }
     const std::vector<Member>& promoting() const { return promoting_; }
     const std::map<Member, Bytes>& contacts() const { return contacts_; }
-    Parts parts() const { return {voters_, outgoing_, learners_, promoting_, contacts_}; }
+    const Lease& lease() const { return lease_; }
+    Parts parts() const { return {voters_, outgoing_, learners_, promoting_, contacts_, lease_}; }
     /// Every member once, by node id; of a node that is being replaced both replicas.
     std::vector<Member> members() const;
     /// The replica that `node` has now (of a replaced one the new); nothing when the node is no member.
@@ -80,12 +98,12 @@ class Configuration {
     /// Lost when either half can no longer win. Won for the empty configuration's missing halves never: Pending.
     VoteResult vote_result(FunctionRef<VoteAnswer(Member)> answer) const;
 
-    /// Whether `next` may follow this one directly: majorities of the two must overlap. Allowed are: learners only; one
+    /// Whether `next` may follow this one directly: majorities of the two must overlap. Allowed are: learners and lease only; one
     /// voter added or removed between two simple ones; into a joint one whose outgoing half is our voters; out of a
     /// joint one with its voters. Errors: Invalid with the reason.
     Result<void> check_successor(const Configuration& next) const;
 
-    /// "v1,v2,v3", joint "v1,v2/v2,v3 l4 p5": l a learner, p a promoting one.
+    /// "v1,v2,v3", joint "v1,v2/v2,v3 l4 p5": l a learner, p a promoting one; " lease 1000ms" where there are leases.
     std::string text() const;
     bool operator==(const Configuration&) const = default;
 
@@ -96,6 +114,7 @@ class Configuration {
     std::vector<Member> learners_;
     std::vector<Member> promoting_;
     std::map<Member, Bytes> contacts_;
+    Lease lease_;
 };
 
 }  // namespace orrery::raft

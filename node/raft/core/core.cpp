@@ -105,6 +105,10 @@ Core::Core(Instant now, Options options, Recovered recovered, LogView log, Rando
     unsaved_ = durable_.next();
     told_ = {Role::Follower, hard_.term, {}};
     arm_election(now);
+    // What we promised before is forgotten, so it counts as made just now.
+    if (!ORRERY_DEFECT(lease_promise_forgotten))
+        for (const Configuration* known : {&log_.configuration(), &log_.configuration_at(commit_)})
+            if (known->lease().on()) promised_until_ = std::max(promised_until_, now + known->lease().promise);
 }
 
 // --- What comes in.
@@ -146,7 +150,7 @@ void Core::step(Instant now, Message message) {
     if (message.term > hard_.term) {
         const auto* pre = std::get_if<PreVoteReply>(&message.body);
         const auto* vote = std::get_if<Vote>(&message.body);
-        if (vote && !vote->transfer && has_live_leader(now, message.from)) return;
+        if (vote && !vote->transfer && (has_live_leader(now, message.from) || promised_to_another(now, message.from))) return;
         if (kind != MessageKind::PreVote && !(pre && pre->granted))
             become_follower(now, message.term, from_leader(kind) ? message.from : Member{});
     }
@@ -336,7 +340,7 @@ void Core::release_held(Instant now) {
 
 Output Core::take_output(Instant now) {
     if (role_ == Role::Leader) {
-        if (round_wanted_) begin_round();
+        if (round_wanted_) begin_round(now);
         for (auto& [node, progress] : progress_) {
             send_appends(progress);
             send_commit_news(progress);
@@ -412,6 +416,8 @@ Status Core::status(Instant now) const {
     status.installing = installing_;
     status.removed = removed();
     status.own_term_committed = role_ == Role::Leader && own_term_committed();
+    status.lease_holds = now < lease_until();
+    status.lease_given_up = role_ == Role::Leader && lease_given_up_;
     status.transferring_to = transfer_to_;
     status.pending_reads = reads_.size();
     status.held_messages = held_.size();

@@ -152,6 +152,8 @@ struct Status {
     bool installing;
     bool removed;             // the committed removal of this replica is in its log
     bool own_term_committed;  // leader: reads and configuration changes are possible
+    bool lease_holds;         // leader: reads need no round just now
+    bool lease_given_up;      // leader: a TimeoutNow left in this term, there is no lease until the next
     std::optional<Member> transferring_to;
     size_t pending_reads;
     size_t held_messages;
@@ -245,6 +247,11 @@ class Core {
     std::optional<LogIndex> claim_of(NodeId node) const;
     /// Leader: that member was heard from within an election timeout, or could not be missed yet.
     bool in_touch(Instant now, Member member) const;
+    /// Leader: until then nobody else is one, by this clock; far in the past without a lease. Who has read a value, and then
+    /// finds with a clock read anew that this has not passed, answers without a round. Source: lease.cpp.
+    Instant lease_until() const;
+    /// Leader: reads may try the lease: it is configured, and all entries of earlier terms are applied.
+    bool may_read_under_lease() const;
     Role role() const { return role_; }
     Term term() const { return hard_.term; }
     Member leader() const { return leader_; }
@@ -309,6 +316,12 @@ class Core {
     void forget_holes(LogIndex from, LogIndex to);
     LogIndex whole() const { return holes_.empty() ? LogIndex(kCounterLimit) : holes_.begin()->first.previous(); }
 
+    // leases (lease.cpp)
+    void renew_promise(Instant now);
+    bool promised_to_another(Instant now, Member candidate) const;
+    void note_round_begun(Instant now);
+    uint64_t answered_under_lease() const;
+
     // leading (leader.cpp)
     void on_append_reply(Instant now, const Message& message, const AppendReply& body);
     void on_heartbeat_reply(Instant now, const Message& message, const HeartbeatReply& body);
@@ -318,7 +331,7 @@ class Core {
                     std::shared_ptr<const Bytes> attachment);
     void after_configuration_change(Instant now);
     void advance_commit(Instant now);
-    void begin_round();
+    void begin_round(Instant now);
     void send_heartbeat(Progress& progress, bool push);
     void send_appends(Progress& progress);
     bool send_one_append(Progress& progress);
@@ -370,6 +383,9 @@ class Core {
     LogIndex claim_heard_;    // lowest claim, as the leader last said
     Term called_in_;          // TimeoutNow of that term waits until a committed configuration is applied; 0: none does
     LogIndex applied_asked_;  // report when this is applied; 0: nobody asked
+    // Leases: of whoever answered a leader's rounds, whatever its role is by now. Volatile.
+    Member promised_to_;  // zero: to nobody known, of before our start
+    Instant promised_until_{INT64_MIN};
 
     // Candidate and pre-candidate.
     FlatMap<Member, bool> votes_;  // by replica: two lives of one node are two voters
@@ -379,6 +395,8 @@ class Core {
     LogIndex own_term_first_;
     uint64_t round_ = 0;
     bool round_wanted_ = false;
+    std::deque<std::pair<uint64_t, Instant>> rounds_begun_;  // rising; with leases only, at most kMaxRoundsBegun
+    bool lease_given_up_ = false;                            // a TimeoutNow left in this term
     Instant heartbeat_due_;
     Instant lead_since_;
     uint64_t uncommitted_bytes_ = 0;

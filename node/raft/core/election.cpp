@@ -35,6 +35,8 @@ void Core::become_leader(Instant now) {
     transfer_to_.reset();
     transfer_sent_ = round_wanted_ = leaving_ = false;
     push_target_ = lag_index_ = LogIndex();
+    rounds_begun_.clear();
+    lease_given_up_ = false;
     lead_since_ = now;
     heartbeat_due_ = now;  // the first round leaves with the first tick; the no-op is sooner
     own_term_first_ = log_.last().index.next();
@@ -63,6 +65,7 @@ void Core::campaign(Instant now) {
 void Core::start_campaign(Instant now, bool transfer) {
     arm_election(now);
     if (!may_campaign()) return;
+    if (!transfer && promised_to_another(now, options_.self)) return;
     if (options_.pre_vote && !transfer) start_pre_vote(now);
     else start_vote(now, transfer);
 }
@@ -123,14 +126,15 @@ bool Core::has_live_leader(Instant now, Member candidate) const {
 
 void Core::on_pre_vote(Instant now, const Message& message, const PreVote& body) {
     bool free = message.term > hard_.term || hard_.vote == message.from || (!hard_.vote && !leader_);
-    if (free && up_to_date(body.last) && !has_live_leader(now, message.from))
+    if (free && up_to_date(body.last) && !has_live_leader(now, message.from) && !promised_to_another(now, message.from))
         return send(message.from, message.term, PreVoteReply{.granted = true});
     send_held(message.from, hard_.term, PreVoteReply{}, LogIndex(), hard_sequence());
 }
 
 void Core::on_vote(Instant now, const Message& message, const Vote& body) {
     bool free = hard_.vote == message.from || (!hard_.vote && !leader_);
-    bool granted = free && up_to_date(body.last);
+    // Whom the leader itself has called: it had given its lease up before.
+    bool granted = free && up_to_date(body.last) && (body.transfer || !promised_to_another(now, message.from));
     if (granted) {
         if (role_ == Role::PreCandidate) become_follower(now, hard_.term, {});
         set_hard_state({hard_.term, message.from});

@@ -39,7 +39,10 @@ void Core::on_append(Instant now, const Message& message, Append& body) {
     for (; prev.index < log_.floor().index && entry != body.entries.end(); ++entry)
         prev = entry->position();
     if (prev.index < log_.floor().index) prev = log_.floor().position();
-    if (log_.term_at(prev.index) != prev.term) return reject_append(message, body);
+    if (log_.term_at(prev.index) != prev.term) {
+        renew_promise(now);
+        return reject_append(message, body);
+    }
 
     LogIndex end = prev.index;
     for (; entry != body.entries.end() && log_.term_at(entry->index) == entry->term; ++entry) {
@@ -62,6 +65,7 @@ void Core::on_append(Instant now, const Message& message, Append& body) {
         matched_ = std::min(matched_, end);
     }
     matched_ = std::max(matched_, end);
+    renew_promise(now);  // by the configuration that this append may have brought
     commit_to(ORRERY_DEFECT(commit_not_capped) ? body.commit : std::min(body.commit, end));
     AppendReply reply{.accepted = true, .state = own_state(), .round = body.round};
     send_held(message.from, hard_.term, std::move(reply),
@@ -93,6 +97,7 @@ void Core::forget_holes(LogIndex from, LogIndex to) {
 
 void Core::on_heartbeat(Instant now, const Message& message, const Heartbeat& body) {
     if (!follow(now, message)) return;
+    renew_promise(now);
     commit_to(body.commit);
     claim_heard_ = body.lowest_claim;
     if (body.push && applied_ < commit_) applied_asked_ = commit_;
@@ -129,9 +134,11 @@ bool Core::restore(Instant now, Floor floor) {
         for (Batch& batch : batches_) batch.last = std::min(batch.last, index);
         std::erase_if(held_, [&](const Held& held) { return held.durable > index; });
     }
-    if (leader_)
+    if (leader_) {
+        renew_promise(now);  // the snapshot's configuration may be the first with leases
         send_held(leader_, hard_.term, AppendReply{.accepted = true, .state = own_state()}, LogIndex(),
                   hard_sequence());
+    }
     release_held(now);
     return true;
 }

@@ -73,6 +73,7 @@ void Core::finish_transfer() {
     if (!transfer_to_ || transfer_sent_) return;
     const Progress* progress = progress_of(*transfer_to_);
     if (!progress || progress->match != log_.last().index) return;
+    lease_given_up_ = true;  // before it leaves
     send(*transfer_to_, hard_.term, TimeoutNow{});
     transfer_sent_ = true;
 }
@@ -284,8 +285,9 @@ void Core::send_commit_news(Progress& progress) {
     }
 }
 
-void Core::begin_round() {
+void Core::begin_round(Instant now) {
     ++round_;
+    note_round_begun(now);
     round_wanted_ = false;
     for (auto& [node, progress] : progress_) send_heartbeat(progress, false);
 }
@@ -367,7 +369,7 @@ void Core::tick_leader(Instant now) {
     if (transfer_to_ && now >= transfer_deadline_) transfer_to_.reset();
     watch_own_disk(now);
     if (now < heartbeat_due_) return;
-    begin_round();
+    begin_round(now);
     // On a grid that all groups of a node share, so that their heartbeats to one peer are one message.
     int64_t period = options_.heartbeat.ns;
     heartbeat_due_ = Instant{(now.ns / period + 1) * period};

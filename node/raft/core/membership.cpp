@@ -55,6 +55,15 @@ Result<std::optional<Configuration>> without_node(const Configuration& now, Node
     return made(std::move(next));
 }
 
+Result<std::optional<Configuration>> with_lease(const Configuration& now, const Lease& lease) {
+    if (now.empty()) return Error(Code::NotReady, "no configuration is known yet");
+    if (now.joint()) return under_way(now);
+    if (now.lease() == lease) return std::optional<Configuration>();
+    Configuration::Parts next = now.parts();
+    next.lease = lease;
+    return made(std::move(next));
+}
+
 std::optional<Configuration> next_step(const Configuration& now, FunctionRef<bool(Member)> caught_up) {
     Configuration::Parts next = now.parts();
     if (now.joint()) {

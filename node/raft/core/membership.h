@@ -21,6 +21,9 @@ Result<std::optional<Configuration>> with_member(const Configuration& now, Membe
 /// The configuration that takes `node` out, or begins to. nullopt: it is no member.
 /// Errors: NotReady (joint), Invalid (the last voter).
 Result<std::optional<Configuration>> without_node(const Configuration& now, NodeId node);
+/// The configuration with these leases (a zero promise: none). nullopt: it is so already.
+/// Errors: NotReady (joint), Invalid (out of range).
+Result<std::optional<Configuration>> with_lease(const Configuration& now, const Lease& lease);
 /// What follows from `now` once it is committed: the end of a joint configuration, or the promotion of learners that are
 /// caught up. nullopt: nothing (yet).
 std::optional<Configuration> next_step(const Configuration& now, FunctionRef<bool(Member)> caught_up);

@@ -107,6 +107,7 @@ class FakeWorld : SchedulerHooks, Clock, Executor, Net {
     void settle(Duration duration);  // lets everything else run for so long
 
     Instant now() const override { return now_; }
+    Instant reading() const override { return now_; }
     FakeTracer tracer;
     Env env;
     int slow_slices = 0;  // blocking work gives others up to so many turns before and after it

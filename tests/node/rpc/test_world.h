@@ -85,6 +85,7 @@ class Node final : public SchedulerHooks, public Clock {
     size_t pick(size_t ready) override { return policy_.below(ready); }
     bool extra_yield() override { return policy_.chance(0.1); }
     Instant now() const override;
+    Instant reading() const override { return now(); }
     WallTime wall() const override { return WallTime{0}; }
 
  private:

@@ -19,11 +19,12 @@ std::vector<Bytes> samples() {
     JoinRequest join{.founding = FoundingRecord::make({identity(1), identity(2)}).value(), .group = GroupId(1), .node = NodeId(3),
                      .replica = ReplicaId(3000), .since = LogIndex(17), .configuration = "a configuration"};
     GroupMembersReply members{.from_leader = true, .removed = false, .committed = true, .joint = true, .term = Term(4), .commit = LogIndex(20),
-                              .last = LogIndex(21), .configuration_index = LogIndex(19), .leader = NodeId(2), .members = {}};
+                              .last = LogIndex(21), .configuration_index = LogIndex(19), .leader = NodeId(2), .lease_promise = Duration::millis(300),
+                              .lease_drift_ppm = 50'000, .lease_holds = true, .members = {}};
     for (uint64_t node = 1; node <= 6; ++node)
         members.members.push_back({NodeId(node), ReplicaId(node * 1000), "p:" + std::to_string(node), "", static_cast<MemberRole>(node), node == 2,
                                    node % 2 == 0, LogIndex(node), LogIndex(node - 1), node == 6 ? "gone" : ""});
-    return {encode_join_request(join), encode_group_members_reply(members), encode_group_change({ChangeAction::AddLearner, identity(4)}),
+    return {encode_join_request(join), encode_group_members_reply(members), encode_group_change({ChangeAction::AddLearner, identity(4), 7}),
             encode_group_change_reply({true, LogIndex(23)})};
 }
 
@@ -51,7 +52,10 @@ TEST_CASE("wire: messages about members come back equal") {
     CHECK(encode_group_members_reply(members) == all[1]);
     CHECK(members.members[5].role == MemberRole::Replaced);
     CHECK(members.members[5].note == "gone");
-    CHECK(decode_group_change(all[2]).value() == GroupChange{ChangeAction::AddLearner, identity(4)});
+    CHECK(members.lease_promise == Duration::millis(300));
+    CHECK(members.lease_drift_ppm == 50'000);
+    CHECK(members.lease_holds);
+    CHECK(decode_group_change(all[2]).value() == GroupChange{ChangeAction::AddLearner, identity(4), 7});
     CHECK(decode_group_change_reply(all[3]).value() == GroupChangeReply{true, LogIndex(23)});
 }
 

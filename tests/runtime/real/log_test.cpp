@@ -116,6 +116,7 @@ TEST_CASE("log: a name that repeats is cut to its bound, and the rest is counted
     class HandClock final : public Clock {
      public:
         Instant now() const override { return at; }
+        Instant reading() const override { return at; }
         WallTime wall() const override { return {at.ns}; }
         Instant at{};
     } clock;

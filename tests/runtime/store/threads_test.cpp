@@ -149,6 +149,7 @@ class ThreadedWorld final : private SchedulerHooks, private Clock, private Net, 
         wake_.notify_all();
     }
     Instant now() const override { return {std::chrono::steady_clock::now().time_since_epoch().count()}; }
+    Instant reading() const override { return now(); }
     WallTime wall() const override { return {std::chrono::system_clock::now().time_since_epoch().count()}; }
     Result<std::unique_ptr<Listener>> listen(const Address&) override { return Error(Code::Unsupported, "no network"); }
     Result<std::unique_ptr<Conn>> connect(Fiber&, const Address&, Instant) override { return Error(Code::Unsupported, "no network"); }

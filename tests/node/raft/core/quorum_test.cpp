@@ -137,13 +137,16 @@ TEST_CASE("raft quorum: equals its definition (generated, brute force)") {
 TEST_CASE("raft configuration: decodes what it encoded, refuses every cut and every flipped byte safely") {
     Configuration::Parts parts = voters({1, 2, 3}, {2, 3, 4}, {5, 6}).parts();
     parts.promoting = {member(6)};
+    parts.lease = {Duration::millis(300), 50'000};
     parts.contacts = {{member(1), "there"}, {member(6), "elsewhere"}, {member(9), "of nobody"}};
     Configuration c = Configuration::make(parts).value();
     CHECK(c.contact(member(6)) == "elsewhere");
     CHECK(c.contacts().size() == 2);
     Bytes bytes = c.encode();
     CHECK(Configuration::decode(bytes).value() == c);
-    CHECK(c.text() == "v1,v2,v3/v2,v3,v4 l5 p6");
+    CHECK(c.text() == "v1,v2,v3/v2,v3,v4 l5 p6 lease 300ms");
+    CHECK(c.lease().lasts() < Duration::millis(285));
+    CHECK(c.lease().lasts() > Duration::millis(284));
     for (size_t cut = 0; cut < bytes.size(); ++cut)
         CHECK(Configuration::decode(bytes.substr(0, cut)).failed_with(Code::Corrupt));
     CHECK(Configuration::decode(bytes + "x").failed_with(Code::Corrupt));
@@ -155,8 +158,8 @@ TEST_CASE("raft configuration: decodes what it encoded, refuses every cut and ev
     }
     CHECK(rc::check("any bytes", [] {
         auto raw = *rc::gen::arbitrary<std::string>();
-        auto decoded = Configuration::decode("\x02" + raw);
-        if (decoded.ok()) RC_ASSERT(decoded->encode() == "\x02" + raw);
+        auto decoded = Configuration::decode("\x03" + raw);
+        if (decoded.ok()) RC_ASSERT(decoded->encode() == "\x03" + raw);
     }));
 }
 
@@ -173,6 +176,8 @@ TEST_CASE("raft configuration: refuses what is none") {
     CHECK(Configuration::make(Configuration::Parts{.voters = {member(1)}, .outgoing = {}, .learners = {}, .promoting = {member(2)}}).failed_with(Code::Invalid));
     CHECK(Configuration::make(Configuration::Parts{.voters = {member(1)}, .outgoing = {}, .learners = {}, .promoting = {}, .contacts = {{member(1), Bytes(2000, 'x')}}})
               .failed_with(Code::Invalid));
+    for (Lease lease : {Lease{Duration{-1}, 0}, Lease{Duration::seconds(3601), 0}, Lease{Duration::seconds(1), 500'000}, Lease{Duration{}, 1}})
+        CHECK(Configuration::make(Configuration::Parts{.voters = {member(1)}, .outgoing = {}, .learners = {}, .lease = lease}).failed_with(Code::Invalid));
 }
 
 TEST_CASE("raft configuration: a successor's majorities overlap with ours") {
