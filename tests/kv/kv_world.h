@@ -31,10 +31,12 @@ struct KvWorld {
     uint64_t retain_bytes;
     uint64_t slowed_bytes_per_second = 16 << 20;
     size_t founders;
+    std::function<void(kv::KvNodeOptions&)> adjust;  // of each node, when it starts
 
     /// `count` nodes run, of which the first `the_founders` found the cluster.
-    KvWorld(uint64_t seed, size_t count, size_t the_founders, uint64_t the_retain_bytes = 64 << 20)
-        : world(options(seed)), retain_bytes(the_retain_bytes), founders(the_founders) {
+    KvWorld(uint64_t seed, size_t count, size_t the_founders, uint64_t the_retain_bytes = 64 << 20,
+            std::function<void(kv::KvNodeOptions&)> the_adjust = {})
+        : world(options(seed)), retain_bytes(the_retain_bytes), founders(the_founders), adjust(std::move(the_adjust)) {
         REQUIRE(check_rocksdb_is_deterministic(seed).ok());
         HostOptions host;
         host.disk.power_loss.garbage_spares_synced = {store::Options::small().path + "/"};
@@ -65,6 +67,7 @@ struct KvWorld {
             options.group.core.election_timeout_min = Duration::millis(300);
             options.group.core.election_timeout_max = Duration::millis(600);
             options.group.core.heartbeat = Duration::millis(50);
+            if (adjust) adjust(options);
             return std::make_unique<kv::KvNode>(env, options);
         });
     }
