@@ -32,6 +32,7 @@ struct KvWorld {
     uint64_t slowed_bytes_per_second = 16 << 20;
     size_t founders;
     std::function<void(kv::KvNodeOptions&)> adjust;  // of each node, when it starts
+    std::function<void()> each_step;                 // after every event of the world, during an errand
 
     /// `count` nodes run, of which the first `the_founders` found the cluster.
     KvWorld(uint64_t seed, size_t count, size_t the_founders, uint64_t the_retain_bytes = 64 << 20,
@@ -81,7 +82,10 @@ struct KvWorld {
                 return Result<void>();
             });
         });
-        world.run_until(world.now() + limit, [&] { return done && !operator_host->up(); });
+        world.run_until(world.now() + limit, [&] {
+            if (each_step) each_step();
+            return done && !operator_host->up();
+        });
         if (world.failure()) {
             for (const std::string& line : world.recent_events()) MESSAGE(line);
             FAIL(world.failure()->name << ": " << world.failure()->text);
