@@ -41,6 +41,8 @@ struct Connection {
         const std::vector<ByteView> words = resp::views_of(argv);
         const auto request = kv::check_request(words);
         if (request.command == nullptr) return transaction.refused(words, request.refusal);
+        if (auto refused = kv::acl_refusal(*node.the_acl.find(client.user), *request.command, request.subcommand, words))
+            return transaction.refused(words, std::move(*refused));
         if (transaction.open() && !kv::acts_inside_multi(request.command->id)) return transaction.queue(words, kTransactionBytes);
         if (request.command->id == kv::CommandId::Watch) {
             if (transaction.open()) return kv::Reply::error("ERR WATCH inside MULTI is not allowed");
