@@ -132,8 +132,10 @@ void KvNode::refuse_client(std::unique_ptr<Conn> conn) {
     ++counters_.connections_rejected;
     constexpr size_t kRefusingMax = 128;
     if (refusing_ >= kRefusingMax) return;  // closed without a word: even a refusal takes a fiber
+    auto pass = clients_gate_.enter();
+    if (!pass) return;
     ++refusing_;
-    env_.spawn("kv.refuse_client", [this, conn = std::move(conn)](Fiber& own) {
+    env_.spawn("kv.refuse_client", [this, conn = std::move(conn), pass = std::move(*pass)](Fiber& own) {
         const Instant deadline = env_.now() + Duration::seconds(1);
         if (conn->write_all(own, "-ERR max number of clients reached\r\n", deadline).ok()) {
             // Until it has read that, which closing over unread bytes of its own would take from it.
