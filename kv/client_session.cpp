@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kv/cluster_commands.h"
 #include "kv/text_case.h"
 #include "runtime/base/check.h"
 
@@ -21,6 +22,43 @@ ClientSession::ClientSession(Env& env, KvNode& node, uint64_t id, std::unique_pt
     client_.id = id;
     client_.address = conn_->peer().text();
     client_.local_address = node.client_address().text();
+    client_.connected_at = client_.active_at = env_.now();
+    client_.authenticated = node.acl().open_to_all();
+    settings_changed();
+    access_changed();
+}
+
+void ClientSession::settings_changed() {
+    parser_.set_bulk_bytes_max(node_.settings().bulk_bytes_max);
+    input_changed_.notify_all();  // how long it may be idle
+}
+
+void ClientSession::access_changed() {
+    const AclUser* user = node_.acl().find(client_.user);
+    if (client_.authenticated && user == nullptr) close_soon();
+    const bool free = client_.authenticated && user != nullptr && user->unrestricted() && node_.face() == ClientFace::Standalone;
+    attention_ = !free || client_.closing;
+    parser_.set_trust(client_.authenticated ? resp::RequestParser::Trust::Known : resp::RequestParser::Trust::Stranger);
+}
+
+void ClientSession::close_soon() {
+    client_.closing = attention_ = true;
+    leaver_.leave();
+    input_changed_.notify_all();
+}
+
+void ClientSession::kill() {
+    close_soon();
+    conn_->close();
+}
+
+const ClientState& ClientSession::look() {
+    client_.queued = transaction_.open() ? static_cast<int64_t>(transaction_.queued().size()) : -1;
+    client_.watched = transaction_.watched();
+    client_.input_bytes = input_.size() + parser_.buffered_bytes();
+    client_.output_bytes = flushing_ ? unsent_bytes_ : output_.size();
+    client_.memory_bytes = sizeof(*this) + input_.capacity() + output_.capacity() + parser_.buffered_bytes();
+    return client_;
 }
 
 void ClientSession::stop() {
@@ -41,6 +79,8 @@ void ClientSession::read_loop(Fiber& fiber) {
             ended_ = true;
             leaver_.leave();
         } else {
+            client_.active_at = env_.now();
+            node_.counters_.input_bytes += *count;
             input_.append(buffer.data(), *count);
         }
         input_changed_.notify_all();
@@ -53,7 +93,14 @@ void ClientSession::run(Fiber& fiber) {
     while (!client_.closing) {
         if (input_.empty()) {
             if (ended_ || stopping_) break;
-            if (input_changed_.wait(fiber).failed_with(Code::Cancelled)) break;
+            const Duration idle_limit = node_.settings().idle_limit;
+            const Instant idle_until = idle_limit.ns > 0 ? client_.active_at + idle_limit : Instant::never();
+            if (env_.now() >= idle_until) {
+                ++node_.counters_.idle_disconnections;
+                env_.tracer.debug("kv.client_idle", {{"client", client_.id}, {"address", client_.address}});
+                break;
+            }
+            if (input_changed_.wait(fiber, idle_until).failed_with(Code::Cancelled)) break;
             continue;
         }
         parser_.append(input_);
@@ -67,11 +114,37 @@ void ClientSession::run(Fiber& fiber) {
     input_changed_.notify_all();
 }
 
+Error ClientSession::took_too_long(const char* limit) {
+    ++node_.counters_.output_limit_disconnections;
+    env_.tracer.warning("kv.client_too_slow",
+                        {{"client", client_.id}, {"address", client_.address}, {"bytes", static_cast<int64_t>(unsent_bytes_)}, {"limit", limit}});
+    output_ = Bytes();
+    return {Code::Timeout, "the client does not take its replies"};
+}
+
 Result<void> ClientSession::flush(Fiber& fiber) {
     if (output_.empty()) return {};
-    Result<void> written = conn_->write_all(fiber, output_, env_.now() + node_.options_.slow_client_timeout);
-    if (written.failed_with(Code::Timeout))
-        env_.tracer.warning("kv.client_too_slow", {{"client", client_.id}, {"address", client_.address}, {"bytes", static_cast<int64_t>(output_.size())}});
+    const OutputLimits limits = node_.settings().output;
+    ByteView rest = output_;
+    unsent_bytes_ = rest.size();
+    if (limits.hard_bytes > 0 && rest.size() > limits.hard_bytes) return took_too_long("hard");
+    const Instant soft_until = limits.soft_bytes > 0 ? env_.now() + limits.soft_time : Instant::never();
+    flushing_ = true;
+    Result<void> written;
+    while (!rest.empty() && written.ok()) {
+        const Instant slow_until = env_.now() + node_.settings().slow_client_limit;
+        const bool soft = rest.size() > limits.soft_bytes && soft_until < slow_until;
+        Result<size_t> taken = conn_->write(fiber, rest, soft ? soft_until : slow_until);
+        if (taken.ok()) {
+            rest.remove_prefix(*taken);
+            unsent_bytes_ = rest.size();
+            node_.counters_.output_bytes += *taken;
+        } else {
+            written = taken.failed_with(Code::Timeout) ? took_too_long(soft ? "soft" : "slow") : taken.error();
+        }
+    }
+    flushing_ = false;
+    client_.active_at = env_.now();
     output_.clear();
     if (output_.capacity() > 4 * kOutputBytes) output_ = Bytes();
     return written;
@@ -98,14 +171,27 @@ Result<void> ClientSession::execute_all(Fiber& fiber) {
             client_.closing = true;
             return {};
         }
-        ++node_.commands_processed_;
+        ++node_.counters_.commands_processed;
         const ArgvView argv = parser_.argv();
         const CheckedRequest checked = check_request(argv);
         if (checked.command == nullptr) {
+            if (const CommandInfo* known = find_command(argv[0])) ++node_.counters_.rejected[static_cast<size_t>(known->id)];
             TRY(finish_run());
             answer(transaction_.refused(argv, checked.refusal));
             continue;
         }
+        client_.command = checked.command;
+        client_.subcommand = checked.subcommand;
+        if (attention_) [[unlikely]] {
+            if (client_.closing) return {};
+            if (std::optional<Reply> refused = refusal(checked, argv)) {
+                ++node_.counters_.rejected[static_cast<size_t>(checked.command->id)];
+                TRY(finish_run());
+                answer(transaction_.refused(argv, std::move(*refused)));
+                continue;
+            }
+        }
+        ++node_.counters_.calls[static_cast<size_t>(checked.command->id)];
         if (transaction_.open() && !acts_inside_multi(checked.command->id)) {
             answer(transaction_.queue(argv, node_.service()->transaction_bytes_max()));
             if (output_.size() >= kOutputBytes) TRY(flush(fiber));
@@ -128,15 +214,17 @@ Result<void> ClientSession::execute_all(Fiber& fiber) {
         // What follows may yield, and argv looks into the parser's buffer, which only append() moves: it stays.
         TRY(finish_run());
         if (route == Route::Local) {
-            answer(local(argv));
+            TRY(const Reply reply, local(fiber, checked, argv));
+            answer(reply);
             if (client_.closing) return {};
         } else if (route == Route::Session || checked.command->id == CommandId::Watch) {
             TRY(execute_for_session(fiber, *checked.command, argv));
+            if (client_.closing) return {};
         } else {
             TRY(flush(fiber));  // earlier answers are not held back by a wait
-            waiting_ = true;
+            client_.blocked = true;
             Result<Reply> reply = node_.service()->wait(fiber, argv, target_, client_.version, leaver_);
-            waiting_ = false;
+            client_.blocked = false;
             if (!reply.ok()) return reply.error();
             answer(*reply);
         }
@@ -144,12 +232,53 @@ Result<void> ClientSession::execute_all(Fiber& fiber) {
     }
 }
 
-Reply ClientSession::local(ArgvView argv) {
-    ServerFacts facts = node_.facts();
-    client_.in_transaction = transaction_.open();
-    if (find_command(argv[0])->id == CommandId::Client && argv.size() > 1 && is_word(argv[1], "list"))
-        for (const auto& [id, session] : node_.clients_) facts.clients.push_back(&session->client_);
-    return execute_local(argv, client_, facts);
+std::optional<Reply> ClientSession::refusal(const CheckedRequest& checked, ArgvView argv) {
+    const CommandInfo& command = *checked.command;
+    if (!client_.authenticated && (command.flags & kFlagNoAuth) == 0) return Reply::error("NOAUTH Authentication required.");
+    const AclUser* user = node_.acl().find(client_.user);
+    if (user != nullptr && !user->unrestricted()) {
+        if (std::optional<Reply> denied = acl_refusal(*user, command, checked.subcommand, argv)) {
+            ++node_.counters_.commands_denied;
+            return denied;
+        }
+    }
+    if (node_.face() == ClientFace::Standalone || command.first_key == 0 || node_.service()->group().leads()) return std::nullopt;
+    if (client_.readonly && command.route == Route::Read) return std::nullopt;
+    if (keys_of(command, argv).empty()) return std::nullopt;
+    ++node_.counters_.moved_replies;
+    return moved_reply(node_.cluster(), command, argv);
+}
+
+Result<Reply> ClientSession::local(Fiber& fiber, const CheckedRequest& checked, ArgvView argv) {
+    const CommandId id = checked.command->id;
+    if (id == CommandId::Cluster && node_.face() == ClientFace::Cluster &&
+        (checked.subcommand->name == "countkeysinslot" || checked.subcommand->name == "getkeysinslot"))
+        return slot_keys(fiber, argv);
+    Reply reply = execute_local(argv, client_, node_);
+    if (id == CommandId::Auth || id == CommandId::Hello) access_changed();
+    return reply;
+}
+
+Result<Reply> ClientSession::slot_keys(Fiber& fiber, ArgvView argv) {
+    auto parsed = slot_question(argv);
+    if (Reply* refused = std::get_if<Reply>(&parsed)) return std::move(*refused);
+    const SlotQuestion& question = std::get<SlotQuestion>(parsed);
+    constexpr uint64_t kBytesMax = 15 << 20;  // as other replies of many values
+    uint64_t count = 0, bytes = 0;
+    std::vector<Reply> keys;
+    Result<void> walked = node_.service()->machine().for_each_key(fiber, [&](ByteView key) {
+        if (count == question.keys_max) return false;
+        if (key_slot(key) != question.slot) return true;
+        ++count;
+        if (question.count_only) return true;
+        bytes += sizeof(Reply) + key.size();
+        keys.push_back(Reply::bulk(Bytes(key)));
+        return bytes <= kBytesMax;
+    });
+    if (walked.failed_with(Code::Cancelled)) return walked.error();
+    if (!walked.ok()) return Reply::error("ERR " + walked.error().text());
+    if (bytes > kBytesMax) return Reply::error("ERR the reply would be too large: ask for fewer keys");
+    return question.count_only ? Reply::integer(static_cast<int64_t>(count)) : Reply::array(std::move(keys));
 }
 
 Result<void> ClientSession::execute_for_session(Fiber& fiber, const CommandInfo& command, ArgvView argv) {
@@ -172,9 +301,8 @@ Result<void> ClientSession::execute_for_session(Fiber& fiber, const CommandInfo&
         case CommandId::Reset:
             transaction_.discard();
             target_ = WaitTarget();
-            client_.name.clear();
-            client_.tracking = false;
-            client_.version = resp::Version::Resp2;
+            reset_client(client_, node_.acl());
+            access_changed();
             answer(Reply::simple("RESET"));
             return {};
         default: UNREACHABLE(command.name);
@@ -212,6 +340,17 @@ Result<void> ClientSession::exec(Fiber& fiber) {
         answer(Reply::error("EXECABORT Transaction discarded because of previous errors."));
         return {};
     }
+    if (attention_) {
+        // Users, and what they may do, can have changed since it was queued: then nothing of it is done.
+        for (const Argv& argv : transaction.queued()) {
+            const std::vector<ByteView> words = resp::views_of(argv);
+            if (std::optional<Reply> refused = refusal(check_request(words), words)) {
+                const bool denied = refused->text.starts_with("NOPERM");
+                answer(denied ? Reply::error("EXECABORT Transaction discarded because of: " + refused->text) : *refused);
+                return {};
+            }
+        }
+    }
     const Transaction for_group = transaction.for_group();
     Outcome done{Reply::array({}), LogIndex()};
     if (!for_group.commands.empty() || !for_group.watches.empty()) {
@@ -233,7 +372,13 @@ Result<void> ClientSession::exec(Fiber& fiber) {
         if (belongs_to_group(command)) {
             replies.push_back(std::move(*next++));
         } else if (command.route == Route::Local) {
-            replies.push_back(local(words));
+            const uint32_t withheld = client_.replies_withheld;
+            TRY(Reply reply, local(fiber, check_request(words), words));
+            if (client_.replies_withheld != withheld) {
+                client_.replies_withheld = withheld;
+                reply = Reply::error("ERR CLIENT REPLY is not taken inside a transaction");
+            }
+            replies.push_back(std::move(reply));
         } else if (command.route == Route::Wait) {
             // About what came before the transaction, and at once.
             TRY(Reply reply, node_.service()->wait(fiber, words, target_, client_.version, leaver_, KvService::MayBlock::No));
@@ -291,13 +436,15 @@ Result<void> ClientSession::execute_alike(Fiber& fiber, std::span<const Argv> ru
     }
     // Replies of reads may be large: what is gathered goes out, and is waited for, before more is read. So the output of a
     // client that does not read stays bounded by one reply above the limit.
+    const bool stale = client_.readonly && !service.group().leads();
+    auto take = [&](Outcome outcome) {
+        target_.read_observed(outcome.index);
+        answer(outcome.reply);
+        return output_.size() < kOutputBytes;
+    };
     size_t done = 0;
     while (done < run.size()) {
-        TRY(size_t more, service.read_many(fiber, run.subspan(done), [&](Outcome outcome) {
-            target_.read_observed(outcome.index);
-            answer(outcome.reply);
-            return output_.size() < kOutputBytes;
-        }));
+        TRY(size_t more, stale ? service.read_stale(fiber, run.subspan(done), take) : service.read_many(fiber, run.subspan(done), take));
         done += more;
         if (output_.size() >= kOutputBytes) TRY(flush(fiber));
     }

@@ -1,6 +1,6 @@
 // ClientSession: one client connection. A reader fiber fills a bounded input buffer and notices the hang-up; the session's
 // own fiber executes, in order, and answers: runs of writes share a commit wait, runs of reads a barrier, and everything
-// answered in one turn one write.
+// answered in one turn one write. What other connections of the node may do to it (CLIENT KILL, UNBLOCK) is atomic.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,18 @@ class ClientSession : public std::enable_shared_from_this<ClientSession> {
     void run(Fiber& fiber);
     /// Ends it soon; what is under way is answered if it can be. Atomic.
     void stop();
-    bool waiting() const { return waiting_; }
+    /// CLIENT KILL: ends it at once; what is under way goes unanswered. Atomic.
+    void kill();
+    /// Ends it behind the reply to what is under way. Atomic.
+    void close_soon();
+    /// CLIENT UNBLOCK. False: it does not wait, or has its answer. Atomic.
+    bool unblock(Unblock how) { return client_.blocked && leaver_.unblock(how); }
+    /// The settings, or the users, have changed. Atomic.
+    void settings_changed();
+    void access_changed();
+    /// With the fields that are as of the last look.
+    const ClientState& look();
+    const ClientState& client() const { return client_; }
 
  private:
     static constexpr size_t kInputBytes = 256 << 10;   // read ahead of what is executed
@@ -37,9 +48,18 @@ class ClientSession : public std::enable_shared_from_this<ClientSession> {
     Result<void> execute_for_session(Fiber& fiber, const CommandInfo& command, ArgvView argv);
     Result<void> watch(Fiber& fiber, ArgvView argv);
     Result<void> exec(Fiber& fiber);
-    Reply local(ArgvView argv);
+    std::optional<Reply> refusal(const CheckedRequest& checked, ArgvView argv);
+    Result<Reply> local(Fiber& fiber, const CheckedRequest& checked, ArgvView argv);
+    Result<Reply> slot_keys(Fiber& fiber, ArgvView argv);
     Result<void> flush(Fiber& fiber);
-    void answer(const Reply& reply) { encode_reply(output_, reply, client_.version); }
+    Error took_too_long(const char* limit);
+    void answer(const Reply& reply) {
+        if (client_.replies_withheld != 0) [[unlikely]] {
+            if (client_.replies_withheld != ClientState::kNoReplies) --client_.replies_withheld;
+            return;
+        }
+        encode_reply(output_, reply, client_.version);
+    }
 
     Env& env_;
     KvNode& node_;
@@ -51,7 +71,9 @@ class ClientSession : public std::enable_shared_from_this<ClientSession> {
     Bytes output_;
     bool ended_ = false;  // the client's end of stream, or a reset
     bool stopping_ = false;
-    bool waiting_ = false;
+    bool attention_ = false;  // something stands between this client and just executing what it says: looked at once a command
+    bool flushing_ = false;
+    size_t unsent_bytes_ = 0;  // while flushing_
     Notify input_changed_;
     ClientTransaction transaction_;
     WaitTarget target_;

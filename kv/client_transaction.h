@@ -16,7 +16,7 @@ class ClientTransaction {
     /// A command was refused since MULTI: EXEC will do nothing.
     bool broken() const { return broken_; }
     const std::vector<Argv>& queued() const { return queued_; }
-    bool watches_any() const { return !watches_.empty(); }
+    size_t watched() const { return watches_.size(); }
 
     /// The reply to MULTI.
     Reply begin();

@@ -16,12 +16,17 @@ constexpr uint32_t kHandshake = kFlagNoScript | kFlagLoading | kFlagStale | kFla
 
 // id, name, arity, flags, first key, last key, step, route, since, group, categories, summary
 constexpr std::array kCommands = {
+    CommandInfo{CommandId::Acl, "acl", -2, 0, 0, 0, 0, Route::Local, "6.0.0", "server", "slow", "Commands about users and what they may do"},
     CommandInfo{CommandId::Append, "append", 3, kFastWrite, 1, 1, 1, Route::Write, "2.0.0", "string", "write string fast",
                 "Adds bytes at the end of a value"},
+    CommandInfo{CommandId::Asking, "asking", 1, kFlagFast, 0, 0, 0, Route::Local, "3.0.0", "cluster", "fast connection",
+                "Taken and without effect: slots do not move"},
     CommandInfo{CommandId::Auth, "auth", -2, kHandshake, 0, 0, 0, Route::Local, "1.0.0", "connection",
-                "fast connection", "Authenticates; there is one user, without a password"},
+                "fast connection", "Authenticates as a user"},
     CommandInfo{CommandId::Client, "client", -2, 0, 0, 0, 0, Route::Local, "2.4.0", "connection", "slow",
                 "Commands about the connection"},
+    CommandInfo{CommandId::Cluster, "cluster", -2, 0, 0, 0, 0, Route::Local, "3.0.0", "cluster", "slow",
+                "The members of the group as nodes of a Redis cluster; with the cluster face only"},
     CommandInfo{CommandId::Command, "command", -1, kFlagLoading | kFlagStale, 0, 0, 0, Route::Local, "2.8.13", "server",
                 "slow connection", "Describes the commands"},
     CommandInfo{CommandId::Config, "config", -2, 0, 0, 0, 0, Route::Local, "2.0.0", "server", "slow",
@@ -106,12 +111,18 @@ constexpr std::array kCommands = {
                 "Closes the connection"},
     CommandInfo{CommandId::Randomkey, "randomkey", 1, kFlagReadonly, 0, 0, 0, Route::Read, "1.0.0", "generic",
                 "keyspace read slow", "Some key"},
+    CommandInfo{CommandId::Readonly, "readonly", 1, kFlagLoading | kFlagStale | kFlagFast, 0, 0, 0, Route::Local, "3.0.0", "cluster",
+                "fast connection", "From now on this connection's reads may be stale: answered here, whoever leads"},
+    CommandInfo{CommandId::Readwrite, "readwrite", 1, kFlagLoading | kFlagStale | kFlagFast, 0, 0, 0, Route::Local, "3.0.0", "cluster",
+                "fast connection", "Ends READONLY"},
     CommandInfo{CommandId::Rename, "rename", 3, kFlagWrite, 1, 2, 1, Route::Write, "1.0.0", "generic",
                 "keyspace write slow", "Gives a value another key"},
     CommandInfo{CommandId::Renamenx, "renamenx", 3, kFlagWrite | kFlagFast, 1, 2, 1, Route::Write, "1.0.0", "generic",
                 "keyspace write fast", "Gives a value another key unless that exists"},
     CommandInfo{CommandId::Reset, "reset", 1, kHandshake, 0, 0, 0, Route::Session, "6.2.0", "connection",
                 "fast connection", "Makes the connection as if it were new"},
+    CommandInfo{CommandId::Role, "role", 1, kFlagNoScript | kFlagLoading | kFlagStale | kFlagFast, 0, 0, 0, Route::Local, "2.8.12", "server",
+                "admin fast dangerous", "Leader or follower, and of whom"},
     CommandInfo{CommandId::Scan, "scan", -2, kFlagReadonly, 0, 0, 0, Route::Read, "2.8.0", "generic",
                 "keyspace read slow", "Walks over the keys, a part a time"},
     CommandInfo{CommandId::Select, "select", 2, kFlagLoading | kFlagStale | kFlagFast, 0, 0, 0, Route::Local, "1.0.0",
@@ -141,33 +152,41 @@ constexpr std::array kCommands = {
     CommandInfo{CommandId::Unwatch, "unwatch", 1, kHandshake & ~kFlagNoAuth, 0, 0, 0, Route::Session, "2.2.0", "transactions",
                 "fast transaction", "Watches no key any more"},
     CommandInfo{CommandId::Wait, "wait", 3, kFlagNoScript | kFlagBlocking, 0, 0, 0, Route::Wait, "3.0.0", "generic",
-                "slow connection", "Waits until replicas hold this connection's writes; WAIT ALL: every member"},
+                "slow blocking connection", "Waits until replicas hold this connection's writes; WAIT ALL: every member"},
     CommandInfo{CommandId::Waitall, "waitall", 2, kFlagNoScript | kFlagBlocking, 0, 0, 0, Route::Wait, "7.2.0", "generic",
-                "slow connection", "Waits until every configured member holds this connection's writes"},
+                "slow blocking connection", "Waits until every configured member holds this connection's writes"},
     CommandInfo{CommandId::Waitaof, "waitaof", 4, kFlagNoScript | kFlagBlocking, 0, 0, 0, Route::Wait, "7.2.0", "generic",
-                "slow connection", "Waits until the leader and replicas have synced this connection's writes"},
+                "slow blocking connection", "Waits until the leader and replicas have synced this connection's writes"},
     CommandInfo{CommandId::Watch, "watch", -2, kHandshake & ~kFlagNoAuth, 1, -1, 1, Route::Read, "2.2.0", "transactions",
                 "fast transaction", "EXEC does nothing if one of these keys changes until then"},
 };
 static_assert(std::ranges::is_sorted(kCommands, {}, &CommandInfo::name));
 
-struct Subcommand {
-    CommandId container;
-    std::string_view name;
-    int arity;
-};
+using S = SubcommandInfo;
+constexpr std::string_view kSlow = "slow", kAdmin = "admin slow dangerous", kOfClient = "slow connection",
+                           kAdminOfClient = "admin slow dangerous connection", kLook = "keyspace read slow";
 
 constexpr std::array kSubcommands = {
-    Subcommand{CommandId::Client, "getname", 2}, Subcommand{CommandId::Client, "id", 2},
-    Subcommand{CommandId::Client, "info", 2},    Subcommand{CommandId::Client, "list", -2},
-    Subcommand{CommandId::Client, "setinfo", 4}, Subcommand{CommandId::Client, "setname", 3},
-    Subcommand{CommandId::Client, "tracking", -3}, Subcommand{CommandId::Command, "count", 2},
-    Subcommand{CommandId::Command, "docs", -2},  Subcommand{CommandId::Command, "getkeys", -4},
-    Subcommand{CommandId::Command, "info", -2},  Subcommand{CommandId::Command, "list", -2},
-    Subcommand{CommandId::Config, "get", -3},    Subcommand{CommandId::Config, "set", -4},
-    Subcommand{CommandId::Function, "flush", -2}, Subcommand{CommandId::Object, "encoding", 3},
-    Subcommand{CommandId::Object, "freq", 3},     Subcommand{CommandId::Object, "idletime", 3},
-    Subcommand{CommandId::Object, "refcount", 3},
+    S{CommandId::Acl, "cat", -2, kSlow},                 S{CommandId::Acl, "deluser", -3, kAdmin},
+    S{CommandId::Acl, "getuser", 3, kAdmin},             S{CommandId::Acl, "list", 2, kAdmin},
+    S{CommandId::Acl, "setuser", -3, kAdmin},            S{CommandId::Acl, "users", 2, kAdmin},
+    S{CommandId::Acl, "whoami", 2, kSlow},               S{CommandId::Client, "getname", 2, kOfClient},
+    S{CommandId::Client, "id", 2, kOfClient},            S{CommandId::Client, "info", 2, kOfClient},
+    S{CommandId::Client, "kill", -3, kAdminOfClient},    S{CommandId::Client, "list", -2, kAdminOfClient},
+    S{CommandId::Client, "no-evict", 3, kAdminOfClient}, S{CommandId::Client, "reply", 3, kOfClient},
+    S{CommandId::Client, "setinfo", 4, kOfClient},       S{CommandId::Client, "setname", 3, kOfClient},
+    S{CommandId::Client, "tracking", -3, kOfClient},     S{CommandId::Client, "unblock", -3, kAdminOfClient},
+    S{CommandId::Cluster, "countkeysinslot", 3, kSlow},  S{CommandId::Cluster, "getkeysinslot", 4, kSlow},
+    S{CommandId::Cluster, "info", 2, kSlow},             S{CommandId::Cluster, "keyslot", 3, kSlow},
+    S{CommandId::Cluster, "myid", 2, kSlow},             S{CommandId::Cluster, "nodes", 2, kSlow},
+    S{CommandId::Cluster, "shards", 2, kSlow},           S{CommandId::Cluster, "slots", 2, kSlow},
+    S{CommandId::Command, "count", 2, kOfClient},        S{CommandId::Command, "docs", -2, kOfClient},
+    S{CommandId::Command, "getkeys", -4, kOfClient},     S{CommandId::Command, "info", -2, kOfClient},
+    S{CommandId::Command, "list", -2, kOfClient},        S{CommandId::Config, "get", -3, kAdmin},
+    S{CommandId::Config, "resetstat", 2, kAdmin},        S{CommandId::Config, "set", -4, kAdmin},
+    S{CommandId::Function, "flush", -2, "write slow scripting"}, S{CommandId::Object, "encoding", 3, kLook},
+    S{CommandId::Object, "freq", 3, kLook},              S{CommandId::Object, "idletime", 3, kLook},
+    S{CommandId::Object, "refcount", 3, kLook},
 };
 
 struct FlagName {
@@ -205,15 +224,12 @@ bool arity_fits(int arity, size_t words) {
     return arity >= 0 ? words == static_cast<size_t>(arity) : words >= static_cast<size_t>(-arity);
 }
 
-const Subcommand* find_subcommand(CommandId container, ByteView name) {
-    for (const Subcommand& subcommand : kSubcommands)
-        if (subcommand.container == container && is_word(name, subcommand.name)) return &subcommand;
-    return nullptr;
-}
-
-bool has_subcommands(CommandId id) {
-    return std::ranges::any_of(kSubcommands, [&](const Subcommand& subcommand) { return subcommand.container == id; });
-}
+/// Looked at for every command.
+constexpr std::array<bool, kCommandCount> kContainers = [] {
+    std::array<bool, kCommandCount> out{};
+    for (const SubcommandInfo& subcommand : kSubcommands) out[static_cast<size_t>(subcommand.container)] = true;
+    return out;
+}();
 
 Reply bulk_of(std::string_view text) { return Reply::bulk(Bytes(text)); }
 
@@ -235,13 +251,22 @@ Reply key_specs_of(const CommandInfo& command) {
                                      std::move(begin), bulk_of("find_keys"), std::move(find)})});
 }
 
+Reply categories_of(std::string_view categories) {
+    std::vector<Reply> out;
+    while (!categories.empty()) {
+        const size_t end = std::min(categories.find(' '), categories.size());
+        out.push_back(Reply::simple("@" + Bytes(categories.substr(0, end))));
+        categories.remove_prefix(std::min(end + 1, categories.size()));
+    }
+    return Reply::set(std::move(out));
+}
+
 Reply subcommands_of(const CommandInfo& command) {
     std::vector<Reply> out;
-    for (const Subcommand& subcommand : kSubcommands) {
+    for (const SubcommandInfo& subcommand : kSubcommands) {
         if (subcommand.container != command.id) continue;
-        const Bytes name = Bytes(command.name) + "|" + Bytes(subcommand.name);
-        out.push_back(Reply::array({Reply::bulk(name), Reply::integer(subcommand.arity), Reply::set({}),
-                                    Reply::integer(0), Reply::integer(0), Reply::integer(0), Reply::set({}),
+        out.push_back(Reply::array({Reply::bulk(full_name(command, &subcommand)), Reply::integer(subcommand.arity), Reply::set({}),
+                                    Reply::integer(0), Reply::integer(0), Reply::integer(0), categories_of(subcommand.categories),
                                     Reply::array({}), Reply::array({}), Reply::array({})}));
     }
     return Reply::array(std::move(out));
@@ -251,16 +276,9 @@ Reply describe(const CommandInfo& command) {
     std::vector<Reply> flags;
     for (const FlagName& name : kFlagNames)
         if (command.flags & name.flag) flags.push_back(Reply::simple(name.name));
-    std::vector<Reply> categories;
-    std::string_view rest = command.categories;
-    while (!rest.empty()) {
-        const size_t end = std::min(rest.find(' '), rest.size());
-        categories.push_back(Reply::simple("@" + Bytes(rest.substr(0, end))));
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
     return Reply::array({bulk_of(command.name), Reply::integer(command.arity), Reply::set(std::move(flags)),
                          Reply::integer(command.first_key), Reply::integer(command.last_key),
-                         Reply::integer(command.key_step), Reply::set(std::move(categories)), Reply::array({}),
+                         Reply::integer(command.key_step), categories_of(command.categories), Reply::array({}),
                          key_specs_of(command), subcommands_of(command)});
 }
 
@@ -284,6 +302,26 @@ Reply get_keys(ArgvView words) {
 }  // namespace
 
 std::span<const CommandInfo> command_table() { return kCommands; }
+std::span<const SubcommandInfo> subcommand_table() { return kSubcommands; }
+
+const SubcommandInfo* find_subcommand(CommandId container, ByteView name) {
+    for (const SubcommandInfo& subcommand : kSubcommands)
+        if (subcommand.container == container && is_word(name, subcommand.name)) return &subcommand;
+    return nullptr;
+}
+
+Bytes full_name(const CommandInfo& command, const SubcommandInfo* subcommand) {
+    return subcommand == nullptr ? Bytes(command.name) : Bytes(command.name) + "|" + Bytes(subcommand->name);
+}
+
+bool in_category(std::string_view categories, std::string_view category) {
+    while (!categories.empty()) {
+        const size_t end = std::min(categories.find(' '), categories.size());
+        if (categories.substr(0, end) == category) return true;
+        categories.remove_prefix(std::min(end + 1, categories.size()));
+    }
+    return false;
+}
 
 const CommandInfo* find_command(ByteView name) {
     constexpr size_t kLongestName = 16;
@@ -306,17 +344,18 @@ std::vector<ByteView> keys_of(const CommandInfo& command, ArgvView argv) {
 CheckedRequest check_request(ArgvView argv) {
     CHECK(!argv.empty());
     const CommandInfo* command = find_command(argv[0]);
-    if (command == nullptr) return {nullptr, unknown_command(argv)};
-    if (!arity_fits(command->arity, argv.size())) return {nullptr, wrong_arity(command->name)};
-    if (has_subcommands(command->id) && argv.size() > 1) {
-        const Subcommand* subcommand = find_subcommand(command->id, argv[1]);
+    if (command == nullptr) return {nullptr, nullptr, unknown_command(argv)};
+    if (!arity_fits(command->arity, argv.size())) return {nullptr, nullptr, wrong_arity(command->name)};
+    const SubcommandInfo* subcommand = nullptr;
+    if (argv.size() > 1 && kContainers[static_cast<size_t>(command->id)]) {
+        subcommand = find_subcommand(command->id, argv[1]);
         if (subcommand == nullptr)
-            return {nullptr, Reply::error("ERR unknown subcommand '" + Bytes(printable(argv[1], kEchoedBytesMax)) +
-                                          "'. Try " + uppered(command->name) + " HELP.")};
+            return {nullptr, nullptr, Reply::error("ERR unknown subcommand '" + Bytes(printable(argv[1], kEchoedBytesMax)) + "'. Try " +
+                                                   uppered(command->name) + " HELP.")};
         if (!arity_fits(subcommand->arity, argv.size()))
-            return {nullptr, wrong_arity(Bytes(command->name) + "|" + Bytes(subcommand->name))};
+            return {nullptr, nullptr, wrong_arity(full_name(*command, subcommand))};
     }
-    return {command, {}};
+    return {command, subcommand, {}};
 }
 
 Reply command_command(ArgvView argv) {

@@ -17,12 +17,13 @@ using resp::ArgvView;
 using resp::Reply;
 
 enum class CommandId : uint8_t {  // not stored: log entries carry names
-    Append, Auth, Client, Command, Config, Copy, Dbsize, Decr, Decrby, Del, Discard, Echo, Exec, Exists, Expire,
+    Acl, Append, Asking, Auth, Client, Cluster, Command, Config, Copy, Dbsize, Decr, Decrby, Del, Discard, Echo, Exec, Exists, Expire,
     Expireat, Expiretime, Flushall, Flushdb, Function, Get, Getdel, Getex, Getrange, Getset, Hello, Incr, Incrby,
     Incrbyfloat, Info, Keys, Mget, Mset, Msetnx, Multi, Object, Persist, Pexpire, Pexpireat, Pexpiretime, Ping, Psetex,
-    Pttl, Quit, Randomkey, Rename, Renamenx, Reset, Scan, Select, Set, Setex, Setnx, Setrange, Strlen, Substr, Time,
+    Pttl, Quit, Randomkey, Readonly, Readwrite, Rename, Renamenx, Reset, Role, Scan, Select, Set, Setex, Setnx, Setrange, Strlen, Substr, Time,
     Touch, Ttl, Type, Unlink, Unwatch, Wait, Waitall, Waitaof, Watch,
 };
+inline constexpr size_t kCommandCount = static_cast<size_t>(CommandId::Watch) + 1;
 
 /// Who answers.
 enum class Route : uint8_t {
@@ -62,17 +63,34 @@ struct CommandInfo {
     std::string_view summary;
 };
 
+/// Part of a command that its second word chooses: CONFIG GET.
+struct SubcommandInfo {
+    CommandId container;
+    std::string_view name;  // lower case
+    int arity;              // words with both names; negative: at least that many
+    std::string_view categories;  // as those of a command
+};
+
 /// Sorted by name.
 std::span<const CommandInfo> command_table();
+/// Grouped by command.
+std::span<const SubcommandInfo> subcommand_table();
 
 /// Any case. Null when there is no such command.
 const CommandInfo* find_command(ByteView name);
+/// Any case. Null when the command has no such subcommand.
+const SubcommandInfo* find_subcommand(CommandId container, ByteView name);
+/// "get", "config|get".
+Bytes full_name(const CommandInfo& command, const SubcommandInfo* subcommand);
+/// Is `category` (without @, lower case) one of the words of `categories`?
+bool in_category(std::string_view categories, std::string_view category);
 
 /// The keys of a request that passed check_request().
 std::vector<ByteView> keys_of(const CommandInfo& command, ArgvView argv);
 
 struct CheckedRequest {
     const CommandInfo* command = nullptr;  // null: refused
+    const SubcommandInfo* subcommand = nullptr;  // null: it has none
     Reply refusal;
 };
 

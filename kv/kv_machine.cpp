@@ -366,6 +366,23 @@ Result<std::vector<Bytes>> KvMachine::expired_keys(Fiber& fiber, Bytes& cursor, 
     return keys;
 }
 
+Result<void> KvMachine::for_each_key(Fiber& fiber, FunctionRef<bool(ByteView)> visit) {
+    const LogTime time = metadata_.time;
+    const std::unique_ptr<store::Snapshot> point = store_.snapshot();
+    Bytes from = epoch_begin(space(), metadata_.epoch);
+    const Bytes end = data_end(space());
+    for (;;) {
+        TRY(store::Store::Chunk chunk, store_.scan(fiber, point.get(), from, end));
+        for (const auto& [key, value] : chunk.pairs) {
+            TRY(DataKey data, decode_data_key(key));
+            TRY(ValueRecord record, decode_value(value));
+            if (!record.expired(time) && !visit(data.key)) return {};
+        }
+        if (!chunk.next) return {};
+        from = *chunk.next;
+    }
+}
+
 Result<KvMachine::Digest> KvMachine::digest(Fiber& fiber) {
     const Metadata at = metadata_;
     const std::unique_ptr<store::Snapshot> point = store_.snapshot();

@@ -54,6 +54,10 @@ class KvMachine : public raft::StateMachine {
     /// empty for the start, and is moved on. Yields. Errors: as read().
     Result<std::vector<Bytes>> expired_keys(Fiber& fiber, Bytes& cursor, LogTime time);
 
+    /// The live keys of the applied state, in no order that means anything, as of one instant, until `visit` (atomic) says that it has
+    /// enough. Reads everything up to there. Yields. Errors: as read().
+    Result<void> for_each_key(Fiber& fiber, FunctionRef<bool(ByteView)> visit);
+
     /// A digest of the logical state at the applied index: equal on all members at the same index. Reads everything.
     /// Yields. Errors: as read().
     struct Digest {

@@ -13,6 +13,12 @@ namespace {
 using namespace orrery;
 using real::ConfigType;
 
+Result<kv::Acl> users_of(const real::Config& config) {
+    std::string lines;
+    for (const std::string& user : config.list("client.users")) lines += "user " + user + "\n";
+    return kv::Acl::parse(lines);
+}
+
 real::ConfigSchema make_schema() {
     real::ConfigSchema schema;
     real::add_daemon_keys(schema);
@@ -24,6 +30,12 @@ real::ConfigSchema make_schema() {
     schema.add({.name = "admin.listen", .type = ConfigType::Text, .doc = "HOST:PORT of /livez, /readyz, /status and /metrics over HTTP; empty: none"});
     schema.add({.name = "client.connections_max", .type = ConfigType::Integer, .by_default = "10000", .doc = "clients at once; more are refused", .low = 1, .high = 1'000'000});
     schema.add({.name = "client.slow_limit", .type = ConfigType::Duration, .by_default = "60s", .doc = "a client that takes no reply for so long is disconnected", .low = 1'000'000'000});
+    schema.add({.name = "client.idle_limit", .type = ConfigType::Duration, .by_default = "0s", .doc = "a client that sends nothing for so long is disconnected, unless it waits; 0: never", .low = 0});
+    schema.add({.name = "client.output_hard_bytes", .type = ConfigType::Size, .by_default = "0", .doc = "replies held for a client above which it is disconnected at once; 0: what client.slow_limit bounds", .low = 0});
+    schema.add({.name = "client.output_soft_bytes", .type = ConfigType::Size, .by_default = "0", .doc = "the same, after client.output_soft_limit above it; 0: none", .low = 0});
+    schema.add({.name = "client.output_soft_limit", .type = ConfigType::Duration, .by_default = "60s", .doc = "see client.output_soft_bytes", .low = 1'000'000'000});
+    schema.add({.name = "client.face", .type = ConfigType::Text, .by_default = "standalone", .doc = "standalone: every node takes every command; cluster: of a Redis cluster, followers send clients to the leader (-MOVED)", .choices = {"standalone", "cluster"}});
+    schema.add({.name = "client.users", .type = ConfigType::TextList, .doc = "users, each `NAME RULE...` with the rules of Redis' ACLs; passwords best as #SHA256, since the configuration is shown; empty: one user, default, who needs no password"});
     schema.add({.name = "client.bulk_bytes_max", .type = ConfigType::Size, .by_default = "8MiB", .doc = "largest argument of a command; larger ones are refused before a byte is logged", .low = 1024, .high = 8 << 20});
     schema.add({.name = "kv.request_limit", .type = ConfigType::Duration, .by_default = "5s", .doc = "time for one command, forwarding to the leader included; then its outcome is unknown", .low = 10'000'000});
     schema.add({.name = "kv.wait_zero", .type = ConfigType::Text, .by_default = "redis", .doc = "what `WAIT 0` means: the present count at once, or every member", .choices = {"redis", "all"}});
@@ -46,6 +58,8 @@ real::ConfigSchema make_schema() {
             problems.push_back({config.where("raft.retain_bytes_node"), "E0223", "raft.retain_bytes_node is below raft.retain_bytes", "raise it, or lower raft.retain_bytes"});
     });
     schema.add_rule([](const real::Config& config, std::vector<real::ConfigProblem>& problems) {
+        if (Result<kv::Acl> users = users_of(config); !users.ok())
+            problems.push_back({config.where("client.users"), "E0224", users.error().context, "write NAME RULE...; rules: on off nopass >password #sha256 ~pattern +command +@category ..."});
         for (const char* key : {"admin.listen", "peer.advertise", "client.advertise"}) {
             if (config.text(key).empty()) continue;
             if (Result<Address> address = Address::parse(config.text(key)); !address.ok())
@@ -65,6 +79,10 @@ kv::KvNodeOptions node_options(const real::Config& config) {
     options.client_advertise = config.text("client.advertise");
     options.max_clients = static_cast<uint32_t>(config.integer("client.connections_max"));
     options.slow_client_timeout = config.duration("client.slow_limit");
+    options.client_idle_limit = config.duration("client.idle_limit");
+    options.client_output = {config.size_bytes("client.output_hard_bytes"), config.size_bytes("client.output_soft_bytes"), config.duration("client.output_soft_limit")};
+    options.face = config.text("client.face") == "cluster" ? kv::ClientFace::Cluster : kv::ClientFace::Standalone;
+    options.acl = users_of(config).value();  // was right when the configuration was checked
     options.limits.bulk_bytes_max = config.size_bytes("client.bulk_bytes_max");
     options.drain_timeout = config.duration("stop.drain_limit");
     options.service.request_timeout = config.duration("kv.request_limit");

@@ -47,10 +47,12 @@ constexpr admin::MetricInfo kMetrics[] = {
     {"orrery_kv_clients", MetricType::Gauge, "Open client connections."},
     {"orrery_kv_clients_blocked", MetricType::Gauge, "Clients inside a WAIT, WAITALL or WAITAOF."},
     {"orrery_kv_connections_total", MetricType::Counter, "Client connections accepted."},
+    {"orrery_kv_connections_rejected_total", MetricType::Counter, "Client connections refused at the limit."},
     {"orrery_kv_commands_total", MetricType::Counter, "Commands of clients of this node."},
     {"orrery_kv_writes_total", MetricType::Counter, "Writes answered by this node as leader."},
     {"orrery_kv_reads_total", MetricType::Counter, "Reads answered by this node as leader."},
     {"orrery_kv_lease_reads_total", MetricType::Counter, "Of those, the ones that needed no round."},
+    {"orrery_kv_stale_reads_total", MetricType::Counter, "Reads answered from this node's own state, for READONLY connections."},
     {"orrery_kv_forwarded_total", MetricType::Counter, "Commands sent on to the leader."},
     {"orrery_kv_unknown_outcomes_total", MetricType::Counter, "Writes answered with an unknown outcome."},
     {"orrery_kv_purged_keys_total", MetricType::Counter, "Expired keys that this node as leader had removed."},
@@ -115,6 +117,7 @@ void add_service(admin::MetricsPage& page, KvService& service) {
     page.add("orrery_kv_writes_total", counters.writes);
     page.add("orrery_kv_reads_total", counters.reads);
     page.add("orrery_kv_lease_reads_total", counters.lease_reads);
+    page.add("orrery_kv_stale_reads_total", counters.stale_reads);
     page.add("orrery_kv_forwarded_total", counters.forwarded);
     page.add("orrery_kv_unknown_outcomes_total", counters.unknown);
     page.add("orrery_kv_purged_keys_total", counters.purged);
@@ -140,6 +143,7 @@ std::string kv_metrics_page(KvNode& node) {
     page.add("orrery_kv_clients", traffic.clients);
     page.add("orrery_kv_clients_blocked", traffic.blocked);
     page.add("orrery_kv_connections_total", traffic.connections);
+    page.add("orrery_kv_connections_rejected_total", traffic.rejected);
     page.add("orrery_kv_commands_total", traffic.commands);
     if (node.service() != nullptr) add_service(page, *node.service());
     page.add("orrery_admin_requests_total", traffic.admin_requests);

@@ -5,7 +5,6 @@
 #include "kv/client_session.h"
 #include "kv/kv_metrics.h"
 #include "node/admin/json_writer.h"
-#include "node/raft/member_contact.h"
 #include "runtime/base/check.h"
 
 namespace orrery::kv {
@@ -18,6 +17,13 @@ KvNode::KvNode(Env& env, KvNodeOptions options) : env_(env), options_(std::move(
     for (int i = 0; i < 40; ++i) run_id_ += kDigits[draws.below(16)];
     const uint64_t batch_bytes = options_.host.log.batch_bytes;  // the log leaves an eighth of it to headers
     options_.service.transaction_bytes_max = batch_bytes - batch_bytes / 8 - (4 << 10);
+    settings_ = {.clients_max = options_.max_clients,
+                 .idle_limit = options_.client_idle_limit,
+                 .bulk_bytes_max = options_.limits.bulk_bytes_max,
+                 .wait_zero = options_.service.wait_zero,
+                 .output = options_.client_output,
+                 .slow_client_limit = options_.slow_client_timeout,
+                 .request_limit = options_.service.request_timeout};
     options_.service.first_client = env_.random.stream("kv.client_ids").next() >> 1;
 }
 
@@ -105,11 +111,9 @@ void KvNode::accept_clients(Fiber& fiber) {
     for (;;) {
         Result<std::unique_ptr<Conn>> conn = client_listener_->accept(fiber);
         if (!conn.ok()) return;
-        ++connections_received_;
-        if (clients_.size() >= options_.max_clients) {
-            env_.spawn("kv.refuse_client", [conn = std::move(*conn), this](Fiber& own) {
-                (void)conn->write_all(own, "-ERR max number of clients reached\r\n", env_.now() + Duration::seconds(1));
-            });
+        ++counters_.connections_received;
+        if (clients_.size() >= settings_.clients_max) {
+            refuse_client(std::move(*conn));
             continue;
         }
         auto pass = clients_gate_.enter();
@@ -123,6 +127,25 @@ void KvNode::accept_clients(Fiber& fiber) {
             session.reset();
         });
     }
+}
+
+void KvNode::refuse_client(std::unique_ptr<Conn> conn) {
+    ++counters_.connections_rejected;
+    constexpr size_t kRefusingMax = 128;
+    if (refusing_ >= kRefusingMax) return;  // closed without a word: even a refusal takes a fiber
+    auto pass = clients_gate_.enter();
+    if (!pass) return;
+    ++refusing_;
+    env_.spawn("kv.refuse_client", [this, conn = std::move(conn), pass = std::move(*pass)](Fiber& own) {
+        const Instant deadline = env_.now() + Duration::seconds(1);
+        if (conn->write_all(own, "-ERR max number of clients reached\r\n", deadline).ok()) {
+            // Until it has read that, which closing over unread bytes of its own would take from it.
+            conn->shutdown_write();
+            Bytes ignored(1024, '\0');
+            for (Result<size_t> more = size_t{1}; more.ok() && *more > 0;) more = conn->read(own, ignored, deadline);
+        }
+        --refusing_;
+    });
 }
 
 // ---- what operators see -----------------------------------------------------------------------------------------
@@ -218,64 +241,11 @@ std::string KvNode::status_json() const {
 
 KvNode::Traffic KvNode::traffic() const {
     Traffic traffic{.node = options_.node, .version = options_.version, .uptime = env_.now() - started_at_, .clients = clients_.size(),
-                    .connections = connections_received_, .commands = commands_processed_};
+                    .connections = counters_.connections_received, .rejected = counters_.connections_rejected,
+                    .commands = counters_.commands_processed};
     for (const auto& [id, session] : clients_) traffic.blocked += session->waiting();
     if (admin_) traffic.admin_requests = admin_->counters().requests;
     return traffic;
-}
-
-ServerFacts KvNode::facts() const {
-    ServerFacts facts;
-    facts.orrery_version = options_.version;
-    facts.run_id = run_id_;
-    facts.process_id = options_.process_id;
-    facts.port = client_address().port;
-    facts.uptime = env_.now() - started_at_;
-    facts.wall = env_.clock.wall();
-    facts.connected_clients = clients_.size();
-    for (const auto& [id, session] : clients_) facts.blocked_clients += session->waiting();
-    facts.clients_max = options_.max_clients;
-    facts.connections_received = connections_received_;
-    facts.commands_processed = commands_processed_;
-    facts.node = options_.node;
-    facts.loading = group_ == nullptr;
-    facts.configuration = fixed_configuration();
-    if (group_ == nullptr || service_ == nullptr) return facts;
-    const KvMachine& machine = service_->machine();
-    const KvMachine::TimeView time = machine.time_view();
-    facts.state_time_ns = time.time.ns;
-    facts.wall = time.wall;
-    facts.state_time_source = time_origin_name(time.origin);
-    const store::Stats stats = host_->store().stats();
-    facts.used_memory_bytes = stats.memtable_bytes + stats.cache_used_bytes;
-    facts.hits = machine.hits();
-    facts.misses = machine.misses();
-    const raft::Status status = group_->status();
-    facts.leader = status.role == raft::Role::Leader;
-    facts.leader_node = status.leader.node;
-    facts.term = status.hard_state.term;
-    facts.commit_index = status.commit;
-    facts.applied_index = group_->applied();
-    if (facts.leader) {
-        for (const raft::MemberStatus& member : status.members) {
-            if (member.member == status.self) continue;
-            ServerFacts::Replica replica;
-            replica.node = member.member.node;
-            if (auto contact = raft::decode_contact(status.configuration.contact(member.member)); contact.ok()) {
-                if (Result<Address> address = Address::parse(contact->service_address); address.ok()) {
-                    replica.host = address->host;
-                    replica.port = address->port;
-                }
-            }
-            replica.connected = member.active;
-            replica.durable = member.match;
-            replica.applied = member.applied;
-            facts.replicas.push_back(std::move(replica));
-        }
-    }
-    facts.keys = machine.metadata().keys;
-    facts.volatile_keys = machine.metadata().volatile_keys;
-    return facts;
 }
 
 }  // namespace orrery::kv

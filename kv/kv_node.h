@@ -31,6 +31,10 @@ struct KvNodeOptions {
     uint32_t max_clients = 10'000;
     /// A client that takes none of its replies for so long is disconnected.
     Duration slow_client_timeout = Duration::seconds(60);
+    Duration client_idle_limit;  // a client that sends nothing for so long is disconnected; 0: never
+    OutputLimits client_output;
+    ClientFace face = ClientFace::Standalone;
+    Acl acl;
     Duration drain_timeout = Duration::seconds(10);
     std::string version = "0.1.0";
     uint64_t process_id = 0;  // for INFO; the simulator leaves it 0
@@ -38,7 +42,7 @@ struct KvNodeOptions {
 
 class ClientSession;
 
-class KvNode : public Process {
+class KvNode : public Process, public LocalNode {
  public:
     KvNode(Env& env, KvNodeOptions options);
     ~KvNode() override;
@@ -56,21 +60,36 @@ class KvNode : public Process {
     Address client_address() const;
     Address peer_address() const;
     std::optional<Address> admin_address() const;
-    /// What INFO and /status report.
-    ServerFacts facts() const;
     /// For /metrics: what is the node's own.
     struct Traffic {
         NodeId node;
         std::string version;
         Duration uptime;
-        uint64_t clients = 0, blocked = 0, connections = 0, commands = 0, admin_requests = 0;
+        uint64_t clients = 0, blocked = 0, connections = 0, rejected = 0, commands = 0, admin_requests = 0;
     };
     Traffic traffic() const;
+
+    // LocalNode: what clients' own commands ask of the node (kv_node_local.cpp).
+    Instant now() const override { return env_.now(); }
+    WallTime wall() const override { return env_.clock.wall(); }
+    ServerFacts facts() const override;
+    ClientFace face() const override { return options_.face; }
+    ClusterView cluster() const override;
+    const Settings& settings() const override { return settings_; }
+    const Acl& acl() const override { return options_.acl; }
+    void change_settings(const Settings& settings) override;
+    void change_acl(Acl acl) override;
+    void auth_failed() override { ++counters_.auth_denied; }
+    void reset_statistics() override;
+    void for_each_client(FunctionRef<void(const ClientState&)> visit) override;
+    void kill_client(uint64_t id) override;
+    bool unblock_client(uint64_t id, Unblock how) override;
 
  private:
     friend class ClientSession;
     Result<void> serve(Fiber& fiber);
     void accept_clients(Fiber& fiber);
+    void refuse_client(std::unique_ptr<Conn> conn);
     void hand_over(Fiber& fiber);
     Result<void> start_admin();
     Result<void> drain(Fiber& fiber, Result<void> served);
@@ -93,8 +112,10 @@ class KvNode : public Process {
     uint64_t next_client_ = 1;
     Instant started_at_;
     std::string run_id_;
-    uint64_t connections_received_ = 0;
-    uint64_t commands_processed_ = 0;
+    Settings settings_;
+    NodeCounters counters_;
+    uint64_t hits_before_ = 0, misses_before_ = 0, expired_before_ = 0, stale_reads_before_ = 0;  // what CONFIG RESETSTAT has taken off
+    size_t refusing_ = 0;
 };
 
 }  // namespace orrery::kv

@@ -384,7 +384,35 @@ Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Argv> commands
     return done_count;
 }
 
+Result<size_t> KvService::read_stale(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done) {
+    size_t done_count = 0;
+    while (done_count < commands.size()) {
+        const std::vector<ByteView> words = resp::views_of(commands[done_count]);
+        // A replica that is out hears nothing any more: what it has would be stale for ever.
+        Result<Executed> done = Error(Code::NotReady, "the group has stopped on this node");
+        if (!group_.stopped() && !group_.core().removed()) {
+            // No time but the applied one: nothing is committed for a read like this. A snapshot that came in between: once more.
+            do done = machine_.read(fiber, words, LogTime(), is_word(words.front(), "randomkey") ? draws_.next() : 0);
+            while (done.failed_with(Code::Stale));
+        }
+        if (done.failed_with(Code::Cancelled)) return done.error();
+        ++done_count;
+        counters_.stale_reads += done.ok();
+        if (!on_done(done.ok() ? Outcome{std::move(done->reply), group_.applied()} : Outcome{error_reply(done.error()), LogIndex()})) break;
+    }
+    return done_count;
+}
+
 // ---- waits ------------------------------------------------------------------------------------------------------
+
+bool KvService::Leaver::unblock(Unblock how) {
+    const bool answered = waiting_ != nullptr && waiting_->outcome && waiting_->outcome->end != WaitEnd::Unblocked;
+    if (!waits_ || interrupted() || answered || (exchange_ != nullptr && exchange_->ended())) return false;
+    unblock_ = how;
+    if (wake_ != nullptr) wake_->notify_all();
+    if (exchange_ != nullptr) exchange_->cancel();  // wakes who reads from it
+    return true;
+}
 
 Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& target, resp::Version version, Leaver& leaver, MayBlock may_block) {
     auto parsed = parse_wait(argv, options_.wait_zero);
@@ -400,6 +428,12 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
     // For checkers: which index this connection waits for.
     env_.tracer.debug("kv.wait", {{"target", request.target}, {"timeout", command.timeout ? *command.timeout : Duration{}}});
     Duration pause = Duration::millis(5);
+    leaver.waits_ = may_block == MayBlock::Yes;
+    leaver.unblock_ = Unblock::No;
+    struct EndOfWait {
+        Leaver& leaver;
+        ~EndOfWait() { leaver.waits_ = false; }
+    } end_of_wait{leaver};
     for (;;) {
         if (group_.stopped()) return Reply::error("CLUSTERDOWN the group has stopped on this node");
         if (group_.core().removed()) return Reply::error("CLUSTERDOWN " + group_.exclusion());
@@ -410,10 +444,19 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
         } else if (leader) {
             done = forward_wait(fiber, leader, request, leaver);
         }
+        if (leaver.unblock_ == Unblock::AsError) return Reply::error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
         // What is known is answered even then: a client may have closed its sending side only.
         if (done.ok() && done->end != WaitEnd::Unblocked) return wait_reply(*done, version);
         if (done.failed_with(Code::Cancelled) || leaver.left()) return Error(Code::Unreachable, "the client left");
         if (done.failed_with(Code::Overloaded)) return error_reply(done.error());
+        if (leaver.unblock_ == Unblock::AsTimeout && env_.now() < request.deadline) {
+            // Asked once more, for what holds now. Those that need a quorum round get the time for one.
+            const bool by_count = request.kind == WaitKind::Count || request.kind == WaitKind::Durable;
+            request.deadline = std::min(request.deadline, env_.now() + (by_count ? Duration{} : Duration::millis(100)));
+            leaver.unblock_ = Unblock::No;
+            leaver.waits_ = false;
+            continue;
+        }
         if (env_.now() >= request.deadline) {
             // Nobody who leads could be asked in time: of nobody is it known that he holds it.
             WaitOutcome nothing;
@@ -454,16 +497,24 @@ Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked,
     Waiting waiting;
     waiting_.emplace(request.client, &waiting);
     timer_changed_.notify_all();
-    if (leaver != nullptr) leaver->wake_ = &waiting.done;
+    if (leaver != nullptr) {
+        leaver->wake_ = &waiting.done;
+        leaver->waiting_ = &waiting;
+    }
     Result<void> waited;
-    while (!waiting.outcome && waited.ok() && !(leaver != nullptr && leaver->left())) {
+    while (!waiting.outcome && waited.ok() && !(leaver != nullptr && leaver->interrupted())) {
         waited = waiting.done.wait(fiber, asker != nullptr ? env_.now() + Duration::seconds(2) : Instant::never());
         // A sign of life for the node that asked: a request that is silent for long looks lost to its session.
         if (waited.failed_with(Code::Timeout)) waited = asker->send(fiber, Bytes(1, '.'), env_.now() + Duration::seconds(2));
     }
-    if (leaver != nullptr) leaver->wake_ = nullptr;
+    if (leaver != nullptr) {
+        leaver->wake_ = nullptr;
+        leaver->waiting_ = nullptr;
+    }
     waiting_.erase(request.client);
     if (waiting.outcome) return *std::move(waiting.outcome);
+    if (leaver != nullptr && !leaver->left() && leaver->interrupted())
+        if (std::optional<WaitOutcome> now = tracker_.unblock(request.client, WaitEnd::TimedOut)) return *std::move(now);
     tracker_.remove(request.client);
     if (!waited.ok()) return waited.error();
     return Error(Code::Unreachable, "the client left");
@@ -481,19 +532,21 @@ Result<WaitOutcome> KvService::forward_wait(Fiber& fiber, NodeId to, const WaitR
     // An entity of their own: waits that last do not use up the window of commands.
     const rpc::Target target{wire::Operation::KvForward, kKvGroup, kWaitEntity, wire::TrafficClass::Foreground, {deadline}};
     TRY(rpc::Exchange exchange, host_.peers().open(fiber, to, target, wire::encode_forwarded_command(command)));
-    // The exchange has no way to be woken by a leaving client but its own deadline: looked at twice a second.
+    if (leaver.unblock_ != Unblock::No && env_.now() < request.deadline) return Error(Code::Unreachable, "unblocked");
+    // CLIENT UNBLOCK gives the exchange up. A client that leaves does not, as it may have closed its sending side only and the answer
+    // be near: looked at twice a second.
+    leaver.exchange_ = &exchange;
     for (;;) {
         Result<std::optional<Bytes>> data = exchange.read(fiber, std::min(deadline, env_.now() + Duration::millis(500)));
         if (data.ok() && !*data) break;
-        if (data.failed_with(Code::Cancelled)) return data.error();
-        if (leaver.left()) {
-            exchange.cancel();
-            return Error(Code::Unreachable, "the client left");
-        }
+        if (data.failed_with(Code::Cancelled)) break;
+        if (leaver.left()) exchange.cancel();
         if (!data.ok() && env_.now() >= deadline) break;
     }
-    TRY(Bytes answer, exchange.finish(fiber));
-    TRY(wire::ForwardedReply reply, wire::decode_forwarded_reply(answer));
+    Result<Bytes> answer = exchange.finish(fiber);
+    leaver.exchange_ = nullptr;
+    if (!answer.ok()) return answer.error();
+    TRY(wire::ForwardedReply reply, wire::decode_forwarded_reply(*answer));
     ByteReader reader(reply.reply);
     TRY(Reply value, resp::take_reply(reader));
     TRY(WaitOutcome outcome, wait_outcome_of(value));

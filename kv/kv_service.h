@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "kv/client_state.h"
 #include "kv/kv_machine.h"
 #include "kv/wait_command.h"
 #include "kv/wait_tracker.h"
@@ -49,6 +50,9 @@ class KvService : private raft::GroupObserver {
     /// Reads of one connection, at one barrier, until all are done or `on_done` says that it has enough for now: how many
     /// were done. Yields. Errors: Cancelled.
     Result<size_t> read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done);
+    /// The same from this node's own applied state, which may be behind and never is half of two: for READONLY connections. Yields.
+    /// Errors: Cancelled.
+    Result<size_t> read_stale(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done);
     /// An operator's: moves state-machine time forward to `to`, here on the leader; the time it was moved from. Yields.
     /// Errors: Invalid (it would go back: says how long to wait, or is out of range), and those of Group::propose().
     Result<LogTime> set_time(Fiber& fiber, LogTime to, Instant deadline);
@@ -62,12 +66,18 @@ class KvService : private raft::GroupObserver {
     Result<size_t> pipeline(Fiber& fiber, uint64_t client, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done);
     /// What a transaction may have in bytes, encoded: more than the log takes is refused before a byte of it is logged.
     uint64_t transaction_bytes_max() const { return options_.transaction_bytes_max; }
-    /// WAIT and WAITALL. Ends early when `gone` is notified (the client left). Yields. Errors: Cancelled, Unreachable
-    /// (the client left).
+    /// WAIT and WAITALL. Ends early when `leaver` says so: the client left, or another one unblocked it. Yields. Errors: Cancelled,
+    /// Unreachable (the client left).
     class Leaver;
     enum class MayBlock : uint8_t { Yes, No };  // No: what is known now is answered, as inside MULTI
     Result<Reply> wait(Fiber& fiber, ArgvView argv, const WaitTarget& target, resp::Version version, Leaver& leaver,
                        MayBlock may_block = MayBlock::Yes);
+
+    /// Counts from the next command on.
+    void change(WaitZero wait_zero, Duration request_timeout) {
+        options_.wait_zero = wait_zero;
+        options_.request_timeout = request_timeout;
+    }
 
     /// A deduplication id, never given before.
     uint64_t new_client() { return next_client_++; }
@@ -78,7 +88,7 @@ class KvService : private raft::GroupObserver {
     LogIndex newest_write() const { return newest_write_; }
     /// Waits of this node as leader, for checkers: every answered WAIT with what it claimed.
     struct Counters {
-        uint64_t writes = 0, reads = 0, lease_reads = 0, forwarded = 0, ticks = 0, unknown = 0, purged = 0;
+        uint64_t writes = 0, reads = 0, lease_reads = 0, stale_reads = 0, forwarded = 0, ticks = 0, unknown = 0, purged = 0;
         admin::DurationHistogram write_time, read_time;  // of this node as leader
     };
     const Counters& counters() const { return counters_; }
@@ -135,7 +145,7 @@ class KvService : private raft::GroupObserver {
     Counters counters_;
 };
 
-/// How a wait learns that its client has left.
+/// How a wait learns that its client has left, or that CLIENT UNBLOCK ends it. One wait at a time.
 class KvService::Leaver {
  public:
     void leave() {
@@ -143,11 +153,19 @@ class KvService::Leaver {
         if (wake_ != nullptr) wake_->notify_all();
     }
     bool left() const { return left_; }
+    /// False: no wait is under way, or it has its answer already.
+    bool unblock(Unblock how);
 
  private:
     friend class KvService;
+    bool interrupted() const { return left_ || unblock_ != Unblock::No; }
+
     bool left_ = false;
+    bool waits_ = false;
+    Unblock unblock_ = Unblock::No;  // of the wait that is under way
     Notify* wake_ = nullptr;
+    rpc::Exchange* exchange_ = nullptr;  // while another node is asked
+    const Waiting* waiting_ = nullptr;   // while the own tracker has it
 };
 
 }  // namespace orrery::kv

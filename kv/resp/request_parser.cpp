@@ -10,6 +10,7 @@ namespace orrery::resp {
 namespace {
 
 constexpr uint64_t kArgumentCost = 32;            // what an argument costs beside its bytes
+constexpr int64_t kStrangerWordsMax = 10, kStrangerBytesMax = 16384;
 constexpr size_t kIdleCapacityMax = 256ull << 10;  // an idle connection keeps no more buffer than this
 
 bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -184,6 +185,7 @@ RequestParser::Step RequestParser::array_header() {
     }
     const auto count = parse_int64(line.substr(1));
     if (!count || *count > static_cast<int64_t>(limits_.arguments_max)) return fail("invalid multibulk length");
+    if (trust_ == Trust::Stranger && *count > kStrangerWordsMax) return fail("unauthenticated multibulk length");
     if (*count <= 0) {
         consumed_ = at_;
         return Step::Again;
@@ -209,6 +211,7 @@ RequestParser::Step RequestParser::bulk_header() {
     }
     const auto bytes = parse_int64(line.substr(1));
     if (!bytes || *bytes < 0 || *bytes > static_cast<int64_t>(limits_.bulk_bytes_max)) return fail("invalid bulk length");
+    if (trust_ == Trust::Stranger && *bytes > kStrangerBytesMax) return fail("unauthenticated bulk length");
     bulk_bytes_ = static_cast<uint64_t>(*bytes);
     request_bytes_ += bulk_bytes_ + kArgumentCost;
     if (request_bytes_ > limits_.request_bytes_max) return fail("request too big");

@@ -38,6 +38,11 @@ class RequestParser {
     };
 
     explicit RequestParser(const ParserLimits& limits = {}) : limits_(limits) {}
+    /// Counts from the next argument on.
+    void set_bulk_bytes_max(uint64_t bytes) { limits_.bulk_bytes_max = bytes; }
+    /// A client that has yet to authenticate gets the narrow limits that Redis has for such: 10 words, 16 KiB each.
+    enum class Trust : uint8_t { Stranger, Known };
+    void set_trust(Trust trust) { trust_ = trust; }
 
     /// Takes what was read from the connection. Invalidates argv(). Ignored after an Error.
     void append(ByteView bytes);
@@ -75,6 +80,7 @@ class RequestParser {
     bool split_inline(ByteView line);
 
     ParserLimits limits_;
+    Trust trust_ = Trust::Known;
     Bytes buffer_;
     size_t consumed_ = 0;  // start of the unfinished request
     size_t at_ = 0;        // parsed so far; >= consumed_

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Runs the same random commands against execute() and a stock redis-server; the replies must be equal byte for byte, transactions
-and RESP3 included.
+and RESP3 included. Now and then as a user with random rules: what it may run, and on which keys, must be the same.
 
 Expiries are far away or long past, so that both clocks agree; times left are compared within how far the clocks were
 apart. The order of KEYS and SCAN is each
@@ -113,6 +113,39 @@ def draw_command(draw):
     return words
 
 
+ACL_RULES = [b"+@all", b"-@all", b"allcommands", b"nocommands", b"allkeys", b"resetkeys", b"~*", b"~a", b"~[b-d]", b"~k*", b"~", b"~x y",
+             b"+get", b"-get", b"+set", b"-set", b"+DEL", b"-mset", b"+object", b"-object", b"+object|freq", b"-object|refcount", b"+config",
+             b"-config", b"+config|get", b"-config|get", b"+client", b"-client|getname", b"+client|getname", b"+ping", b"-ping",
+             b"+nosuch", b"+@nosuch", b"+config|nosuch", b"odd", b"reset", b"on", b"nopass", b">word", b"<word", b"#12"]
+ACL_RULES += [sign + b"@" + name for sign in (b"+", b"-") for name in (b"keyspace", b"read", b"write", b"string", b"admin", b"fast", b"slow",
+              b"blocking", b"dangerous", b"connection", b"transaction", b"scripting", b"hash", b"pubsub")]
+# Whether they are allowed is compared, not what they answer.
+ACL_PROBES = [[b"CONFIG", b"GET", b"nosuch"], [b"CONFIG", b"RESETSTAT"], [b"CLIENT", b"GETNAME"], [b"CLIENT", b"ID"], [b"CLIENT", b"LIST"],
+              [b"CLIENT", b"UNBLOCK", b"99999"], [b"CLIENT", b"NO-EVICT", b"off"], [b"CLIENT", b"REPLY", b"ON"], [b"COMMAND", b"COUNT"],
+              [b"INFO", b"server"], [b"ROLE"], [b"TIME"], [b"ACL", b"WHOAMI"], [b"ACL", b"LIST"], [b"ACL", b"CAT"], [b"CLUSTER", b"KEYSLOT", b"a"],
+              [b"CLUSTER", b"INFO"], [b"READONLY"], [b"READWRITE"], [b"ASKING"], [b"COMMAND", b"LIST"], [b"UNWATCH"]]
+NOT_AS_USER = (b"MULTI", b"EXEC", b"DISCARD", b"WATCH", b"AUTH", b"HELLO", b"@hello", b"RESET", b"DBSIZE", b"SCAN")
+
+
+def as_user(draw, both, equal_replies):
+    """A user with random rules, some commands in its name, and back: nothing, or the commands and replies that differ."""
+    rules = [draw.choice(ACL_RULES) for _ in range(draw.randrange(0, 8))]
+    if draw.random() < 0.5:
+        rules.insert(0, b"allkeys")
+    steps = [[b"ACL", b"SETUSER", b"maya", b"reset"], [b"ACL", b"SETUSER", b"maya"] + rules, [b"ACL", b"SETUSER", b"maya", b"on", b"nopass"],
+             [b"AUTH", b"maya", b"x"], [b"ACL", b"DELUSER", b"nobody", b"default"]]
+    steps += [draw.choice(ACL_PROBES) if draw.random() < 0.4 else draw_command(draw) for _ in range(12)]
+    denied = 0
+    for words in [step for step in steps if step[0] not in NOT_AS_USER or step == steps[3]] + [[b"AUTH", b"default", b"x"]]:
+        wanted, got = both(words)
+        denied += wanted.startswith(b"-NOPERM")
+        same = (wanted[:7] == got[:7] == b"-NOPERM" and wanted == got) or (b"-NOPERM" not in (wanted[:7], got[:7]) and
+                                                                              (words in ACL_PROBES or equal_replies(words, wanted, got)))
+        if not same:
+            return f"as a user with {rules}: {words}\n  redis:  {wanted}\n  orrery: {got}", denied
+    return None, denied
+
+
 def int_or_none(word):
     try:
         return int(word)
@@ -215,7 +248,21 @@ def compare(port, oracle):
     queued = None  # the commands since MULTI, as far as they were queued
     moved = 0
     apart_ms = 0  # at most, between the clocks that both ran one command by
+    denied = 0
+
+    def both(words):
+        wanted = ask(words)
+        oracle.stdin.write(b"%d %s\n" % (time.time_ns(), b" ".join(w.hex().encode() or b"-" for w in words)))
+        oracle.stdin.flush()
+        return wanted, bytes.fromhex(oracle.stdout.readline().strip().decode())
+
     for number in range(COMMANDS):
+        if queued is None and number % 40 == 0:
+            difference, more = as_user(draw, both, lambda words, wanted, got: equal(words, wanted, got, 1000))
+            denied += more
+            if difference:
+                print(f"command {number}, {difference}")
+                return 1
         drawn = draw_command(draw)
         # What is queued can not ask for the present end first: it goes without the comparison.
         words = away_from_present_expiry(drawn, ask) if queued is None else without_comparison(drawn)
@@ -253,7 +300,7 @@ def compare(port, oracle):
             queued = []
         elif words[0] in (b"EXEC", b"DISCARD", b"RESET") and (len(words) == 1 or words[0] == b"EXEC"):
             queued = None
-    print(f"{COMMANDS} commands ({moved} moved away from an equal expiry), {len(errors)} different errors, {len(names)} commands that succeeded: "
+    print(f"{COMMANDS} commands ({moved} moved away from an equal expiry), {len(errors)} different errors, {len(names)} commands that succeeded, {denied} denied to users: "
           f"all replies equal ({version}, clocks within {apart_ms:.1f} ms)")
     return 0
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "kv/client_transaction.h"
-#include "kv/local_commands.h"
+#include "tests/kv/fake_node.h"
 #include "tests/kv/memory_keyspace.h"
 
 namespace {
@@ -33,6 +33,7 @@ constexpr uint64_t kTransactionBytes = 8 << 20;
 
 struct Connection {
     test::MemoryKeyspace keyspace;
+    test::FakeNode node;
     kv::ClientState client;
     kv::ClientTransaction transaction;
 
@@ -40,6 +41,8 @@ struct Connection {
         const std::vector<ByteView> words = resp::views_of(argv);
         const auto request = kv::check_request(words);
         if (request.command == nullptr) return transaction.refused(words, request.refusal);
+        if (auto refused = kv::acl_refusal(*node.the_acl.find(client.user), *request.command, request.subcommand, words))
+            return transaction.refused(words, std::move(*refused));
         if (transaction.open() && !kv::acts_inside_multi(request.command->id)) return transaction.queue(words, kTransactionBytes);
         if (request.command->id == kv::CommandId::Watch) {
             if (transaction.open()) return kv::Reply::error("ERR WATCH inside MULTI is not allowed");
@@ -52,7 +55,7 @@ struct Connection {
         switch (command.route) {
             case kv::Route::Write: return keyspace.write(argv, now);
             case kv::Route::Read: return keyspace.read_with_ticks(argv, now);
-            case kv::Route::Local: return kv::execute_local(resp::views_of(argv), client, {});
+            case kv::Route::Local: return kv::execute_local(resp::views_of(argv), client, node);
             case kv::Route::Wait: return kv::Reply::error("ERR no cluster here");
             case kv::Route::Session: break;
         }
@@ -67,7 +70,7 @@ struct Connection {
             }
             case kv::CommandId::Reset:
                 transaction.discard();
-                client.version = resp::Version::Resp2;
+                kv::reset_client(client, node.the_acl);
                 return kv::Reply::simple("RESET");
             default: return kv::Reply::error("ERR a session command that the oracle lacks");
         }

@@ -31,10 +31,13 @@ struct KvWorld {
     uint64_t retain_bytes;
     uint64_t slowed_bytes_per_second = 16 << 20;
     size_t founders;
+    std::function<void(kv::KvNodeOptions&)> adjust;  // of each node, when it starts
+    std::function<void()> each_step;                 // after every event of the world, during an errand
 
     /// `count` nodes run, of which the first `the_founders` found the cluster.
-    KvWorld(uint64_t seed, size_t count, size_t the_founders, uint64_t the_retain_bytes = 64 << 20)
-        : world(options(seed)), retain_bytes(the_retain_bytes), founders(the_founders) {
+    KvWorld(uint64_t seed, size_t count, size_t the_founders, uint64_t the_retain_bytes = 64 << 20,
+            std::function<void(kv::KvNodeOptions&)> the_adjust = {})
+        : world(options(seed)), retain_bytes(the_retain_bytes), founders(the_founders), adjust(std::move(the_adjust)) {
         REQUIRE(check_rocksdb_is_deterministic(seed).ok());
         HostOptions host;
         host.disk.power_loss.garbage_spares_synced = {store::Options::small().path + "/"};
@@ -65,6 +68,7 @@ struct KvWorld {
             options.group.core.election_timeout_min = Duration::millis(300);
             options.group.core.election_timeout_max = Duration::millis(600);
             options.group.core.heartbeat = Duration::millis(50);
+            if (adjust) adjust(options);
             return std::make_unique<kv::KvNode>(env, options);
         });
     }
@@ -78,7 +82,10 @@ struct KvWorld {
                 return Result<void>();
             });
         });
-        world.run_until(world.now() + limit, [&] { return done && !operator_host->up(); });
+        world.run_until(world.now() + limit, [&] {
+            if (each_step) each_step();
+            return done && !operator_host->up();
+        });
         if (world.failure()) {
             for (const std::string& line : world.recent_events()) MESSAGE(line);
             FAIL(world.failure()->name << ": " << world.failure()->text);

@@ -4,18 +4,13 @@
 #include <rapidcheck.h>
 
 #include "kv/glob.h"
+#include "tests/kv/fake_node.h"
 
 namespace orrery::kv {
 namespace {
 
-struct Client {
-    Reply run(const Argv& argv) {
-        const auto views = resp::views_of(argv);
-        const CheckedRequest request = check_request(views);
-        return request.command == nullptr ? request.refusal : execute_local(views, state, facts);
-    }
-    ClientState state{.id = 7};
-    ServerFacts facts;
+struct Client : test::FakeNode, test::FakeClient {
+    Client() : FakeClient(static_cast<test::FakeNode&>(*this)) {}
 };
 
 TEST_CASE("kv local: the greetings of clients") {
@@ -60,7 +55,6 @@ TEST_CASE("kv local: HELLO 3 changes the version, with AUTH and SETNAME, and HEL
 TEST_CASE("kv local: CLIENT TRACKING is taken where Redis could not tell the client anything either, and nowhere else") {
     Client client;
     CHECK(client.run({"CLIENT", "TRACKING", "ON"}) == Reply::ok());
-    client.facts.clients = {&client.state};
     CHECK(client.run({"CLIENT", "LIST"}).text.find(" flags=t ") != Bytes::npos);
     CHECK(client.run({"HELLO", "3"}).is_error());
     CHECK(client.run({"CLIENT", "TRACKING", "OFF"}) == Reply::ok());
@@ -70,33 +64,36 @@ TEST_CASE("kv local: CLIENT TRACKING is taken where Redis could not tell the cli
     CHECK(client.run({"CLIENT", "TRACKING", "ON"}).is_error());
 }
 
-TEST_CASE("kv local: CONFIG SET takes what is so already and refuses the rest") {
-    Client client;
-    CHECK(client.run({"CONFIG", "SET", "save", ""}) == Reply::ok());
-    CHECK(client.run({"CONFIG", "SET", "save", "60 1"}).text == "ERR CONFIG SET failed (possibly related to argument 'save') - can't set immutable config");
-    CHECK(client.run({"CONFIG", "SET", "nope", "1"}).text == "ERR Unknown option or number of arguments for CONFIG SET - 'nope'");
-}
-
-TEST_CASE("kv local: CONFIG GET by patterns, the server's own value over the fixed one") {
-    Client client;
-    client.facts.configuration = {{"proto-max-bulk-len", "8388608"}, {"save", "60 1"}};
-    CHECK(client.run({"CONFIG", "GET", "SAVE"}) == Reply::map({Reply::bulk("save"), Reply::bulk("60 1")}));
-    CHECK(client.run({"CONFIG", "GET", "append*", "save"}).items.size() == 6);
-    CHECK(client.run({"CONFIG", "GET", "nothing"}) == Reply::map({}));
-}
-
 TEST_CASE("kv local: INFO has what clients and the test harness look for") {
     Client client;
-    client.facts.leader = true;
-    client.facts.keys = 3;
-    client.facts.replicas = {{.node = NodeId(2), .host = "b", .port = 1, .connected = true, .durable = LogIndex(5), .applied = LogIndex(4)}};
+    client.the_facts.leader = true;
+    client.the_facts.keys = 3;
+    client.the_facts.replicas = {{.node = NodeId(2), .host = "b", .port = 1, .connected = true, .durable = LogIndex(5), .applied = LogIndex(4)}};
     const Bytes all = client.run({"INFO"}).text;
     for (const char* wanted : {"redis_version:7.2.0\r\n", "redis_mode:standalone\r\n", "loading:0\r\n", "blocked_clients:0\r\n", "role:master\r\n",
                                "connected_slaves:1\r\n", "offset=4,", "cluster_enabled:0\r\n", "db0:keys=3,expires=0,"})
         CHECK_MESSAGE(all.find(wanted) != Bytes::npos, wanted);
+    client.the_facts.counters.calls[static_cast<size_t>(CommandId::Get)] = 3;
+    client.the_facts.counters.rejected[static_cast<size_t>(CommandId::Set)] = 1;
+    CHECK(client.run({"INFO", "commandstats"}).text == "# Commandstats\r\ncmdstat_get:calls=3,rejected_calls=0\r\ncmdstat_set:calls=0,rejected_calls=1\r\n");
     CHECK(all.find("# Commandstats") == Bytes::npos);
     CHECK(client.run({"INFO", "replication"}).text.starts_with("# Replication\r\n"));
     CHECK(client.run({"INFO", "nope"}).text.empty());
+}
+
+TEST_CASE("kv local: ROLE tells who leads, and what connected followers hold") {
+    Client client;
+    client.the_facts.applied_index = LogIndex(9);
+    CHECK(client.run({"ROLE"}) == Reply::array({Reply::bulk("slave"), Reply::bulk(""), Reply::integer(0), Reply::bulk("connect"), Reply::integer(9)}));
+    client.the_facts.leader_node = NodeId(2);
+    client.the_facts.leader_host = "b";
+    client.the_facts.leader_port = 7;
+    CHECK(client.run({"ROLE"}) == Reply::array({Reply::bulk("slave"), Reply::bulk("b"), Reply::integer(7), Reply::bulk("connected"), Reply::integer(9)}));
+    client.the_facts.leader = true;
+    client.the_facts.replicas = {{.node = NodeId(3), .host = "c", .port = 1, .connected = true, .durable = LogIndex(5), .applied = LogIndex(4)},
+                                 {.node = NodeId(4), .host = "d", .port = 2, .connected = false}};
+    CHECK(client.run({"ROLE"}) ==
+          Reply::array({Reply::bulk("master"), Reply::integer(9), Reply::array({Reply::array({Reply::bulk("c"), Reply::bulk("1"), Reply::bulk("4")})})}));
 }
 
 TEST_CASE("kv local: patterns match as those of Redis, and never take long") {

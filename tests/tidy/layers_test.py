@@ -24,6 +24,11 @@ class Layers(support.TreeTest):
     def test_master_and_data_never_meet(self):
         self.assert_reported(self.report_for("node/master/a.cpp", '#include "node/data/b.h"\n'), "may not include node/data")
 
+    def test_openssl_hashes_passwords_and_nothing_else(self):
+        self.plant("kv/password_hash.cpp", "// text\n#include <openssl/sha.h>\n")
+        self.assert_clean(self.run_tidy("layers.py"))
+        self.assert_reported(self.report_for("kv/acl.cpp", "#include <openssl/sha.h>\n"), "hash passwords with kv/password_hash.h")
+
     def test_unknown_folder(self):
         self.assert_reported(self.report_for("sim/helpers/a.cpp", "int a;\n"), "'sim/helpers' is not in the table")
 

@@ -58,6 +58,7 @@ FOREIGN = [
     (r"boost/context/", ["runtime/fiber/*"], "use runtime/fiber"),
     (r"boost/beast/", ["node/admin/*.cpp"], "use node/admin"),
     (r"boost/", [], "Boost is not a general dependency"),
+    (r"openssl/", ["kv/password_hash.cpp"], "hash passwords with kv/password_hash.h"),
     (r"CLI/", ["*_main.cpp"], "parse flags in a main"),
     (r"toml\+\+/|toml\.hpp$", ["runtime/real/config*.cpp", "sim/scenario/*_toml.cpp", "sim/scenario/*loader*.cpp"],
      "go through the configuration or the scenario loader"),
