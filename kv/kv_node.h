@@ -61,6 +61,7 @@ class KvNode : public Process {
 
  private:
     friend class ClientSession;
+    Result<void> wait_for_cluster(Fiber& fiber);
     Result<void> serve(Fiber& fiber);
     void accept_clients(Fiber& fiber);
     void hand_over(Fiber& fiber);
@@ -79,7 +80,8 @@ class KvNode : public Process {
     std::unique_ptr<Listener> client_listener_;
     std::unique_ptr<admin::AdminServer> admin_;
     Event stopping_;
-    Event founded_or_stopping_;
+    Notify founded_or_stopping_;
+    std::string not_back_yet_;  // of a retired replica's successor: why the group has not taken it in
     Gate clients_gate_;
     std::map<uint64_t, ClientSession*> clients_;
     uint64_t next_client_ = 1;

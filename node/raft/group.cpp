@@ -43,6 +43,10 @@ Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord appli
         env_.tracer.warning("raft.holes", {{"group", id_}, {"count", now.holes}, {"index", now.first_hole->index}, {"term", now.first_hole->term}});
         env_.spawn("raft.fill_holes", [this](Fiber& own) { fill_holes(own); });
     }
+    if (core_->stateless()) {
+        env_.tracer.warning("raft.stateless", {{"group", id_}, {"floor", core_->log().floor().index}});
+        env_.spawn("raft.fetch_state", [this](Fiber& own) { fetch_state(own); });
+    }
     env_.spawn("raft.driver", [this](Fiber& own) { drive(own); });
     env_.spawn("raft.applier", [this](Fiber& own) { apply_loop(own); });
     env_.spawn("raft.invite", [this](Fiber& own) { invite_loop(own); });

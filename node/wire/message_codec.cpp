@@ -352,6 +352,9 @@ Bytes encode_group_change(const GroupChange& change) {
         auto root = builder.initRoot<schema::GroupChange>();
         root.setAction(static_cast<uint8_t>(change.action));
         fill_identity(root.initIdentity(), change.identity);
+        root.setCluster(change.cluster.value);
+        auto replaces = root.initReplaces(static_cast<unsigned>(change.replaces.size()));
+        for (unsigned i = 0; i < replaces.size(); ++i) replaces.set(i, change.replaces[i].value);
     });
 }
 
@@ -360,10 +363,14 @@ Result<GroupChange> decode_group_change(ByteView payload) {
     TRY(decode_payload(payload, "change of members", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
         auto root = reader.getRoot<schema::GroupChange>();
         const uint8_t action = root.getAction();
-        if (action < static_cast<uint8_t>(ChangeAction::AddVoter) || action > static_cast<uint8_t>(ChangeAction::Transfer))
+        if (action < static_cast<uint8_t>(ChangeAction::AddVoter) || action > static_cast<uint8_t>(ChangeAction::Replace))
             return Error(Code::Corrupt, "change of members: unknown action");
         change.action = static_cast<ChangeAction>(action);
         change.identity = read_identity(root.getIdentity());
+        change.cluster = ClusterId(root.getCluster());
+        auto replaces = root.getReplaces();
+        if (replaces.size() > GroupChange::kReplacesMax) return Error(Code::Corrupt, "change of members: too many ended lives");
+        for (uint64_t replica : replaces) change.replaces.push_back(ReplicaId(replica));
         return {};
     }));
     return change;

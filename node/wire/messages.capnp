@@ -208,6 +208,8 @@ struct GroupMembersReply {
 struct GroupChange {
   action @0 :UInt8;
   identity @1 :NodeIdentity;
+  cluster @2 :UInt64;
+  replaces @3 :List(UInt64);
 }
 
 struct GroupChangeReply {

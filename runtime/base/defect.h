@@ -39,7 +39,9 @@ namespace orrery {
     X(learner_counts, "a learner's acknowledgement counts for commit")                                     \
     X(removed_leader_counts, "a leader that removed itself still counts its own disk for commit")          \
     X(change_over_pending, "a second change of members is accepted while the first is pending")            \
-    X(wait_counts_replaced, "WAIT takes acknowledgements of a replaced member's old replica for the new")
+    X(wait_counts_replaced, "WAIT takes acknowledgements of a replaced member's old replica for the new")  \
+    X(damaged_keeps_replica_id, "a replica whose log lost its promises goes on, empty, under its old id")  \
+    X(store_damage_served, "a fresh Store in place of a damaged one takes part before its snapshot came")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,
