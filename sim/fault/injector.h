@@ -117,6 +117,10 @@ class Injector : public TraceObserver {
     void apply(Strike& strike, const MemberAdd& fault);
     void apply(Strike& strike, const MemberRemove& fault);
     void apply(Strike& strike, const MemberTransfer& fault);
+    void apply(Strike& strike, const MemberReplace& fault);
+    bool wipe(size_t event, Host& host);
+    void expect_damage(Host& host);
+    void expect_strangers();
     void order(Strike& strike, MemberOrder order, const NodeName& node, Duration within);
 
     using Link = std::pair<EndpointId, EndpointId>;

@@ -15,7 +15,9 @@ Cluster::Cluster(World& world, const Scenario& plan) : world_(world), plan_(plan
     const uint64_t members = plan.cluster.nodes();
     changes_members_ = plan.cluster.spare > 0;
     for (const PlannedFault& event : plan.plan.events)
-        changes_members_ |= std::holds_alternative<MemberAdd>(event.fault) || std::holds_alternative<MemberRemove>(event.fault);
+        changes_members_ |= std::holds_alternative<MemberAdd>(event.fault) || std::holds_alternative<MemberRemove>(event.fault) ||
+                            std::holds_alternative<MemberReplace>(event.fault) || std::holds_alternative<DiskBitRot>(event.fault) ||
+                            std::holds_alternative<DiskReadError>(event.fault);  // a damaged replica is replaced by the node itself
     HostOptions node;
     node.disk.latency = DiskLatency{};
     // RocksDB appends to its files within sectors and owes nothing for what it had synced in one that a power loss tears.
@@ -33,6 +35,8 @@ Cluster::Cluster(World& world, const Scenario& plan) : world_(world), plan_(plan
     wiped_.resize(members);
     damaged_.resize(members);
     kept_down_.resize(members);
+    renewed_.resize(members);
+    retired_.resize(members);
     for (const std::string& name : plan.check.expect_errors)
         for (Host* host : members_) host->expect_error(name);
     world.add_observer(*this, false);
@@ -201,7 +205,7 @@ void Cluster::order(MemberOrder order, Host& host, Duration within, std::functio
 
 void Cluster::replace_lost(Duration within) {
     for (size_t i = 0; i < members_.size(); ++i)
-        if (!damaged_[i] && standing(i) == Standing::Lost) order(MemberOrder::Add, *members_[i], within, {});
+        if (!damaged_[i] && !renewed_[i] && standing(i) == Standing::Lost) order(MemberOrder::Add, *members_[i], within, {});
 }
 
 // One replica may be gone, and it is back when all voters hold all that is committed.
@@ -226,6 +230,7 @@ bool Cluster::may_lose(Host& host) {
 void Cluster::dies(Host& host, bool wiped) {
     if (host.index() >= members_.size()) return;
     if (wiped) wiped_[host.index()] = true;
+    if (wiped) renewed_[host.index()] = false;
     if (listener_ != nullptr) listener_->node_dies(node_id(host), wiped);
 }
 
@@ -236,6 +241,14 @@ void Cluster::keeps_down(Host& host, bool down) {
 void Cluster::on_event(Host& host, const TraceEvent& event) {
     if (host.index() >= members_.size()) return;
     if (event.name == "log.damaged") damaged_[host.index()] = true;
+    if (event.name == "replica.retired") {
+        // As if its disk were emptied, but that nobody has to take it in.
+        damaged_[host.index()] = false;
+        const auto replica = static_cast<uint64_t>(event.number("replica"));
+        if (retired_[host.index()] != replica) dies(host, true);
+        retired_[host.index()] = replica;
+        renewed_[host.index()] = true;
+    }
     if (event.name == "process.failed" || event.name == "process.exited" ||
         event.name == "raft.group_stopped" || event.name == "log.sealed")
         supervise(host);

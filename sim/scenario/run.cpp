@@ -237,8 +237,16 @@ void Run::settle() {
         run_until(by, [&] { return watcher_.settled_voters().has_value(); });
         if (over()) return;
         cluster_.replace_lost(plan_.phases.heal_within);
-        run_until(world_.now() + plan_.phases.heal_within, [&] { return cluster_.orders_running() == 0 && watcher_.settled_voters(); });
+        auto anyone_returns = [&] {
+            for (size_t i = 0; i < cluster_.size(); ++i)
+                if (cluster_.returns(i)) return true;
+            return false;
+        };
+        run_until(world_.now() + plan_.phases.heal_within,
+                  [&] { return cluster_.orders_running() == 0 && watcher_.settled_voters() && !anyone_returns(); });
         if (over()) return;
+        if (anyone_returns() && plan_.check.liveness)
+            add("liveness.replica-not-back", "heal", "a retired replica's node has not been taken back " + duration_text(world_.now() - healed) + " after all faults ended");
         if (!watcher_.settled_voters() && plan_.check.liveness)
             add("liveness.members-unsettled", "heal", "a change of members has not come to its end " + duration_text(world_.now() - healed) + " after all faults ended");
     }

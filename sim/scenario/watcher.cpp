@@ -98,6 +98,7 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         mine.applied = std::max(mine.applied, index.value);
         mine.durable = std::max(mine.durable, index.value);
     } else if (what == "configuration") {
+        raft_.configuration_at(stamp(), group, node, index);
         raft_.configuration(group, node, voters_of(event.text("voters")), voters_of(event.text("outgoing")));
         std::string members(event.text("voters"));
         members.append("/").append(event.text("outgoing"));
