@@ -37,7 +37,9 @@ Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord appli
                                             {"applied", applied_.applied.index},
                                             {"last", core_->log().last().index},
                                             {"last_term", core_->log().last().term},
-                                            {"term", core_->term()}});
+                                            {"term", core_->term()},
+                                            {"floor", core_->log().floor().index},
+                                            {"stateless", core_->stateless() ? 1 : 0}});
     follow_configuration();
     if (const raft::Status now = status(); now.holes > 0) {
         env_.tracer.warning("raft.holes", {{"group", id_}, {"count", now.holes}, {"index", now.first_hole->index}, {"term", now.first_hole->term}});

@@ -485,6 +485,12 @@ void RaftInvariants::recovered(const Stamp& stamp, GroupId group, NodeId node, L
     log.present = log.present || last.value > 0 || applied.value > 0;
 }
 
+void RaftInvariants::state_lost(GroupId group, NodeId node, LogIndex floor) {
+    Replica& log = replica(group, node);
+    log.commit = floor.value;
+    log.applied = 0;
+}
+
 void RaftInvariants::wipe(const Stamp&, NodeId node) {
     ++events_;
     for (auto& [id, group] : groups_) {

@@ -108,6 +108,8 @@ class RaftInvariants {
     /// durable() covered, may have come back. raft.durable-lost
     void recovered(const Stamp& stamp, GroupId group, NodeId node, LogIndex last, Term last_term,
                    LogIndex applied);
+    /// Behind recovered(): the state is lost, the log is whole from `floor` on, and what is committed has to be heard of anew.
+    void state_lost(GroupId group, NodeId node, LogIndex floor);
     /// The disk is empty; what comes back under this node id is another replica.
     void wipe(const Stamp& stamp, NodeId node);
 

@@ -384,7 +384,7 @@ void Injector::apply(Strike& strike, const DiskWriteFailure& fault) {
 void Injector::apply(Strike& strike, const DiskReadError& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
         expect_damage(*host);
-        const auto place = host->disk().break_drawn_sector(fault.zone);
+        const auto place = host->disk().break_drawn_sector(fault.zone, cast_.beyond_detection(*host));
         done(strike.event,
              place ? "broke a sector of " + host->name() + ":" + place->path
                    : "nothing to break on " + host->name(),
@@ -396,9 +396,10 @@ void Injector::apply(Strike& strike, const DiskBitRot& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
         expect_damage(*host);
         std::optional<SimDisk::Place> place;
+        const SimDisk::Spared spared = cast_.beyond_detection(*host);
         uint64_t flipped = 0;
         for (uint64_t i = 0; i < fault.bits; ++i) {
-            place = host->disk().flip_drawn_bit(fault.zone);
+            place = host->disk().flip_drawn_bit(fault.zone, spared);
             if (!place) break;
             ++flipped;
         }
@@ -428,8 +429,9 @@ bool Injector::wipe(size_t event, Host& host) {
         done(event, "spared " + host.name() + ": another replica is not back yet", false);
         return false;
     }
-    cast_.dies(host, true);
+    // Fibers that end may still say what they have just learned (of a paused node, what a sync did before): of the old disk.
     if (host.up()) host.crash(Host::Death::Power);
+    cast_.dies(host, true);
     host.disk().wipe();
     expect_strangers();
     done(event, "wiped " + host.name(), true);

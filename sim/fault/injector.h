@@ -39,6 +39,8 @@ class Cast {
     }
     /// Whether the group owes survival if that host's disk is emptied now.
     virtual bool may_lose(Host& /*host*/) { return true; }
+    /// Places on that host's disk whose damage nobody could tell from a torn write (class N): not to be damaged now.
+    virtual SimDisk::Spared beyond_detection(Host& /*host*/) { return {}; }
     /// Called before a host dies or loses its disk by the injector's hand.
     virtual void dies(Host& /*host*/, bool /*wiped*/) {}
     /// A node that stopped by itself is started again after a while; this one asks not to (it is

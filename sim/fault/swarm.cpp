@@ -362,7 +362,11 @@ class Drawer {
             const bool crashes = own.chance(0.75);
             ProcCrash crash{.node = victim, .death = own.chance(0.5) ? CrashDeath::Power : CrashDeath::Kill};
             crash.restart_after = log_uniform(own, 0.001, 2);
-            events_.push_back({"", TriggerAt{at}, DiskBitRot{victim, zone, bits}});
+            if (own.chance(0.2)) {
+                events_.push_back({"", TriggerAt{at}, DiskReadError{victim, zone}});
+            } else {
+                events_.push_back({"", TriggerAt{at}, DiskBitRot{victim, zone, bits}});
+            }
             if (crashes) events_.push_back({"", TriggerAt{at + looks}, crash});
         }
         lost_ = victim;

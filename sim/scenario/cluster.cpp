@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "node/log/format.h"
 #include "node/raft/operate_members.h"
 
 namespace orrery::sim {
@@ -225,6 +226,27 @@ bool Cluster::may_lose(Host& host) {
         if (damaged_[index] || other == nullptr || other->stopped() || other->self() != one || other->core().durable() < core.commit()) return false;
     }
     return true;
+}
+
+// The newest batch of a log can not prove itself: damaged, it is what a torn write leaves.
+SimDisk::Spared Cluster::beyond_detection(Host& host) {
+    if (host.index() >= members_.size()) return {};
+    struct Newest {
+        std::string path;
+        uint64_t from = 0, to = 0;
+    } newest;
+    std::pair<uint64_t, uint64_t> highest;
+    for (const SimDisk::Entry& entry : host.disk().tree(SimDisk::View::Durable)) {
+        if (!entry.name.starts_with("log/segment-") || entry.name.ends_with(".new")) continue;
+        const std::optional<Bytes> bytes = host.disk().peek(entry.name, SimDisk::View::Durable);
+        for (uint64_t at = 0; bytes && at + log::kBlockBytes <= bytes->size(); at += log::kBlockBytes) {
+            const std::optional<log::BatchHeader> header = log::decode_header(ByteView(*bytes).substr(at));
+            if (!header || std::pair(header->epoch, header->number) < highest || !log::batch_is_whole(*header, ByteView(*bytes).substr(at))) continue;
+            highest = {header->epoch, header->number};
+            newest = {entry.name, at, at + header->batch_bytes};
+        }
+    }
+    return [newest](const std::string& path, uint64_t offset) { return path == newest.path && offset >= newest.from && offset < newest.to; };
 }
 
 void Cluster::dies(Host& host, bool wiped) {

@@ -87,6 +87,7 @@ class Cluster : public Cast, private TraceObserver {
     bool transfer(Host& to) override;
     void order(MemberOrder order, Host& host, Duration within, std::function<void(const std::string&, bool)> done) override;
     bool may_lose(Host& host) override;
+    SimDisk::Spared beyond_detection(Host& host) override;
     void dies(Host& host, bool wiped) override;
     void keeps_down(Host& host, bool down) override;
 

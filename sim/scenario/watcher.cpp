@@ -117,6 +117,7 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         raft_.term(stamp(), group, node, term);
         raft_.recovered(stamp(), group, node, last,
                         Term(static_cast<uint64_t>(event.number("last_term"))), applied);
+        if (event.number("stateless") != 0) raft_.state_lost(group, node, LogIndex(static_cast<uint64_t>(event.number("floor"))));
         mine.log.erase(mine.log.upper_bound(last.value), mine.log.end());
         mine.durable = last.value;
         mine.applied = std::max(applied.value, std::min(mine.applied, last.value));
