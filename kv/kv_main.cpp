@@ -46,6 +46,7 @@ real::ConfigSchema make_schema() {
     schema.add({.name = "raft.retain_bytes_node", .type = ConfigType::Size, .by_default = "256MiB", .doc = "the same for all groups of this node together", .low = 1 << 20});
     schema.add({.name = "raft.snapshot_limit", .type = ConfigType::Duration, .by_default = "60s", .doc = "a snapshot transfer that gets nowhere for so long no longer keeps log", .low = 1'000'000'000});
     schema.add({.name = "raft.slowed_bytes_per_second", .type = ConfigType::Size, .by_default = "16MiB", .doc = "writes taken once transfers keep twice raft.retain_bytes of log; halved with each quarter of it more", .low = 64 << 10});
+    schema.add({.name = "raft.repair", .type = ConfigType::Text, .by_default = "automatic", .doc = "damage that other members can make good: a damaged store is set aside, a replica whose log lost its promises comes back as another one; off: such a start is refused", .choices = {"automatic", "off"}});
     schema.add({.name = "wal.segment_bytes", .type = ConfigType::Size, .by_default = "48MiB", .doc = "size of one log segment; counts for a new data directory only", .low = 48 << 20, .high = 1 << 30});
     schema.add({.name = "store.memtable_bytes", .type = ConfigType::Size, .by_default = "32MiB", .doc = "writes of the Store gathered in memory before a flush", .low = 64 << 10, .high = 1 << 30});
     schema.add({.name = "store.cache_bytes", .type = ConfigType::Size, .by_default = "64MiB", .doc = "blocks of the Store's files kept in memory", .low = 0, .high = int64_t{1} << 40});
@@ -94,6 +95,7 @@ kv::KvNodeOptions node_options(const real::Config& config) {
     options.host.retain_bytes_node = config.size_bytes("raft.retain_bytes_node");
     options.group.snapshot_timeout = config.duration("raft.snapshot_limit");
     options.group.slowed_bytes_per_second = config.size_bytes("raft.slowed_bytes_per_second");
+    options.host.repair = config.text("raft.repair") == "off" ? raft::DamageRepair::Off : raft::DamageRepair::Automatic;
     options.host.log.segment_bytes = config.size_bytes("wal.segment_bytes");
     // One command with the largest argument fits one batch, and a batch fits a segment four times.
     options.host.log.batch_bytes = 12 << 20;

@@ -5,6 +5,7 @@
 #include "kv/client_session.h"
 #include "kv/kv_metrics.h"
 #include "node/admin/json_writer.h"
+#include "node/raft/return_to_group.h"
 #include "runtime/base/check.h"
 
 namespace orrery::kv {
@@ -24,6 +25,7 @@ KvNode::KvNode(Env& env, KvNodeOptions options) : env_(env), options_(std::move(
                  .output = options_.client_output,
                  .slow_client_limit = options_.slow_client_timeout,
                  .request_limit = options_.service.request_timeout};
+    options_.host.groups = {kKvGroup};
     options_.service.first_client = env_.random.stream("kv.client_ids").next() >> 1;
 }
 
@@ -31,7 +33,10 @@ KvNode::~KvNode() {
     CHECK(clients_.empty(), clients_.size());
 }
 
-void KvNode::request_stop() { stopping_.set(); }
+void KvNode::request_stop() {
+    stopping_.set();
+    founded_or_stopping_.notify_all();
+}
 
 Address KvNode::client_address() const { return client_listener_ ? client_listener_->local() : options_.client_listen; }
 Address KvNode::peer_address() const { return peer_server_ ? peer_server_->local() : options_.peer_listen; }
@@ -43,22 +48,29 @@ Result<void> KvNode::run(Fiber& fiber) {
     KvService::handle_forwards(peer_service_, service_);
 
     TRY(start_admin());
-    if (!directory_->founding()) {
-        // In no cluster yet: only identity, init and join are answered, and nothing of a log is there yet.
+    for (;;) {
+        if (!directory_->founding()) TRY(wait_for_cluster(fiber));
+        Result<void> served = stopping_.is_set() ? Result<void>() : serve(fiber);
+        if (served.failed_with(Code::Cancelled)) return served;
+        // Stale: its replica was retired as it was opened; the node goes on as another one.
+        if (!served.failed_with(Code::Stale) || host_) return drain(fiber, std::move(served));
+    }
+}
+
+Result<void> KvNode::wait_for_cluster(Fiber& fiber) {
+    // In no cluster yet: only identity, init and join are answered, and nothing of a log is there yet.
+    if (!peer_server_) {
         peer_server_ = std::make_unique<rpc::Server>(env_, directory_->identity(), peer_service_, rpc::ServerOptions{.name = "peer"});
         TRY(peer_server_->start(options_.peer_listen));
-        env_.tracer.info("node.waits_for_founding", {{"peer", options_.peer_listen.text()}});
-        env_.spawn("kv.founding_watch", [this](Fiber& own) {
-            if (directory_->wait_founded(own).ok()) founded_or_stopping_.set();
-        });
-        env_.spawn("kv.stop_watch", [this](Fiber& own) {
-            if (stopping_.wait(own).ok()) founded_or_stopping_.set();
-        });
-        TRY(founded_or_stopping_.wait(fiber));
     }
-    Result<void> served = stopping_.is_set() ? Result<void>() : serve(fiber);
-    if (served.failed_with(Code::Cancelled)) return served;
-    return drain(fiber, std::move(served));
+    env_.tracer.info("node.waits_for_founding", {{"peer", options_.peer_listen.text()}, {"retired", directory_->retired() ? 1 : 0}});
+    if (directory_->retired())
+        env_.spawn("kv.return", [this](Fiber& own) { (void)raft::return_to_group(own, env_, *directory_, not_back_yet_); });
+    env_.spawn("kv.founding_watch", [this](Fiber& own) {
+        if (directory_->wait_founded(own).ok()) founded_or_stopping_.notify_all();
+    });
+    while (!directory_->founding() && !stopping_.is_set()) TRY(founded_or_stopping_.wait(fiber));
+    return {};
 }
 
 Result<void> KvNode::drain(Fiber& fiber, Result<void> served) {
@@ -104,7 +116,11 @@ Result<void> KvNode::serve(Fiber& fiber) {
         client_listener_->close();
         for (auto& [id, session] : clients_) session->stop();
     });
-    return stopping_.wait(fiber);
+    env_.spawn("kv.failed_watch", [this](Fiber& own) {
+        if (host_->wait_failed(own).ok()) request_stop();
+    });
+    TRY(stopping_.wait(fiber));
+    return host_->failed() ? Result<void>(*host_->failed()) : Result<void>();
 }
 
 void KvNode::accept_clients(Fiber& fiber) {
@@ -166,7 +182,7 @@ Result<void> KvNode::start_admin() {
         });
     };
     check("founded", [](const KvNode& n) { return n.directory_ && n.directory_->founding().has_value(); },
-          "in no cluster yet: run `orreryctl kv init`, or `orreryctl kv add` at a cluster that is to take it in");
+          "in no cluster: if damage took it out of one, /status says why it is not back yet; else run `orreryctl kv init`, or `orreryctl kv add` at a cluster that is to take it in");
     check("group_running", [](const KvNode& n) { return n.group_ != nullptr && !n.group_->stopped(); },
           "the group is loading, or has stopped on this node: see /status");
     check("member", [](const KvNode& n) { return n.group_ == nullptr || n.group_->exclusion().empty(); },
@@ -189,6 +205,12 @@ std::string KvNode::status_json() const {
         json.field("founded", directory_->founding().has_value());
     }
     json.field("serving", serving());
+    if (directory_ && directory_->retired()) {
+        json.key("retired").begin_object().field("replica", directory_->retired()->replica.value);
+        json.field("taken_back", directory_->founding().has_value());
+        if (!not_back_yet_.empty()) json.field("why_not", not_back_yet_);
+        json.end_object();
+    }
     if (group_ != nullptr) {
         const raft::Status status = group_->status();
         json.key("group").begin_object();
@@ -197,6 +219,7 @@ std::string KvNode::status_json() const {
         json.field("last", status.last.index.value).field("floor", status.floor.index.value);
         if (status.first_hole)
             json.field("holes", status.holes).field("first_hole_index", status.first_hole->index.value).field("first_hole_term", status.first_hole->term.value);
+        if (status.stateless) json.field("waits_for_snapshot", true);
         if (group_->stopped()) json.field("stopped", group_->stopped()->text());
         json.field("configuration", status.configuration.text()).field("configuration_index", status.configuration_index.value);
         if (const std::string out = group_->exclusion(); !out.empty()) json.field("removed", status.removed).field("excluded", out);
@@ -243,7 +266,7 @@ KvNode::Traffic KvNode::traffic() const {
     Traffic traffic{.node = options_.node, .version = options_.version, .uptime = env_.now() - started_at_, .clients = clients_.size(),
                     .connections = counters_.connections_received, .rejected = counters_.connections_rejected,
                     .commands = counters_.commands_processed};
-    for (const auto& [id, session] : clients_) traffic.blocked += session->waiting();
+    for (const auto& [id, session] : clients_) traffic.blocked += session->client().blocked;
     if (admin_) traffic.admin_requests = admin_->counters().requests;
     return traffic;
 }

@@ -87,6 +87,7 @@ class KvNode : public Process, public LocalNode {
 
  private:
     friend class ClientSession;
+    Result<void> wait_for_cluster(Fiber& fiber);
     Result<void> serve(Fiber& fiber);
     void accept_clients(Fiber& fiber);
     void refuse_client(std::unique_ptr<Conn> conn);
@@ -106,7 +107,8 @@ class KvNode : public Process, public LocalNode {
     std::unique_ptr<Listener> client_listener_;
     std::unique_ptr<admin::AdminServer> admin_;
     Event stopping_;
-    Event founded_or_stopping_;
+    Notify founded_or_stopping_;
+    std::string not_back_yet_;  // of a retired replica's successor: why the group has not taken it in
     Gate clients_gate_;
     std::map<uint64_t, ClientSession*> clients_;
     uint64_t next_client_ = 1;

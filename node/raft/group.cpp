@@ -37,11 +37,17 @@ Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord appli
                                             {"applied", applied_.applied.index},
                                             {"last", core_->log().last().index},
                                             {"last_term", core_->log().last().term},
-                                            {"term", core_->term()}});
+                                            {"term", core_->term()},
+                                            {"floor", core_->log().floor().index},
+                                            {"stateless", core_->stateless() ? 1 : 0}});
     follow_configuration();
     if (const raft::Status now = status(); now.holes > 0) {
         env_.tracer.warning("raft.holes", {{"group", id_}, {"count", now.holes}, {"index", now.first_hole->index}, {"term", now.first_hole->term}});
         env_.spawn("raft.fill_holes", [this](Fiber& own) { fill_holes(own); });
+    }
+    if (core_->stateless()) {
+        env_.tracer.warning("raft.stateless", {{"group", id_}, {"floor", core_->log().floor().index}});
+        env_.spawn("raft.fetch_state", [this](Fiber& own) { fetch_state(own); });
     }
     env_.spawn("raft.driver", [this](Fiber& own) { drive(own); });
     env_.spawn("raft.applier", [this](Fiber& own) { apply_loop(own); });

@@ -153,6 +153,9 @@ class Group {
     /// Reads under leases from the committed configuration on, or not any more (zero promise). Yields. Errors: as add_member().
     Result<MembersChanged> set_lease(Fiber& fiber, Lease lease, Instant deadline);
     const GroupOptions& options() const { return options_; }
+    /// Puts a node's new life in the place of `ended` ones of it, as what they were: the answer comes when it is named, as for
+    /// add_member(). Refused (Invalid) for a node that is no member, or is one as any other life. Yields. Errors: as add_member().
+    Result<MembersChanged> replace_member(Fiber& fiber, Member member, const std::vector<ReplicaId>& ended, Bytes contact, Instant deadline);
     /// As this replica knows it; complete on the leader. Atomic.
     wire::GroupMembersReply members() const;
     /// A leader's word of the committed configuration at `index`: only for where members are reached, until the own log is
@@ -267,6 +270,7 @@ class Group {
     void follow_configuration();
     void advance_members();
     bool caught_up(Member member);
+    Result<void> silent(std::optional<Member> present) const;
     Result<void> reachable(const Configuration& next, std::string_view what, Instant since) const;
     using NextConfiguration = FunctionRef<Result<std::optional<Configuration>>(const Configuration&)>;
     Result<std::optional<LogIndex>> propose_members(Fiber& fiber, NextConfiguration next, std::string_view what, Instant deadline);
@@ -285,6 +289,8 @@ class Group {
     void fill_holes(Fiber& fiber);
     Result<bool> fetch_body(Fiber& fiber, LogPosition hole);
     void handle_fetch(const rpc::Request& request, rpc::Responder& responder);
+    void fetch_state(Fiber& fiber);
+    void handle_want_snapshot(const rpc::Request& request, rpc::Responder& responder);
 
     // group_snapshot.cpp
     void send_snapshot(Fiber& fiber, Member to);

@@ -50,6 +50,34 @@ Result<bool> Group::fetch_body(Fiber& fiber, LogPosition hole) {
     return false;
 }
 
+/// The state up to the floor is lost, the log is whole: nobody else can see that, so the leader is told.
+void Group::fetch_state(Fiber& fiber) {
+    Duration pause = kPauseMin;
+    while (!stopped_ && core_->stateless()) {
+        const Member from = leader();
+        if (from && from != self() && !receiving_ && !installing_) {
+            const rpc::Target target{wire::Operation::WantSnapshot, id_, from.replica.value, wire::TrafficClass::Foreground,
+                                     rpc::Deadline::after(env_.clock, kFetchTimeout)};
+            Result<Bytes> asked = host_.peers().call(fiber, from.node, target, {});
+            if (asked.failed_with(Code::Cancelled)) return;
+        }
+        if (!env_.sleep(fiber, pause).ok()) return;
+        pause = std::min(pause * 2, kPauseMax);
+    }
+    if (stopped_) return;
+    env_.tracer.info("raft.state_back", {{"group", id_}, {"applied", applied_.applied.index}});
+    env_.tracer.probe("raft.state_back");
+}
+
+void Group::handle_want_snapshot(const rpc::Request& request, rpc::Responder& responder) {
+    if (stopped_) return responder.fail(Error(Code::NotReady, "the group has stopped here"));
+    if (request.entity() != self().replica.value) return responder.fail(Error(Code::Stale, "another replica id than ours"));
+    if (!leads()) return responder.fail(not_leader());
+    core_->want_snapshot(request.peer().node);
+    wake();
+    responder.reply();
+}
+
 void Group::handle_fetch(const rpc::Request& request, rpc::Responder& responder) {
     Result<wire::EntryName> name = wire::decode_entry_name(request.body());
     if (!name.ok()) return responder.fail(name.error());

@@ -5,16 +5,11 @@
 #include "node/raft/convert.h"
 #include "node/raft/member_contact.h"
 #include "runtime/base/check.h"
+#include "runtime/base/defect.h"
 
 namespace orrery::raft {
 
 namespace {
-
-/// What the Store says of a group: where its state is, and up to where.
-struct StoredGroup {
-    std::optional<StatePointer> pointer;
-    std::optional<AppliedRecord> applied;
-};
 
 Result<StoredGroup> read_stored_group(Fiber& fiber, store::Store& store, GroupId id) {
     StoredGroup out;
@@ -27,7 +22,8 @@ Result<StoredGroup> read_stored_group(Fiber& fiber, store::Store& store, GroupId
     return out;
 }
 
-/// Every group that has a pointer. One seek per group.
+}  // namespace
+
 Result<std::map<GroupId, StoredGroup>> read_stored_groups(Fiber& fiber, store::Store& store) {
     std::map<GroupId, StoredGroup> out;
     Bytes from;
@@ -44,7 +40,6 @@ Result<std::map<GroupId, StoredGroup>> read_stored_groups(Fiber& fiber, store::S
     }
 }
 
-/// Of the founders; empty for a node that joined later.
 Result<Configuration> founding_configuration(const NodeDirectory& directory) {
     if (directory.joined()) return Configuration();
     Configuration::Parts parts;
@@ -55,19 +50,6 @@ Result<Configuration> founding_configuration(const NodeDirectory& directory) {
     return Configuration::make(std::move(parts));
 }
 
-/// Of the newest configuration that can be read: a group alone has nobody to fetch a lost body from.
-bool has_other_voters(NodeId self, Configuration configuration, const log::GroupReport& report) {
-    for (const log::Entry& entry : report.entries) {
-        if (static_cast<EntryKind>(entry.kind) != EntryKind::Config) continue;
-        if (Result<Configuration> newer = Configuration::decode(entry.body); newer.ok()) configuration = std::move(*newer);
-    }
-    for (const Member& member : configuration.members())
-        if (member.node != self && configuration.is_voter(member)) return true;
-    return false;
-}
-
-}  // namespace
-
 GroupHost::GroupHost(Env& env, NodeDirectory& directory, GroupHostOptions options)
     : env_(env), directory_(directory), options_(std::move(options)), peer_spaces_(options_.peer_space_valid) {}
 
@@ -76,20 +58,27 @@ GroupHost::~GroupHost() = default;
 Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeDirectory& directory, GroupHostOptions options) {
     CHECK(directory.founding().has_value());
     std::unique_ptr<GroupHost> host(new GroupHost(env, directory, std::move(options)));
-    TRY(host->store_, store::Store::open(fiber, env, host->options_.store));
-    TRY(auto stored, read_stored_groups(fiber, *host->store_));
+    std::map<GroupId, StoredGroup> stored;
+    TRY(const std::optional<std::string> damage, host->open_store(fiber, stored));
     auto durable_applied = [&](GroupId id) -> log::DurableApplied {
         auto found = stored.find(id);
         if (found == stored.end() || !found->second.applied) return {};
         return {found->second.applied->applied.index, found->second.applied->applied.term};
     };
-    TRY(const Configuration founders, founding_configuration(directory));
-    auto fetchable = [&](GroupId id, const log::GroupReport& report) {
-        auto found = stored.find(id);
-        const bool applied = found != stored.end() && found->second.applied;
-        return directory.joined() || has_other_voters(directory.identity().node, applied ? found->second.applied->configuration : founders, report);
-    };
-    TRY(host->log_, log::SegmentedLog::open(fiber, env, host->options_.log, durable_applied, &host->recovery_, fetchable));
+    auto fetchable = [&](GroupId id, const log::GroupReport& report) { return host->others_have(id, stored, &report); };
+    Result<std::unique_ptr<log::SegmentedLog>> log = log::SegmentedLog::open(fiber, env, host->options_.log, durable_applied, &host->recovery_, fetchable);
+    if (log.failed_with(Code::Corrupt)) {
+        host->store_.reset();
+        return host->retire(fiber, log.error(), stored);
+    }
+    if (!log.ok()) return log.error();
+    host->log_ = std::move(*log);
+    if (const std::string broken = host->broken_promises(stored); !broken.empty()) {
+        host->log_.reset();
+        host->store_.reset();
+        return host->retire(fiber, Error(Code::Corrupt, broken + "; wipe the data directory and replace the member"), stored);
+    }
+    if (damage) TRY(host->renew_store(fiber, *damage));
 
     GroupHost* self = host.get();
     host->options_.peers.on_change = [self](NodeId node, rpc::TrafficClass traffic, rpc::LinkChange change) {
@@ -102,6 +91,7 @@ Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeD
     };
     host->peers_ = std::make_unique<rpc::Peers>(env, directory.identity(), host->options_.peers);
     host->log_->on_synced([self] {
+        self->look_at_log();
         for (auto& [id, group] : self->groups_) group->on_log_synced();
     });
     host->store_->set_on_durable([self](uint64_t subject, uint64_t value) {
@@ -110,6 +100,8 @@ Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeD
     host->log_->start();
     env.spawn("raft.outbox", [self](Fiber& own) { self->flush_outbox(own); });
     env.spawn("raft.caretaker", [self](Fiber& own) { self->caretaker(own); });
+    env.spawn("raft.watch_store", [self](Fiber& own) { self->watch_store(own); });
+    if (directory.retired()) env.spawn("raft.drop_retired", [self](Fiber& own) { self->drop_retired(own); });
     if (self->options_.reserve_bytes > 0) env.spawn("raft.space", [self](Fiber& own) { self->watch_space(own); });
     return host;
 }
@@ -132,10 +124,6 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
     auto recovered_log = recovery_.groups.find(id);
     const bool log_knows = recovered_log != recovery_.groups.end();
     if (!stored.pointer) {
-        if (log_knows && recovered_log->second.floor.index > LogIndex(0))
-            return Error(Code::Corrupt, "the log of group " + std::to_string(id.value) + " begins behind index " +
-                                            std::to_string(recovered_log->second.floor.index.value) +
-                                            " and the store has nothing of it; wipe the data directory and replace the member");
         stored.pointer = StatePointer{Generation(1), Floor{LogIndex(0), Term(0), founders}};
         stored.applied = AppliedRecord{{}, founders};
         store::Batch batch;
@@ -203,10 +191,19 @@ Result<Group*> GroupHost::add_group(Fiber& fiber, GroupId id, MachineFactory mac
     if (directory_.joined()) group.hint_ = {directory_.joined()->since, std::move(at_joining)};
     group.log_floor_ = log_knows ? recovered_log->second.floor.index : LogIndex(0);
     const LogIndex last = recovered.entries.empty() ? recovered.floor.index : recovered.entries.back().index;
-    if (recovered.applied < recovered.floor.index)
-        return Error(Code::Corrupt, "the store of group " + std::to_string(id.value) + " ends at index " +
-                                        std::to_string(recovered.applied.value) + ", before the log's floor " +
-                                        std::to_string(recovered.floor.index.value) + "; wipe the data directory and replace the member");
+    if (recovered.applied < recovered.floor.index) {
+        // The Store was lost, or came back as it was long ago: the state in between is nowhere here.
+        if (options_.repair == DamageRepair::Off || !others_have(id, {}, log_knows ? &recovered_log->second : nullptr))
+            return Error(Code::Corrupt, "the store of group " + std::to_string(id.value) + " ends at index " +
+                                            std::to_string(recovered.applied.value) + ", before the log's floor " +
+                                            std::to_string(recovered.floor.index.value) +
+                                            "; where the group has other members, allow raft.repair or replace the member, else restore the data directory from a backup");
+        recovered.stateless = true;
+        if (ORRERY_DEFECT(store_damage_served)) {
+            recovered.stateless = false;
+            stored.applied->applied = recovered.floor.position();
+        }
+    }
     if (recovered.applied > last)
         return Error(Code::Corrupt, "the log of group " + std::to_string(id.value) + " ends at index " + std::to_string(last.value) +
                                         ", before the applied index " + std::to_string(recovered.applied.value) +
@@ -264,6 +261,7 @@ Result<void> GroupHost::stop(Fiber& fiber, Instant deadline) {
     care_.notify_all();
     look_at_space_.notify_all();
     (void)peers_->close(fiber, deadline);
+    (void)record_store_damage(fiber);  // also what showed as the groups were loaded
     Result<void> log = log_->stop(fiber);
     Result<void> store = store_->close(fiber, deadline);
     if (store.failed_with(Code::Timeout)) {
@@ -338,6 +336,11 @@ void GroupHost::handle_peers(rpc::Service& service, NodeDirectory& directory, co
         if (group == nullptr || !group->core_) return responder.fail(Error(Code::NotFound, "no such group on this node"));
         group->handle_fetch(request, responder);
     });
+    service.handle(wire::Operation::WantSnapshot, [&host](Fiber&, rpc::Request& request, rpc::Responder& responder) {
+        Group* group = host ? host->find(request.group()) : nullptr;
+        if (group == nullptr || !group->core_) return responder.fail(Error(Code::NotFound, "no such group on this node"));
+        group->handle_want_snapshot(request, responder);
+    });
     service.handle(wire::Operation::Identity, [&directory](Fiber&, rpc::Request&, rpc::Responder& responder) {
         responder.reply(wire::encode_identity_reply({directory.node_identity(), directory.identity().cluster}));
     });
@@ -382,7 +385,7 @@ void GroupHost::handle_peers(rpc::Service& service, NodeDirectory& directory, co
         responder.reply(wire::encode_group_members_reply(group->members()));
     });
     for (wire::Operation operation : {wire::Operation::GroupChange, wire::Operation::GroupTransfer}) {
-        service.handle(operation, [find, forward, operation](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
+        service.handle(operation, [find, forward, operation, &host](Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
             Group* group = find(request, responder);
             if (group == nullptr) return;
             Result<wire::GroupChange> change = wire::decode_group_change(request.body());
@@ -394,6 +397,8 @@ void GroupHost::handle_peers(rpc::Service& service, NodeDirectory& directory, co
                 Result<Bytes> answer = forward(fiber, request, *group);
                 return answer.ok() ? responder.reply(std::move(*answer)) : responder.fail(answer.error());
             }
+            if (change->action == wire::ChangeAction::Replace && change->cluster != host->directory().identity().cluster)
+                return responder.fail(Error(Code::Invalid, "the node that asks was in another cluster"));
             Result<wire::GroupChangeReply> done = change_members(fiber, *group, *change, request.deadline().at);
             if (!done.ok()) return responder.fail(done.error());
             responder.reply(wire::encode_group_change_reply(*done));
@@ -426,8 +431,13 @@ Result<wire::GroupChangeReply> GroupHost::change_members(Fiber& fiber, Group& gr
     } else {
         if (!member.replica) return Error(Code::Invalid, "the change names no incarnation of the node");
         if (!Address::parse(change.identity.peer_address).ok()) return Error(Code::Invalid, "the node has no peer address");
-        const AddAs as = change.action == wire::ChangeAction::AddVoter ? AddAs::Voter : AddAs::Learner;
-        TRY(done, group.add_member(fiber, member, as, encode_contact({change.identity.peer_address, change.identity.service_address}), deadline));
+        const Bytes contact = encode_contact({change.identity.peer_address, change.identity.service_address});
+        if (change.action == wire::ChangeAction::Replace) {
+            TRY(done, group.replace_member(fiber, member, change.replaces, contact, deadline));
+        } else {
+            const AddAs as = change.action == wire::ChangeAction::AddVoter ? AddAs::Voter : AddAs::Learner;
+            TRY(done, group.add_member(fiber, member, as, contact, deadline));
+        }
     }
     return wire::GroupChangeReply{done.changed, done.index};
 }

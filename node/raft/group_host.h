@@ -15,10 +15,17 @@
 
 namespace orrery::raft {
 
+/// Whether a start repairs what others can make good: a damaged Store is set aside, a replica whose log lost its promises is
+/// retired and asks to be replaced. Off: such a start fails, and changes nothing.
+enum class DamageRepair : uint8_t { Automatic, Off };
+
 struct GroupHostOptions {
     store::Options store;
     log::Options log;
     rpc::PeersOptions peers;
+    /// Groups that this node is to have, beside those that its log and Store tell of.
+    std::vector<GroupId> groups{};
+    DamageRepair repair = DamageRepair::Automatic;
     /// Log bytes appended since the last flush of the Store after which the next is asked for.
     uint64_t flush_log_bytes = 32 << 20;
     /// Free space of the disk below which proposals are refused, so that what is committed can still be applied and flushed.
@@ -31,13 +38,21 @@ struct GroupHostOptions {
     Duration peer_space_valid = Duration::seconds(5);
 };
 
+/// What the Store says of a group: where its state is, and up to where.
+struct StoredGroup {
+    std::optional<StatePointer> pointer;
+    std::optional<AppliedRecord> applied;
+};
+
 using MachineFactory = UniqueFunction<std::unique_ptr<StateMachine>(store::Store&)>;
 
 class GroupHost {
  public:
     /// Opens Store and log, recovers, begins the log's new epoch. Groups are not running yet.
-    /// Requires: directory is founded. Yields. Errors: Corrupt (file, offset, what to do), Exists, Invalid, Io, NoSpace,
-    /// Cancelled.
+    /// Damage that other members can make good is repaired here, with an Error event that says what was done. A replica that may
+    /// not go on is retired: the answer is Stale then, and the directory belongs to no cluster any more (return_to_group.h).
+    /// Requires: directory is founded. Yields. Errors: Corrupt (file, offset, what to do), Stale (see above), Exists, Invalid, Io,
+    /// NoSpace, Cancelled.
     static Result<std::unique_ptr<GroupHost>> open(Fiber& fiber, Env& env, NodeDirectory& directory, GroupHostOptions options);
     ~GroupHost();
 
@@ -49,6 +64,11 @@ class GroupHost {
     static void handle_peers(rpc::Service& service, NodeDirectory& directory, const std::unique_ptr<GroupHost>& host);
     /// Null when there is no such group here.
     Group* find(GroupId id);
+
+    /// Set when this node can not go on without another start, which will repair what is damaged.
+    const std::optional<Error>& failed() const { return failed_; }
+    /// Yields: until it is. Errors: Cancelled.
+    Result<void> wait_failed(Fiber& fiber) { return failed_event_.wait(fiber); }
 
     /// Ends in order: sessions, log (synced and sealed), Store (flushed). Yields. Errors: of the log or the Store.
     Result<void> stop(Fiber& fiber, Instant deadline);
@@ -90,6 +110,18 @@ class GroupHost {
     void keep_within_bound();
     void flush_outbox(Fiber& fiber);
     void caretaker(Fiber& fiber);
+    // group_host_repair.cpp
+    bool others_have(GroupId id, const std::map<GroupId, StoredGroup>& stored, const log::GroupReport* report) const;
+    Result<std::optional<std::string>> open_store(Fiber& fiber, std::map<GroupId, StoredGroup>& stored);
+    Result<void> renew_store(Fiber& fiber, const std::string& damage);
+    std::string broken_promises(const std::map<GroupId, StoredGroup>& stored) const;
+    Error retire(Fiber& fiber, const Error& damage, const std::map<GroupId, StoredGroup>& stored);
+    bool others_vote() const;
+    void look_at_log();
+    void end_for_repair(std::string why);
+    void watch_store(Fiber& fiber);
+    Result<void> record_store_damage(Fiber& fiber);
+    void drop_retired(Fiber& fiber);
     void watch_space(Fiber& fiber);
     void on_raft_message(rpc::Message& message);
     void on_heartbeats(rpc::Message& message);
@@ -122,6 +154,9 @@ class GroupHost {
     bool outbox_dirty_ = false;
     Notify care_;
     bool stopping_ = false;
+    std::optional<Error> failed_;
+    Event failed_event_;
+    bool damage_recorded_ = false;
     Instant handed_over_at_{INT64_MIN / 2};
     bool trouble_ = false;  // a disk or log was full when last looked at
     bool below_reserve_ = false;
@@ -131,5 +166,10 @@ class GroupHost {
     uint64_t flushed_at_ = 0;  // log bytes appended when the last flush was asked for
     std::map<std::pair<GroupId, Member>, uint64_t> refusals_told_;
 };
+
+/// Every group that has a pointer. One seek per group. Yields. Errors: Corrupt, Io, Cancelled.
+Result<std::map<GroupId, StoredGroup>> read_stored_groups(Fiber& fiber, store::Store& store);
+/// Of the founders; empty for a node that joined later.
+Result<Configuration> founding_configuration(const NodeDirectory& directory);
 
 }  // namespace orrery::raft

@@ -307,16 +307,20 @@ Result<LogIndex> Group::await_members(Fiber& fiber, LogIndex index, Term term, F
     }
 }
 
+/// Two nodes under one id: whoever is there and answers is not replaced by accident.
+Result<void> Group::silent(std::optional<Member> present) const {
+    if (!present) return {};
+    const raft::Status known = status();
+    for (const MemberStatus& line : known.members)
+        if (line.member == *present && line.active)
+            return Error(Code::Invalid, "node " + std::to_string(present->node.value) + " is a member and in touch as replica " +
+                                            std::to_string(present->replica.value) + "; stop it, or remove it first");
+    return {};
+}
+
 Result<MembersChanged> Group::add_member(Fiber& fiber, Member member, AddAs as, Bytes contact, Instant deadline) {
     auto next = [&](const Configuration& now) -> Result<std::optional<Configuration>> {
-        // Two nodes under one id: whoever is there and answers is not replaced by accident.
-        if (const std::optional<Member> present = now.find(member.node); present && *present != member) {
-            const raft::Status known = status();
-            for (const MemberStatus& line : known.members)
-                if (line.member == *present && line.active)
-                    return Error(Code::Invalid, "node " + std::to_string(member.node.value) + " is a member and in touch as replica " +
-                                                    std::to_string(present->replica.value) + "; stop it, or remove it first");
-        }
+        if (!now.names(member)) TRY(silent(now.find(member.node)));
         return with_member(now, member, as, contact);
     };
     TRY(std::optional<LogIndex> index, propose_members(fiber, next, "adding node " + std::to_string(member.node.value), deadline));
@@ -331,6 +335,30 @@ Result<MembersChanged> Group::set_lease(Fiber& fiber, Lease lease, Instant deadl
     TRY(std::optional<LogIndex> index, propose_members(fiber, next, "a change of leases", deadline));
     if (!index) return MembersChanged{false, core_->log().configuration_index()};
     auto done = [&](const Configuration& now) { return now.lease() == lease; };
+    TRY(LogIndex in, await_members(fiber, *index, core_->term(), done, deadline));
+    return MembersChanged{true, in};
+}
+
+Result<MembersChanged> Group::replace_member(Fiber& fiber, Member member, const std::vector<ReplicaId>& ended, Bytes contact, Instant deadline) {
+    auto next = [&](const Configuration& now) -> Result<std::optional<Configuration>> {
+        if (now.names(member)) return std::optional<Configuration>();
+        const std::optional<Member> present = now.find(member.node);
+        if (!present)
+            return Error(Code::Invalid, "node " + std::to_string(member.node.value) + " is no member any more; to take it in again, wipe its data directory and run `orreryctl kv add`");
+        AddAs as = AddAs::Learner;
+        for (const Member& named : now.members()) {
+            if (named.node != member.node) continue;
+            if (std::find(ended.begin(), ended.end(), named.replica) == ended.end())
+                return Error(Code::Invalid, "node " + std::to_string(member.node.value) + " is a member as replica " + std::to_string(named.replica.value) +
+                                                ", which is no ended life of the one that asks");
+            if (now.is_voter(named) || now.is_promoting(named)) as = AddAs::Voter;
+        }
+        TRY(silent(present));
+        return with_member(now, member, as, contact);
+    };
+    TRY(std::optional<LogIndex> index, propose_members(fiber, next, "replacing node " + std::to_string(member.node.value), deadline));
+    if (!index) return MembersChanged{false, core_->log().configuration_index()};
+    auto done = [&](const Configuration& now) { return now.names(member); };
     TRY(LogIndex in, await_members(fiber, *index, core_->term(), done, deadline));
     return MembersChanged{true, in};
 }

@@ -162,6 +162,9 @@ void Group::handle_install(Fiber& fiber, rpc::Request& request, rpc::Responder& 
          !core_->log().configuration().is_member({header->from_node, header->from_replica})))
         return responder.fail(Error(Code::Stale, "the sender's term has passed, or it is no member"));
     if (header->index <= applied_.applied.index) return responder.reply();
+    // What lies between such a snapshot and our floor would be nowhere.
+    if (core_->stateless() && header->index < core_->log().floor().index)
+        return responder.fail(Error(Code::NotReady, "the snapshot ends before this log begins; the sender has not applied enough yet"));
     if (receiving_) return responder.fail(Error(Code::Overloaded, "another snapshot is on its way in"));
     Configuration configuration;
     if (!header->configuration.empty()) {

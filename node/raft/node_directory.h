@@ -3,11 +3,16 @@
 //
 // A wiped directory makes a new incarnation, so the cluster that knew the old one never takes the new one for it: its
 // replica ids differ, its sessions are refused, and it answers nothing but its identity and init.
+//
+// A directory whose replicas lost what they had promised (their log is damaged where nothing can tell what is missing) takes
+// a new incarnation too, in place: retire(). The old one is never used again, what belonged to it is kept aside until a
+// committed configuration is without it, and the node takes part again only once its cluster has taken in the new one.
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "node/rpc/options.h"
 #include "node/wire/membership.h"
@@ -21,6 +26,14 @@ class NodeDirectory {
     struct Joined {
         LogIndex since;      // index of the configuration that names it: an earlier one says nothing of it
         Bytes configuration;  // encoded; where the others are, until the log says
+    };
+    /// The life before this one, whose replica may not go on.
+    struct Retired {
+        wire::FoundingRecord founding;  // of the cluster that it was in
+        GroupId group;
+        ReplicaId replica;
+        LogIndex since;
+        Bytes configuration;  // encoded: where the others were when it ended
     };
     struct Options {
         NodeId node;                  // configured; must equal the one on disk
@@ -38,8 +51,12 @@ class NodeDirectory {
     const std::optional<wire::FoundingRecord>& founding() const { return founding_; }
     /// Set when it joined.
     const std::optional<Joined>& joined() const { return joined_; }
-    /// Waits for a founding record. Yields. Errors: Cancelled.
-    Result<void> wait_founded(Fiber& fiber) { return founded_.wait(fiber); }
+    /// Set from retire() until drop_retired(): the cluster still has to put this life in the place of that one.
+    const std::optional<Retired>& retired() const { return retired_; }
+    /// Every incarnation that this directory had and may never have again, oldest first: the tombstones of their replicas.
+    const std::vector<Incarnation>& tombstones() const { return tombstones_; }
+    /// Waits until it belongs to a cluster. Yields. Errors: Cancelled.
+    Result<void> wait_founded(Fiber& fiber);
     /// Takes a founding record, durably. The same one again is fine. Yields. Errors: Exists (founded otherwise), Invalid
     /// (does not name this incarnation), Io, NoSpace, Cancelled.
     Result<void> found(Fiber& fiber, const wire::FoundingRecord& record);
@@ -47,14 +64,29 @@ class NodeDirectory {
     /// cluster), Invalid (does not name this very life of this node), Io, NoSpace, Cancelled.
     Result<void> join(Fiber& fiber, const wire::JoinRequest& request);
 
+    /// Ends the present life and begins another: tombstone and new incarnation first, durably, then everything else in the
+    /// data directory goes to `retired/<incarnation>/`. The node belongs to no cluster afterwards, and takes the word of that
+    /// very cluster only. A crash anywhere is gone on with by open(). An Error event `replica.retired` says it, with `why`. Yields.
+    /// Requires: it is in a cluster; log and Store are not open. Errors: Io, NoSpace, Cancelled; Exists (more lives than the file
+    /// of the identity can name).
+    Result<void> retire(Fiber& fiber, Retired ending, const std::string& why);
+    /// Removes what is kept of retired lives. Requires: a committed configuration names this life, and none of those. Yields.
+    /// Errors: Io, Cancelled.
+    Result<void> drop_retired(Fiber& fiber);
+
  private:
     NodeDirectory(Env& env, Options options) : env_(env), options_(std::move(options)) {}
+    Result<void> begin_new_life(Fiber& fiber, const std::string& why);
+    Result<void> put_aside(Fiber& fiber, Incarnation ended, std::vector<std::string> files);
+
     Env& env_;
     Options options_;
     rpc::Identity identity_;
+    std::vector<Incarnation> tombstones_;
     std::optional<wire::FoundingRecord> founding_;
     std::optional<Joined> joined_;
-    Event founded_;
+    std::optional<Retired> retired_;
+    Notify founded_;
     Mutex writing_;
 };
 

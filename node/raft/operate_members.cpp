@@ -92,7 +92,7 @@ Result<wire::GroupMember> add_member(Fiber& fiber, Env& env, const OperatedGroup
             return Error(Code::Exists, "node " + std::to_string(identity.node.value) + " at " + node.text() +
                                            " belongs to another cluster, or was removed from this one; wipe its data directory first");
     }
-    const wire::GroupChange change{as == AddAs::Voter ? wire::ChangeAction::AddVoter : wire::ChangeAction::AddLearner, identity, 0};
+    const wire::GroupChange change{as == AddAs::Voter ? wire::ChangeAction::AddVoter : wire::ChangeAction::AddLearner, identity};
     TRY(wire::GroupChangeReply named, change_members(fiber, env, group, change, deadline));
     std::string said;
     for (;;) {

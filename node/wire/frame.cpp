@@ -27,6 +27,7 @@ std::string_view operation_name(Operation operation) {
         case Operation::RaftHeartbeatsReply: return "raft_heartbeats_reply";
         case Operation::InstallSnapshot: return "install_snapshot";
         case Operation::FetchEntryBody: return "fetch_entry_body";
+        case Operation::WantSnapshot: return "want_snapshot";
         case Operation::KvForward: return "kv_forward";
         case Operation::GroupMembers: return "group_members";
         case Operation::GroupChange: return "group_change";

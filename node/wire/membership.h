@@ -72,18 +72,23 @@ enum class ChangeAction : uint8_t {  // on the wire; never renumber
     AddLearner = 2,
     Remove = 3,
     Transfer = 4,
-    LeasesOn = 5,  // promised for the leader's least election timeout
-    LeasesOff = 6,
+    Replace = 5,  // asked by a node itself, whose earlier life may not go on
+    LeasesOn = 6,  // promised for the leader's least election timeout
+    LeasesOff = 7,
 };
 
 struct GroupChange {
     ChangeAction action = ChangeAction::AddVoter;
     NodeIdentity identity;  // to remove or to lead: the node id is enough; of leases: none
-    uint32_t lease_drift_ppm = 0;
+    // Replace only.
+    ClusterId cluster{};                // that the node was in
+    std::vector<ReplicaId> replaces{};  // its ended lives, at most kReplacesMax; only they are replaced
+    uint32_t lease_drift_ppm = 0;       // LeasesOn only
+    static constexpr size_t kReplacesMax = 64;
     bool operator==(const GroupChange&) const = default;
 };
 Bytes encode_group_change(const GroupChange& change);
-/// Errors: Corrupt.
+/// Errors: Corrupt (also more than kReplacesMax lives).
 Result<GroupChange> decode_group_change(ByteView payload);
 
 struct GroupChangeReply {

@@ -360,6 +360,9 @@ Bytes encode_group_change(const GroupChange& change) {
         root.setAction(static_cast<uint8_t>(change.action));
         fill_identity(root.initIdentity(), change.identity);
         root.setLeaseDriftPpm(change.lease_drift_ppm);
+        root.setCluster(change.cluster.value);
+        auto replaces = root.initReplaces(static_cast<unsigned>(change.replaces.size()));
+        for (unsigned i = 0; i < replaces.size(); ++i) replaces.set(i, change.replaces[i].value);
     });
 }
 
@@ -372,6 +375,10 @@ Result<GroupChange> decode_group_change(ByteView payload) {
             return Error(Code::Corrupt, "change of members: unknown action");
         change.action = static_cast<ChangeAction>(action);
         change.identity = read_identity(root.getIdentity());
+        change.cluster = ClusterId(root.getCluster());
+        auto replaces = root.getReplaces();
+        if (replaces.size() > GroupChange::kReplacesMax) return Error(Code::Corrupt, "change of members: too many ended lives");
+        for (uint64_t replica : replaces) change.replaces.push_back(ReplicaId(replica));
         change.lease_drift_ppm = root.getLeaseDriftPpm();
         return {};
     }));

@@ -211,7 +211,9 @@ struct GroupMembersReply {
 struct GroupChange {
   action @0 :UInt8;
   identity @1 :NodeIdentity;
-  leaseDriftPpm @2 :UInt32;
+  cluster @2 :UInt64;
+  replaces @3 :List(UInt64);
+  leaseDriftPpm @4 :UInt32;
 }
 
 struct GroupChangeReply {

@@ -14,6 +14,7 @@ enum class Operation : uint32_t {  // on the wire; never renumber
     RaftHeartbeatsReply = 3,  // one-way: HeartbeatReplyBatch
     InstallSnapshot = 4,      // request with an upload: SnapshotChunk in every data frame
     FetchEntryBody = 5,       // request: the body of (group, index, term), for a hole in a damaged log
+    WantSnapshot = 6,         // request: empty body, of a member that lost its state to the leader, answered empty; entity: the leader's replica id
     KvForward = 16,           // request: ForwardedCommand, answered by ForwardedReply
     GroupMembers = 24,        // request: empty body, answered by GroupMembersReply; entity 1: forwarded, not forwarded again
     GroupChange = 25,         // request: GroupChange, answered by GroupChangeReply; entity as above

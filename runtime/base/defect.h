@@ -45,7 +45,9 @@ namespace orrery {
     X(lease_from_answer, "a lease runs from the arrival of the answers, not from the round's sending")     \
     X(lease_promise_broken, "a member votes for another although it promised not to")                      \
     X(lease_promise_forgotten, "a member that restarts votes at once, whatever it promised before")        \
-    X(lease_not_looked_at, "where leases are on the leader answers reads without a look at its lease")
+    X(lease_not_looked_at, "where leases are on the leader answers reads without a look at its lease") \
+    X(damaged_keeps_replica_id, "a replica whose log lost its promises goes on, empty, under its old id")  \
+    X(store_damage_served, "a fresh Store in place of a damaged one takes part before its snapshot came")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

@@ -55,6 +55,7 @@ void Engine::discard() {
 
 Result<void> Engine::open(Blocking& blocking) {
     TRY(manifest_bytes_cut_, cut_torn_manifest_tail(blocking, disk_, path_));
+    const bool was_there = disk_.stat(blocking, path_ + "/CURRENT").ok();
     RocksScope scope(*call_);
     rocksdb::DB* db = nullptr;
     rocksdb::Status status = rocksdb::DB::Open(options_, path_, &db);
@@ -68,9 +69,11 @@ Result<void> Engine::open(Blocking& blocking) {
     // A missing table is looked for under LevelDB's suffix last, and then reported under that name.
     for (size_t at; (at = error.context.find(".ldb")) != std::string::npos;) error.context.replace(at, 4, ".sst");
     if (status.IsPathNotFound()) error.code = Code::Corrupt;  // a file that another one of them names is gone
+    // Our own options are right: what contradicts them was written otherwise than it reads now.
+    if (was_there && (status.IsInvalidArgument() || status.IsNotSupported() || (error.code == Code::Io && read_failed()))) error.code = Code::Corrupt;
     if (error.code == Code::Corrupt)
-        error.context += "; the store cannot be repaired in place: move the directory '" + path_ +
-                         "' away and start again, the node then fetches the state of its groups from their other members";
+        error.context += "; it cannot be repaired in place: a node whose groups have other members sets the directory '" + path_ +
+                         "' aside and has their state sent, else restore it from a backup";
     return error;
 }
 

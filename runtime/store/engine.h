@@ -36,6 +36,8 @@ class Engine {
     Result<void> open(Blocking& blocking);
     /// What open() cut from a MANIFEST that a power loss had torn; 0: nothing.
     uint64_t manifest_bytes_cut() const { return manifest_bytes_cut_; }
+    /// Bytes of some file could not be read since it was opened. Any thread.
+    bool read_failed() const { return files_->read_failed(); }
     /// Disk work: closes the files; what is not flushed is lost. Afterwards db() is null.
     void close(Blocking& blocking);
     /// The same without touching a file: as a crash does. Needs no Blocking. Idempotent.

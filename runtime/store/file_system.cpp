@@ -57,6 +57,7 @@ class OpenFile {
         *result = Slice();
         if (life_->is_dead()) return dead();
         Result<size_t> got = file_->pread(life_->disk.adopt_blocking(), offset, {scratch, n});
+        if (got.failed_with(Code::Io)) life_->read_failed.store(true, std::memory_order_relaxed);
         if (!got.ok()) return to_io_status(got.error().within(path_));
         *result = Slice(scratch, *got);
         return IOStatus::OK();

@@ -39,7 +39,10 @@ class DiskFileSystem final : public rocksdb::FileSystem {
         Disk& disk;
         std::atomic<bool> dead{false};
         std::atomic<bool> opened{false};
+        std::atomic<bool> read_failed{false};
     };
+    /// Bytes of some file could not be read: a latent sector error.
+    bool read_failed() const { return life_->read_failed.load(std::memory_order_relaxed); }
 
     const char* Name() const override { return "OrreryDisk"; }
     rocksdb::IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions&,

@@ -66,7 +66,7 @@ class Store::Listener final : public rocksdb::EventListener {
         if (status->IsShutdownInProgress()) return;
         if (std::shared_ptr<JobQueue> jobs = jobs_.lock()) jobs->hold_low();
         std::lock_guard lock(mutex_);
-        held_back_.push_back({std::this_thread::get_id(), ++errors_, health_of(*status), status->ToString()});
+        held_back_.push_back({std::this_thread::get_id(), ++errors_, health_of(*status), status->IsCorruption(), status->ToString()});
     }
     /// RocksDB tells of an error before it is in force, and a Resume() in between would find nothing to resume. So a notice
     /// leaves only when the call that met the error has returned: called on that thread, after each job and the like.
@@ -83,8 +83,8 @@ class Store::Listener final : public rocksdb::EventListener {
         if (mine.empty()) return;
         in_force_.notify_all();
         for (HeldBack& error : mine)
-            post([number = error.number, health = error.health, text = std::move(error.text)](Store& store) {
-                if (number > store.errors_cleared_) store.background_error(health, text);
+            post([number = error.number, health = error.health, damaged = error.damaged, text = std::move(error.text)](Store& store) {
+                if (number > store.errors_cleared_) store.background_error(health, damaged, text);
             });
     }
     /// Whose compactions wait while there is an error. Set before the database opens.
@@ -115,6 +115,7 @@ class Store::Listener final : public rocksdb::EventListener {
         std::thread::id thread;
         uint64_t number;
         Health health;
+        bool damaged;
         std::string text;
     };
     std::weak_ptr<JobQueue> jobs_;
@@ -208,7 +209,7 @@ Result<void> Store::write(Batch& batch) {
     }
     if (!status.ok()) {
         // RocksDB knows of a background error whose notice is still under way.
-        background_error(health_of(status), status.ToString());
+        background_error(health_of(status), status.IsCorruption(), status.ToString());
         return health_error();
     }
     last_sequence_ = engine_->db()->GetLatestSequenceNumber();
@@ -257,7 +258,7 @@ Result<Store::Cached> Store::get_cached(ByteView key, const Snapshot* at) const 
     if (status.IsIncomplete()) return Cached{};
     ++counters_.reads_cached;
     if (status.IsNotFound()) return Cached{.known = true};
-    if (!status.ok()) return to_error(status, "reading from the store");
+    if (!status.ok()) return judged(Result<Cached>(to_error(status, "reading from the store")));
     return Cached{.known = true, .value = value.ToString()};
 }
 
@@ -270,7 +271,7 @@ Result<std::optional<Bytes>> Store::get(Fiber& fiber, ByteView key, const Snapsh
     if (cached.known) return std::move(cached.value);
     ++counters_.reads_blocking;
     Engine& engine = *engine_;
-    return env_.blocking(fiber, [&engine, at, owned = Bytes(key)](Blocking&) -> Result<std::optional<Bytes>> {
+    return judged(env_.blocking(fiber, [&engine, at, owned = Bytes(key)](Blocking&) -> Result<std::optional<Bytes>> {
         rocksdb::ReadOptions how;
         if (at != nullptr) how.snapshot = static_cast<const rocksdb::Snapshot*>(at->handle_);
         RocksScope scope(engine.call());
@@ -279,7 +280,7 @@ Result<std::optional<Bytes>> Store::get(Fiber& fiber, ByteView key, const Snapsh
         if (status.IsNotFound()) return std::optional<Bytes>();
         if (!status.ok()) return to_error(status, "reading from the store");
         return std::optional<Bytes>(std::move(value));
-    });
+    }));
 }
 
 std::unique_ptr<Snapshot> Store::snapshot() const {
@@ -295,7 +296,7 @@ Result<Store::Chunk> Store::scan(Fiber& fiber, const Snapshot* at, Bytes from, B
     if (!pass) return closed();
     ++counters_.reads_blocking;
     Engine& engine = *engine_;
-    return env_.blocking(fiber, [&](Blocking&) -> Result<Chunk> {
+    return judged(env_.blocking(fiber, [&](Blocking&) -> Result<Chunk> {
         rocksdb::ReadOptions how;
         if (at != nullptr) how.snapshot = static_cast<const rocksdb::Snapshot*>(at->handle_);
         rocksdb::Slice upper = slice(to);
@@ -314,7 +315,7 @@ Result<Store::Chunk> Store::scan(Fiber& fiber, const Snapshot* at, Bytes from, B
         }
         if (!cursor->status().ok()) return to_error(cursor->status(), "scanning the store");
         return chunk;
-    });
+    }));
 }
 
 Result<void> Store::request_flush() {
@@ -327,7 +328,7 @@ Result<void> Store::request_flush() {
     RocksScope scope(engine_->call());
     rocksdb::Status status = engine_->db()->Flush(how);
     if (!status.ok()) {
-        background_error(health_of(status), status.ToString());
+        background_error(health_of(status), status.IsCorruption(), status.ToString());
         return health_error();
     }
     flush_requested_ = last_sequence_;
@@ -410,7 +411,8 @@ Result<void> Store::try_resume(Fiber& fiber) {
         set_health(Health::Writable, {});
         return {};
     }
-    if (resumed.failed_with(Code::Io) || resumed.failed_with(Code::Corrupt))
+    if (resumed.failed_with(Code::Corrupt)) note_damage(resumed.error().text());
+    if (resumed.failed_with(Code::Io))
         set_health(Health::Failed, resumed.error().text());
     return resumed.error();
 }
@@ -431,10 +433,27 @@ void Store::stall_may_be_over() {
     progress_.notify_all();
 }
 
-void Store::background_error(Health health, std::string text) {
+void Store::background_error(Health health, bool damaged, std::string text) {
+    // A job that can not read what it is to compact or flush into has met damage, whatever RocksDB calls it.
+    damaged |= health == Health::Failed && engine_ && engine_->read_failed();
+    if (damaged) return note_damage(std::move(text));
     if (health_ == Health::Failed) return;
     env_.tracer.warning("store.background_error", {{"failed", health == Health::Failed ? 1 : 0}, {"error", text}});
     set_health(health, std::move(text));
+}
+
+template <typename T>
+Result<T> Store::judged(Result<T> read) const {
+    if (!read.failed_with(Code::Corrupt) && !read.failed_with(Code::Io)) return read;
+    if (events_ && !closing_) events_->store->note_damage(read.error().text());
+    return read;
+}
+
+void Store::note_damage(std::string text) {
+    if (damage_) return;
+    env_.tracer.warning("store.damage_met", {{"path", options_.path}, {"error", text}});
+    damage_ = text;
+    set_health(Health::Failed, std::move(text));
 }
 
 void Store::set_health(Health health, std::string text) {

@@ -84,7 +84,7 @@ struct Options {
 enum class Health : uint8_t {
     Writable,
     NoSpace,  // a background job found the disk full: writes fail, reads serve; try_resume() when there is space again
-    Failed,   // a background write or sync failed, or damage was found: writes fail for good, reads serve; restart the node
+    Failed,   // a background write or sync failed, or damage was found (see damage()): writes fail for good, reads serve; restart the node
 };
 
 struct Stats {
@@ -136,7 +136,7 @@ class Store {
         bool known = false;
         std::optional<Bytes> value;  // nullopt: there is no such key (if known)
     };
-    /// Never waits. `at`: null for now. Errors: Corrupt, Io, Cancelled (closed).
+    /// Never waits. `at`: null for now. Errors: Corrupt, Io (both: see damage()), Cancelled (closed).
     Result<Cached> get_cached(ByteView key, const Snapshot* at = nullptr) const;
     /// get_cached(), and the disk pool only when that does not know. Yields, if at all. Errors: Corrupt, Io, Cancelled.
     Result<std::optional<Bytes>> get(Fiber& fiber, ByteView key, const Snapshot* at = nullptr) const;
@@ -181,6 +181,9 @@ class Store {
     Health health() const;
     /// What is wrong, for people; empty while Writable.
     std::string health_text() const;
+    /// Set, for good, once a read or a job met bytes that a checksum refuses or the disk does not give: what the files hold is
+    /// not to be trusted any more. Whoever read got an error, never other bytes. health() is Failed then.
+    const std::optional<std::string>& damage() const { return damage_; }
     /// Tries to leave NoSpace; reads go on meanwhile. Nothing was lost if it succeeds: the same batches stay in memory, the
     /// flush is done again into a new file. Yields. Errors: NoSpace (still), Io, Corrupt (Failed: never resumes), Cancelled.
     Result<void> try_resume(Fiber& fiber);
@@ -204,7 +207,10 @@ class Store {
     Result<void> health_error() const;
     void flushed_up_to(uint64_t sequence);
     void stall_may_be_over();
-    void background_error(Health health, std::string text);
+    void background_error(Health health, bool damaged, std::string text);
+    template <typename T>
+    Result<T> judged(Result<T> read) const;
+    void note_damage(std::string text);
     void set_health(Health health, std::string text);
 
     Env& env_;
@@ -224,6 +230,7 @@ class Store {
     uint64_t durable_bytes_ = 0;      // of those covered
     Health health_ = Health::Writable;
     std::string health_text_;
+    std::optional<std::string> damage_;
     uint64_t errors_cleared_ = 0;     // background errors up to this one are overcome
     Notify progress_;                 // a flush completed, a stall ended, health changed
     Notify health_changed_;

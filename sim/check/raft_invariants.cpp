@@ -238,7 +238,12 @@ void RaftInvariants::snapshot_installed(const Stamp& stamp, GroupId group_id, No
         report("raft.monotone-applied", "snapshot", stamp, where,
                "a snapshot at index " + number(index) + " replaces a state that had applied " +
                    number(*log.applied));
-    if (log.present && index == log.base && term == log.base_term) return;  // told again after a restart
+    if (log.present && index == log.base && term == log.base_term) {
+        // Told again after a restart, or sent again to a replica whose state was lost while its log was not.
+        log.commit = std::max(log.commit, index);
+        log.applied = index;
+        return;
+    }
     std::optional<Entry> own = entry_at(log, index);
     bool keeps_tail = own && own->term == term && index > log.base;
     if (keeps_tail) {
@@ -255,6 +260,15 @@ void RaftInvariants::snapshot_installed(const Stamp& stamp, GroupId group_id, No
     log.durable = std::min(std::max(log.durable, index), last_index(log));
     log.commit = std::max(log.commit, index);
     log.applied = index;
+}
+
+void RaftInvariants::configuration_at(const Stamp& stamp, GroupId group, NodeId node, LogIndex index) {
+    Replica& log = replica(group, node);
+    if (log.leads.value != 0 && log.configuration_index > log.commit && index.value > log.configuration_index)
+        report("raft.change-over-pending", "configuration", stamp, {group, node},
+               "it leads term " + number(log.leads.value) + " and changes the members at index " + number(index.value) +
+                   ", though the change at index " + number(log.configuration_index) + " is committed only up to " + number(log.commit));
+    log.configuration_index = index.value;
 }
 
 // ---- commit and apply
@@ -469,6 +483,12 @@ void RaftInvariants::recovered(const Stamp& stamp, GroupId group, NodeId node, L
     log.commit = std::max(log.commit, applied.value);
     log.applied = applied.value;
     log.present = log.present || last.value > 0 || applied.value > 0;
+}
+
+void RaftInvariants::state_lost(GroupId group, NodeId node, LogIndex floor) {
+    Replica& log = replica(group, node);
+    log.commit = floor.value;
+    log.applied = 0;
 }
 
 void RaftInvariants::wipe(const Stamp&, NodeId node) {

@@ -85,6 +85,9 @@ class RaftInvariants {
     /// The configuration in that node's log from now on, as it changes there. Once any differs from the first that was
     /// told, a commit is judged when a leader tells it, by the leader's own configuration: nobody else decides.
     void configuration(GroupId group, NodeId node, std::vector<Voter> voters, std::vector<Voter> outgoing_voters);
+    /// The index at which that configuration stands in the node's log. raft.change-over-pending: a leader begins a change of
+    /// members while the one before is not committed.
+    void configuration_at(const Stamp& stamp, GroupId group, NodeId node, LogIndex index);
     /// Which replica the node is from now on.
     void replica_is(GroupId group, NodeId node, ReplicaId replica) { groups_[group].replicas[node].id = replica; }
     /// raft.monotone-commit, raft.commit-beyond-log, raft.commit-safety, raft.commit-without-quorum
@@ -105,6 +108,8 @@ class RaftInvariants {
     /// durable() covered, may have come back. raft.durable-lost
     void recovered(const Stamp& stamp, GroupId group, NodeId node, LogIndex last, Term last_term,
                    LogIndex applied);
+    /// Behind recovered(): the state is lost, the log is whole from `floor` on, and what is committed has to be heard of anew.
+    void state_lost(GroupId group, NodeId node, LogIndex floor);
     /// The disk is empty; what comes back under this node id is another replica.
     void wipe(const Stamp& stamp, NodeId node);
 
@@ -142,6 +147,7 @@ class RaftInvariants {
         std::optional<uint64_t> applied;  // of this life; nothing before the first apply
         ReplicaId id;  // 0: not told
         std::optional<std::pair<std::vector<Voter>, std::vector<Voter>>> configuration;
+        uint64_t configuration_index = 0;
         Term term;
         Term leads;                    // the term it leads now; 0: none
         Term leading;                  // the last term this node was elected in, in this life

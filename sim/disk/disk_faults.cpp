@@ -19,7 +19,8 @@ struct DrawnByte {
 /// A durable byte of an allocated page of these files, or nullopt: first by draws that weigh every
 /// byte the same, then, when almost nothing qualifies, the first that does.
 std::optional<DrawnByte> draw_durable_byte(
-    const std::vector<std::pair<std::string, InodePtr>>& files, RandomStream& draws) {
+    const std::vector<std::pair<std::string, InodePtr>>& files, RandomStream& draws, const SimDisk::Spared& spared) {
+    auto may = [&](const std::string& path, uint64_t place) { return !spared || !spared(path, place); };
     uint64_t total = 0;
     for (const auto& [path, inode] : files) total += inode->contents().size();
     if (total == 0) return std::nullopt;
@@ -30,14 +31,14 @@ std::optional<DrawnByte> draw_durable_byte(
                 place -= inode->contents().size();
                 continue;
             }
-            if (inode->contents().is_allocated(place) && inode->is_durable_at(place))
+            if (inode->contents().is_allocated(place) && inode->is_durable_at(place) && may(path, place))
                 return DrawnByte{inode, place};
             break;
         }
     }
     for (const auto& [path, inode] : files)
         for (uint64_t place = 0; place < inode->contents().size(); place += kSectorBytes)
-            if (inode->contents().is_allocated(place) && inode->is_durable_at(place))
+            if (inode->contents().is_allocated(place) && inode->is_durable_at(place) && may(path, place))
                 return DrawnByte{inode, place};
     return std::nullopt;
 }
@@ -93,7 +94,7 @@ Result<void> SimDisk::flip_bit(const Place& place) {
     return {};
 }
 
-std::optional<SimDisk::Place> SimDisk::flip_drawn_bit(std::string_view zone) {
+std::optional<SimDisk::Place> SimDisk::flip_drawn_bit(std::string_view zone, const Spared& spared) {
     state_->settle();
     RandomStream draws =
         timeline_.stream("disk.bitrot.place", combine64(entity_, ++state_->chosen_faults));
@@ -101,7 +102,7 @@ std::optional<SimDisk::Place> SimDisk::flip_drawn_bit(std::string_view zone) {
     const auto files = state_->files_below(zone);
     std::optional<DrawnByte> drawn;
     for (int i = 0; i < kTries; ++i) {
-        const auto next = draw_durable_byte(files, draws);
+        const auto next = draw_durable_byte(files, draws, spared);
         if (!next) break;
         drawn = next;
         char byte = 0;
@@ -127,11 +128,11 @@ Result<void> SimDisk::break_sectors(std::string_view path, uint64_t offset, uint
     return {};
 }
 
-std::optional<SimDisk::Place> SimDisk::break_drawn_sector(std::string_view zone) {
+std::optional<SimDisk::Place> SimDisk::break_drawn_sector(std::string_view zone, const Spared& spared) {
     state_->settle();
     RandomStream draws =
         timeline_.stream("disk.eio_read.place", combine64(entity_, ++state_->chosen_faults));
-    const auto drawn = draw_durable_byte(state_->files_below(zone), draws);
+    const auto drawn = draw_durable_byte(state_->files_below(zone), draws, spared);
     if (!drawn) return std::nullopt;
     const Place place{drawn->inode->path, drawn->offset / kSectorBytes * kSectorBytes, 0};
     const Result<void> broken = break_sectors(place.path, place.offset, 1);

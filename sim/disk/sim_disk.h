@@ -151,13 +151,14 @@ class SimDisk final : public Disk {
     /// Flips that bit. Errors: NotFound; Invalid when the byte is past the end or not yet durable.
     Result<void> flip_bit(const Place& place);
     /// Flips a drawn bit of a drawn durable, allocated byte below `zone`, of one that says something
-    /// (is not zero) where a few draws find it; nullopt when there is none.
-    std::optional<Place> flip_drawn_bit(std::string_view zone);
+    /// (is not zero) where a few draws find it; nullopt when there is none. Places that `spared` names are not drawn.
+    using Spared = std::function<bool(const std::string& path, uint64_t offset)>;
+    std::optional<Place> flip_drawn_bit(std::string_view zone, const Spared& spared = {});
     /// Makes the sectors of that range unreadable (Io) until each is rewritten whole. Errors:
     /// NotFound, Invalid.
     Result<void> break_sectors(std::string_view path, uint64_t offset, uint64_t length);
     /// Breaks a drawn durable sector below `zone`; nullopt when there is none.
-    std::optional<Place> break_drawn_sector(std::string_view zone);
+    std::optional<Place> break_drawn_sector(std::string_view zone, const Spared& spared = {});
     /// May be below what is allocated: then nothing more can be allocated.
     void set_capacity(uint64_t bytes);
     /// An empty disk. Ends the life as crash() does and leaves it frozen. Requires: no body is

@@ -41,7 +41,7 @@ std::vector<std::string> beyond_budget(const Budget& budget,
             continue;
         }
         const NodeName* target = target_of(event.fault);
-        if (target != nullptr && kind == 'B' && taken_in.contains(*target)) {
+        if (target != nullptr && kind == 'B' && (std::holds_alternative<MemberReplace>(event.fault) || taken_in.contains(*target))) {
             struck.insert("one at a time");
         } else if (target != nullptr && *target == "all(kv)") {
             symbolic += members;

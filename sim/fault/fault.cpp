@@ -37,6 +37,7 @@ constexpr FaultInfo kCatalogue[] = {
     {"member.add", 'A', "an operator takes a node in, or a wiped node's new life in place of the old"},
     {"member.remove", 'A', "an operator takes a node out of the group"},
     {"member.transfer", 'A', "an operator asks for a node to lead"},
+    {"member.replace", 'B', "a node's disk is emptied, and an operator takes its new life in, in place of the old"},
 };
 }  // namespace
 

@@ -210,12 +210,20 @@ struct MemberTransfer {
     Duration within = Duration::seconds(5);
     bool operator==(const MemberTransfer&) const = default;
 };
+/// A node's machine is replaced: its disk is emptied, it starts as a new life, and an operator takes that in, in place of the
+/// old one. Class B; spared while another replica is not back.
+struct MemberReplace {
+    NodeName node = "any(kv)";
+    Duration restart_after = Duration::millis(500);
+    Duration within = Duration::seconds(10);  // the operator gives up then
+    bool operator==(const MemberReplace&) const = default;
+};
 
 using Fault = std::variant<NetPartition, NetClog, NetReset, NetPortReuse, NetChange, DiskLatencyChange, DiskStall,
                            DiskSyncFailure, DiskWriteFailure, DiskReadError, DiskBitRot, DiskFull,
                            DiskWipe, ProcCrash, ProcRestart, ProcPause, ProcGraceful, ClockDrift,
                            ClockJump, AdminTransfer, HoldCheckpoint, MemberAdd, MemberRemove,
-                           MemberTransfer>;
+                           MemberTransfer, MemberReplace>;
 
 /// "net.partition", ...: the word behind `do`.
 std::string_view fault_name(const Fault& fault);

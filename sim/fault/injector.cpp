@@ -383,10 +383,8 @@ void Injector::apply(Strike& strike, const DiskWriteFailure& fault) {
 
 void Injector::apply(Strike& strike, const DiskReadError& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
-        for (std::string_view name :
-             {"log.damaged", "log.sealed", "raft.group_stopped", "process.failed", "store.failed"})
-            host->expect_error(std::string(name));
-        const auto place = host->disk().break_drawn_sector(fault.zone);
+        expect_damage(*host);
+        const auto place = host->disk().break_drawn_sector(fault.zone, cast_.beyond_detection(*host));
         done(strike.event,
              place ? "broke a sector of " + host->name() + ":" + place->path
                    : "nothing to break on " + host->name(),
@@ -396,13 +394,12 @@ void Injector::apply(Strike& strike, const DiskReadError& fault) {
 
 void Injector::apply(Strike& strike, const DiskBitRot& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
-        for (std::string_view name :
-             {"log.damaged", "log.sealed", "raft.group_stopped", "process.failed", "store.failed"})
-            host->expect_error(std::string(name));
+        expect_damage(*host);
         std::optional<SimDisk::Place> place;
+        const SimDisk::Spared spared = cast_.beyond_detection(*host);
         uint64_t flipped = 0;
         for (uint64_t i = 0; i < fault.bits; ++i) {
-            place = host->disk().flip_drawn_bit(fault.zone);
+            place = host->disk().flip_drawn_bit(fault.zone, spared);
             if (!place) break;
             ++flipped;
         }
@@ -427,21 +424,47 @@ void Injector::apply(Strike& strike, const DiskFull& fault) {
     }
 }
 
+bool Injector::wipe(size_t event, Host& host) {
+    if (!cast_.may_lose(host)) {
+        done(event, "spared " + host.name() + ": another replica is not back yet", false);
+        return false;
+    }
+    // Fibers that end may still say what they have just learned (of a paused node, what a sync did before): of the old disk.
+    if (host.up()) host.crash(Host::Death::Power);
+    cast_.dies(host, true);
+    host.disk().wipe();
+    expect_strangers();
+    done(event, "wiped " + host.name(), true);
+    return true;
+}
+
+/// Its former peers refuse a new incarnation, loudly.
+void Injector::expect_strangers() {
+    for (Host* member : cast_.members())
+        for (std::string_view name : {"rpc.handshake_refused", "rpc.connect_failed"})
+            member->expect_error(std::string(name));
+}
+
+/// What a node may say of bytes that its disk lost.
+void Injector::expect_damage(Host& host) {
+    for (std::string_view name : {"log.damaged", "log.sealed", "raft.group_stopped", "process.failed", "store.failed",
+                                  "store.damaged", "store.set_aside", "replica.retired"})
+        host.expect_error(std::string(name));
+    expect_strangers();  // a retired replica comes back as another
+}
+
 void Injector::apply(Strike& strike, const DiskWipe& fault) {
+    for (Host* host : strike.hosts(*this, fault.node))
+        if (wipe(strike.event, *host)) start_later(*host, fault.restart_after);
+}
+
+void Injector::apply(Strike& strike, const MemberReplace& fault) {
     for (Host* host : strike.hosts(*this, fault.node)) {
-        if (!cast_.may_lose(*host)) {
-            done(strike.event, "spared " + host->name() + ": another replica is not back yet", false);
-            continue;
-        }
-        cast_.dies(*host, true);
-        if (host->up()) host->crash(Host::Death::Power);
-        host->disk().wipe();
-        // Its former peers refuse the new incarnation, loudly.
-        for (Host* member : cast_.members())
-            for (std::string_view name : {"rpc.handshake_refused", "rpc.connect_failed"})
-                member->expect_error(std::string(name));
-        done(strike.event, "wiped " + host->name(), true);
+        if (!wipe(strike.event, *host)) continue;
         start_later(*host, fault.restart_after);
+        after(fault.restart_after, [this, host, event = strike.event, within = fault.within] {
+            cast_.order(MemberOrder::Add, *host, within, [this, event](const std::string& what, bool effective) { done(event, what, effective); });
+        });
     }
 }
 

@@ -39,6 +39,8 @@ class Cast {
     }
     /// Whether the group owes survival if that host's disk is emptied now.
     virtual bool may_lose(Host& /*host*/) { return true; }
+    /// Places on that host's disk whose damage nobody could tell from a torn write (class N): not to be damaged now.
+    virtual SimDisk::Spared beyond_detection(Host& /*host*/) { return {}; }
     /// Called before a host dies or loses its disk by the injector's hand.
     virtual void dies(Host& /*host*/, bool /*wiped*/) {}
     /// A node that stopped by itself is started again after a while; this one asks not to (it is
@@ -117,6 +119,10 @@ class Injector : public TraceObserver {
     void apply(Strike& strike, const MemberAdd& fault);
     void apply(Strike& strike, const MemberRemove& fault);
     void apply(Strike& strike, const MemberTransfer& fault);
+    void apply(Strike& strike, const MemberReplace& fault);
+    bool wipe(size_t event, Host& host);
+    void expect_damage(Host& host);
+    void expect_strangers();
     void order(Strike& strike, MemberOrder order, const NodeName& node, Duration within);
 
     using Link = std::pair<EndpointId, EndpointId>;

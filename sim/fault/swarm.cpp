@@ -30,6 +30,8 @@ constexpr SwarmClass kClasses[] = {
     {"knobs", true, "sizes and timeouts from their extreme ends"},
     {"load", true, "bursts, hot keys, idle tails"},
     {"members", false, "operators who add, remove, replace; crashes while the members change"},
+    {"replace", false, "machines replaced: a disk emptied, the new life taken in, one at a time"},
+    {"rot", false, "bits of one member's log and Store flip, again and again, and crashes that make it look (class C)"},
     {"read-error", false, "latent sector errors (class C)"},
     {"bit-rot", false, "flipped durable bits (class C)"},
 };
@@ -117,6 +119,10 @@ class Drawer {
                 ")"});
         });
         lose_bytes();
+        rot();
+        many("replace", 1, 3, [&](RandomStream& draws) {
+            return Fault(MemberReplace{numbered(draws), draws.between(Duration::millis(10), Duration::seconds(2))});
+        });
         change_members();
         std::stable_sort(
             events_.begin(), events_.end(), [](const PlannedFault& a, const PlannedFault& b) {
@@ -339,6 +345,31 @@ class Drawer {
                 lost_ = struck;
             });
         }
+    }
+
+    /// One member's disk goes bad. Damage shows where something is read: mostly at a start, so most strikes are followed by one.
+    void rot() {
+        if (budget_.mode == BudgetMode::None || members_ < 3 || !draw_.on("rot")) return;
+        RandomStream draws = draw_.stream("rot");
+        const NodeName victim = lost_ ? *lost_ : numbered(draws);
+        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
+        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(1 + draws.below(4)) * scale));
+        for (uint64_t i = 0; i < count; ++i) {
+            RandomStream own = draw_.stream("rot", 1 + i);
+            const Duration at = own.between(Duration{}, chaos_), looks = log_uniform(own, 0.01, 1);
+            const std::string zone = own.chance(0.5) ? "log/" : "store/";
+            const auto bits = static_cast<uint64_t>(own.log_uniform(1, 60));
+            const bool crashes = own.chance(0.75);
+            ProcCrash crash{.node = victim, .death = own.chance(0.5) ? CrashDeath::Power : CrashDeath::Kill};
+            crash.restart_after = log_uniform(own, 0.001, 2);
+            if (own.chance(0.2)) {
+                events_.push_back({"", TriggerAt{at}, DiskReadError{victim, zone}});
+            } else {
+                events_.push_back({"", TriggerAt{at}, DiskBitRot{victim, zone, bits}});
+            }
+            if (crashes) events_.push_back({"", TriggerAt{at + looks}, crash});
+        }
+        lost_ = victim;
     }
 
     const SwarmSpec& spec_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "node/log/format.h"
 #include "node/raft/operate_members.h"
 
 namespace orrery::sim {
@@ -15,7 +16,9 @@ Cluster::Cluster(World& world, const Scenario& plan) : world_(world), plan_(plan
     const uint64_t members = plan.cluster.nodes();
     changes_members_ = plan.cluster.spare > 0;
     for (const PlannedFault& event : plan.plan.events)
-        changes_members_ |= std::holds_alternative<MemberAdd>(event.fault) || std::holds_alternative<MemberRemove>(event.fault);
+        changes_members_ |= std::holds_alternative<MemberAdd>(event.fault) || std::holds_alternative<MemberRemove>(event.fault) ||
+                            std::holds_alternative<MemberReplace>(event.fault) || std::holds_alternative<DiskBitRot>(event.fault) ||
+                            std::holds_alternative<DiskReadError>(event.fault);  // a damaged replica is replaced by the node itself
     HostOptions node;
     node.disk.latency = DiskLatency{};
     // RocksDB appends to its files within sectors and owes nothing for what it had synced in one that a power loss tears.
@@ -33,6 +36,8 @@ Cluster::Cluster(World& world, const Scenario& plan) : world_(world), plan_(plan
     wiped_.resize(members);
     damaged_.resize(members);
     kept_down_.resize(members);
+    renewed_.resize(members);
+    retired_.resize(members);
     for (const std::string& name : plan.check.expect_errors)
         for (Host* host : members_) host->expect_error(name);
     world.add_observer(*this, false);
@@ -202,7 +207,7 @@ void Cluster::order(MemberOrder order, Host& host, Duration within, std::functio
 
 void Cluster::replace_lost(Duration within) {
     for (size_t i = 0; i < members_.size(); ++i)
-        if (!damaged_[i] && standing(i) == Standing::Lost) order(MemberOrder::Add, *members_[i], within, {});
+        if (!damaged_[i] && !renewed_[i] && standing(i) == Standing::Lost) order(MemberOrder::Add, *members_[i], within, {});
 }
 
 // One replica may be gone, and it is back when all voters hold all that is committed.
@@ -224,9 +229,31 @@ bool Cluster::may_lose(Host& host) {
     return true;
 }
 
+// The newest batch of a log can not prove itself: damaged, it is what a torn write leaves.
+SimDisk::Spared Cluster::beyond_detection(Host& host) {
+    if (host.index() >= members_.size()) return {};
+    struct Newest {
+        std::string path;
+        uint64_t from = 0, to = 0;
+    } newest;
+    std::pair<uint64_t, uint64_t> highest;
+    for (const SimDisk::Entry& entry : host.disk().tree(SimDisk::View::Durable)) {
+        if (!entry.name.starts_with("log/segment-") || entry.name.ends_with(".new")) continue;
+        const std::optional<Bytes> bytes = host.disk().peek(entry.name, SimDisk::View::Durable);
+        for (uint64_t at = 0; bytes && at + log::kBlockBytes <= bytes->size(); at += log::kBlockBytes) {
+            const std::optional<log::BatchHeader> header = log::decode_header(ByteView(*bytes).substr(at));
+            if (!header || std::pair(header->epoch, header->number) < highest || !log::batch_is_whole(*header, ByteView(*bytes).substr(at))) continue;
+            highest = {header->epoch, header->number};
+            newest = {entry.name, at, at + header->batch_bytes};
+        }
+    }
+    return [newest](const std::string& path, uint64_t offset) { return path == newest.path && offset >= newest.from && offset < newest.to; };
+}
+
 void Cluster::dies(Host& host, bool wiped) {
     if (host.index() >= members_.size()) return;
     if (wiped) wiped_[host.index()] = true;
+    if (wiped) renewed_[host.index()] = false;
     if (listener_ != nullptr) listener_->node_dies(node_id(host), wiped);
 }
 
@@ -237,6 +264,14 @@ void Cluster::keeps_down(Host& host, bool down) {
 void Cluster::on_event(Host& host, const TraceEvent& event) {
     if (host.index() >= members_.size()) return;
     if (event.name == "log.damaged") damaged_[host.index()] = true;
+    if (event.name == "replica.retired") {
+        // As if its disk were emptied, but that nobody has to take it in.
+        damaged_[host.index()] = false;
+        const auto replica = static_cast<uint64_t>(event.number("replica"));
+        if (retired_[host.index()] != replica) dies(host, true);
+        retired_[host.index()] = replica;
+        renewed_[host.index()] = true;
+    }
     if (event.name == "process.failed" || event.name == "process.exited" ||
         event.name == "raft.group_stopped" || event.name == "log.sealed")
         supervise(host);

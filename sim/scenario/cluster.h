@@ -72,6 +72,8 @@ class Cluster : public Cast, private TraceObserver {
     /// The leader's configuration does not name that replica of the node any more.
     bool replaced(size_t index, ReplicaId replica) const;
     uint64_t orders_running() const { return orders_running_; }
+    /// It was retired for damage, and has not taken the place of its former life yet: it asks for that itself.
+    bool returns(size_t index) { return renewed_[index] && standing(index) == Standing::Lost; }
     /// Takes in anew whoever is Lost by a wipe. Requires: the operator's host is up.
     void replace_lost(Duration within);
     bool damaged(size_t index) const { return damaged_[index]; }
@@ -85,6 +87,7 @@ class Cluster : public Cast, private TraceObserver {
     bool transfer(Host& to) override;
     void order(MemberOrder order, Host& host, Duration within, std::function<void(const std::string&, bool)> done) override;
     bool may_lose(Host& host) override;
+    SimDisk::Spared beyond_detection(Host& host) override;
     void dies(Host& host, bool wiped) override;
     void keeps_down(Host& host, bool down) override;
 
@@ -98,7 +101,8 @@ class Cluster : public Cast, private TraceObserver {
     std::vector<Host*> members_, clients_, others_;
     Host* op_ = nullptr;
     Listener* listener_ = nullptr;
-    std::vector<bool> wiped_, damaged_, kept_down_;
+    std::vector<bool> wiped_, damaged_, kept_down_, renewed_;
+    std::vector<uint64_t> retired_;  // replica ids last told of as retired
     bool changes_members_ = false;
     uint64_t orders_running_ = 0;
     uint64_t removals_running_ = 0;

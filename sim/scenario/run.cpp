@@ -208,7 +208,9 @@ Run::Ended Run::found() {
     if (plan_.cluster.knobs.lease_drift_ppm > 0) {
         // From the first election on, whenever that is: faults may strike before they are on.
         spawn(cluster_.op(), "op.leases", [this](Fiber& fiber, Env& env) {
-            const wire::GroupChange on{wire::ChangeAction::LeasesOn, {}, static_cast<uint32_t>(plan_.cluster.knobs.lease_drift_ppm)};
+            wire::GroupChange on;
+            on.action = wire::ChangeAction::LeasesOn;
+            on.lease_drift_ppm = static_cast<uint32_t>(plan_.cluster.knobs.lease_drift_ppm);
             (void)raft::change_members(fiber, env, {cluster_.peer_addresses(), kv::kKvGroup}, on, env.now() + plan_.limits.sim_time);
         });
     }
@@ -245,8 +247,16 @@ void Run::settle() {
         run_until(by, [&] { return watcher_.settled_voters().has_value(); });
         if (over()) return;
         cluster_.replace_lost(plan_.phases.heal_within);
-        run_until(world_.now() + plan_.phases.heal_within, [&] { return cluster_.orders_running() == 0 && watcher_.settled_voters(); });
+        auto anyone_returns = [&] {
+            for (size_t i = 0; i < cluster_.size(); ++i)
+                if (cluster_.returns(i)) return true;
+            return false;
+        };
+        run_until(world_.now() + plan_.phases.heal_within,
+                  [&] { return cluster_.orders_running() == 0 && watcher_.settled_voters() && !anyone_returns(); });
         if (over()) return;
+        if (anyone_returns() && plan_.check.liveness)
+            add("liveness.replica-not-back", "heal", "a retired replica's node has not been taken back " + duration_text(world_.now() - healed) + " after all faults ended");
         if (!watcher_.settled_voters() && plan_.check.liveness)
             add("liveness.members-unsettled", "heal", "a change of members has not come to its end " + duration_text(world_.now() - healed) + " after all faults ended");
     }

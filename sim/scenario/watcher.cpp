@@ -98,6 +98,7 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         mine.applied = std::max(mine.applied, index.value);
         mine.durable = std::max(mine.durable, index.value);
     } else if (what == "configuration") {
+        raft_.configuration_at(stamp(), group, node, index);
         raft_.configuration(group, node, voters_of(event.text("voters")), voters_of(event.text("outgoing")));
         std::string members(event.text("voters"));
         members.append("/").append(event.text("outgoing"));
@@ -116,6 +117,7 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         raft_.term(stamp(), group, node, term);
         raft_.recovered(stamp(), group, node, last,
                         Term(static_cast<uint64_t>(event.number("last_term"))), applied);
+        if (event.number("stateless") != 0) raft_.state_lost(group, node, LogIndex(static_cast<uint64_t>(event.number("floor"))));
         mine.log.erase(mine.log.upper_bound(last.value), mine.log.end());
         mine.durable = last.value;
         mine.applied = std::max(applied.value, std::min(mine.applied, last.value));

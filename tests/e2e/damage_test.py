@@ -1,5 +1,6 @@
-"""Damaged files: the node refuses to start with exit code 65, names file and place and what to do, and changes nothing; the
-others serve meanwhile. A damaged entry that another member has is fetched. What was torn by a crash is no damage."""
+"""Damaged files. Repair switched off: the node refuses to start with exit code 65, names file and place and what to do, and changes
+nothing; the others serve meanwhile. Repair on: a damaged entry is fetched from another member, a damaged Store is set aside and
+its state sent anew, a replica whose log lost its promises comes back as another one. What was torn by a crash is no damage."""
 import os
 import shutil
 import struct
@@ -12,6 +13,7 @@ from cluster import until
 BATCH = b"ORRYLOG1"
 PAGE = 4096
 FLAGS = ("--store-memtable-bytes", "1MiB")
+REFUSING = FLAGS + ("--raft-repair", "off")
 
 
 def path(node, *parts):
@@ -76,8 +78,8 @@ def refuses(node, *parts):
     return last
 
 
-def written_cluster(stage, count=120):
-    cluster = stage.cluster(flags=FLAGS)
+def written_cluster(stage, count=120, flags=REFUSING):
+    cluster = stage.cluster(flags=flags)
     with cluster.leader().client(timeout=30) as client:
         for number in range(count):
             client.call("SET", f"d{number}", b"%d" % number * 500)
@@ -130,6 +132,49 @@ def test_a_damaged_log_is_refused_with_file_and_offset(stage):
     with victim.client() as client:
         assert client.call("GET", "d119") == b"119" * 500 and client.call("GET", "meanwhile") == b"1"
     return said[0].splitlines()[1][:150]
+
+
+def holds_everything(cluster, victim):
+    cluster.wait_ready(limit=60)
+    with victim.client(timeout=30) as client:
+        client.call("SET", "after", "1")
+        assert client.call("WAITALL", "20000") == [3, 3, []]
+        for number in range(120):
+            assert client.call("GET", f"d{number}") == b"%d" % number * 500
+
+
+def test_a_replica_whose_log_lost_a_batch_comes_back_as_another_one(stage):
+    cluster, victim = written_cluster(stage, flags=FLAGS)
+    victim.kill()
+    rows = batches(victim)
+    name, at, _, _ = rows[len(rows) // 2]
+    flip(victim, name, at + 40)  # the batch's header
+    victim.start()
+    holds_everything(cluster, victim)
+    told = victim.events("replica.retired")
+    assert len(told) == 1, victim.log_tail()
+    status = victim.status()
+    assert status["incarnation"] == told[0]["successor"] != told[0]["replica"], (status, told)
+    # And it stays who it is now.
+    assert victim.stop()[0] == 0
+    victim.start()
+    holds_everything(cluster, victim)
+    until("what was kept of the old replica is gone", lambda: not os.path.exists(path(victim, "retired")))
+    return f"replica {told[0]['replica']} became {told[0]['successor']}"
+
+
+def test_a_damaged_store_is_set_aside_and_made_again(stage):
+    cluster, victim = written_cluster(stage, flags=FLAGS)
+    for damage in ("table", "manifest"):
+        assert victim.stop()[0] == 0  # flushes
+        names = sorted(name for name in os.listdir(path(victim, "store")) if name.endswith(".sst") or name.startswith("MANIFEST"))
+        name = names[-1] if damage == "manifest" else names[0]
+        flip(victim, f"store/{name}", 3, 8)
+        victim.start()
+        holds_everything(cluster, victim)
+        assert os.path.isdir(path(victim, "store.aside"))
+    assert len(victim.events("store.set_aside")) == 2, victim.log_tail()
+    assert not victim.events("replica.retired")
 
 
 def test_a_damaged_entry_is_fetched_from_another_member(stage):

@@ -30,6 +30,8 @@ struct KvWorld {
 
     uint64_t retain_bytes;
     uint64_t slowed_bytes_per_second = 16 << 20;
+    uint64_t cache_bytes = store::Options::small().cache_bytes;
+    raft::DamageRepair repair = raft::DamageRepair::Automatic;
     size_t founders;
     std::function<void(kv::KvNodeOptions&)> adjust;  // of each node, when it starts
     std::function<void()> each_step;                 // after every event of the world, during an errand
@@ -57,6 +59,8 @@ struct KvWorld {
             options.client_listen = {name, 7000};
             options.admin_listen = Address{name, 7200};
             options.host.store = store::Options::small();
+            options.host.store.cache_bytes = cache_bytes;
+            options.host.repair = repair;
             options.cache.slots = 16;
             options.host.log.segment_bytes = 16 << 20;
             options.host.log.batch_bytes = 4 << 20;

@@ -83,14 +83,14 @@ Result<void> KvMembers::add(Fiber& fiber, Env& env, const Address& node, raft::A
 }
 
 Result<void> KvMembers::remove(Fiber& fiber, Env& env, NodeId node) const {
-    const wire::GroupChange change{wire::ChangeAction::Remove, {.node = node, .incarnation = {}, .peer_address = {}, .service_address = {}}, 0};
+    const wire::GroupChange change{wire::ChangeAction::Remove, {.node = node, .incarnation = {}, .peer_address = {}, .service_address = {}}};
     TRY(wire::GroupChangeReply done, raft::change_members(fiber, env, {at, kKvGroup}, change, env.now() + timeout));
     std::printf("node %llu %s\n", plain(node.value), done.changed ? "is out" : "was no member");
     return {};
 }
 
 Result<void> KvMembers::transfer(Fiber& fiber, Env& env, NodeId node) const {
-    const wire::GroupChange change{wire::ChangeAction::Transfer, {.node = node, .incarnation = {}, .peer_address = {}, .service_address = {}}, 0};
+    const wire::GroupChange change{wire::ChangeAction::Transfer, {.node = node, .incarnation = {}, .peer_address = {}, .service_address = {}}};
     TRY(raft::change_members(fiber, env, {at, kKvGroup}, change, env.now() + timeout));
     // The old leader has let go; who leads now is for the members to say.
     const Instant deadline = env.now() + timeout;
@@ -108,7 +108,9 @@ Result<void> KvMembers::transfer(Fiber& fiber, Env& env, NodeId node) const {
 }
 
 Result<void> KvMembers::leases(Fiber& fiber, Env& env, bool on, uint32_t drift_ppm) const {
-    const wire::GroupChange change{on ? wire::ChangeAction::LeasesOn : wire::ChangeAction::LeasesOff, {}, on ? drift_ppm : 0};
+    wire::GroupChange change;
+    change.action = on ? wire::ChangeAction::LeasesOn : wire::ChangeAction::LeasesOff;
+    if (on) change.lease_drift_ppm = drift_ppm;
     TRY(wire::GroupChangeReply done, raft::change_members(fiber, env, {at, kKvGroup}, change, env.now() + timeout));
     std::printf("reads under leases: %s%s\n", on ? "on" : "off", done.changed ? "" : " already");
     return {};

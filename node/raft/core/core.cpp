@@ -99,6 +99,7 @@ Core::Core(Instant now, Options options, Recovered recovered, LogView log, Rando
     : options_(options), random_(std::move(random)), log_(std::move(log)), hard_(recovered.hard_state) {
     applied_ = std::max(recovered.applied, log_.floor().index);
     commit_ = matched_ = applied_;
+    stateless_ = recovered.stateless;
     durable_ = log_.last().index;
     for (LogIndex index = applied_.next(); index <= durable_; index = index.next())
         if (log_.at(index)->hole) holes_[index] = 0;
@@ -238,6 +239,10 @@ void Core::hard_state_persisted(Instant now, uint64_t sequence) {
 void Core::applied(Instant now, LogIndex index) {
     CHECK(index <= commit_, index, commit_);
     applied_ = std::max(applied_, index);
+    if (stateless_ && index >= log_.floor().index) {
+        stateless_ = false;  // a snapshot brought the state
+        tell_leader();
+    }
     // A snapshot brought what they held.
     if (!holes_.empty() && holes_.begin()->first <= applied_) {
         forget_holes(LogIndex(), applied_);
@@ -387,7 +392,7 @@ bool Core::may_change_members() const {
     // A leader whose own disk lags behind what it has committed waits: checkers and operators see what it commits when it
     // has it itself, and by which configuration that was shall not be a riddle.
     return role_ == Role::Leader && own_term_committed() && !transfer_to_ && !leaving_ &&
-           log_.configuration_index() <= commit_ && commit_ <= durable_;
+           (log_.configuration_index() <= commit_ || ORRERY_DEFECT(change_over_pending)) && commit_ <= durable_;
 }
 
 std::vector<Member> Core::departing() const {
@@ -405,7 +410,8 @@ Status Core::status(Instant now) const {
     status.hard_state = hard_;
     status.leader = leader_;
     status.commit = commit_;
-    status.applied = applied_;
+    status.applied = stateless_ ? LogIndex() : applied_;
+    status.stateless = stateless_;
     status.durable = durable_;
     status.last = log_.last();
     status.floor = log_.floor().position();
@@ -434,7 +440,7 @@ Status Core::status(Instant now) const {
         if (member == options_.self) {
             line.match = line.claim = durable_;
             line.next = status.last.index.next();
-            line.applied = applied_;
+            line.applied = status.applied;
             line.received = status.last.index;
             line.active = true;
         } else if (const Progress* p = progress_.get(member.node);

@@ -54,6 +54,8 @@ struct Recovered {
     Floor floor;
     std::vector<Entry> entries;  // floor.index + 1 and on, without a gap, all of them durable (but for holes)
     LogIndex applied;            // below floor.index counts as floor.index
+    /// The state machine lost what it had applied; what lies at or below the floor can only come with a snapshot.
+    bool stateless = false;
 };
 
 enum class RefusalReason : uint8_t {
@@ -160,6 +162,7 @@ struct Status {
     uint64_t refused[kRefusalReasons];
     size_t holes;                        // entries whose bodies the disk lost, not mended yet
     std::optional<LogPosition> first_hole;
+    bool stateless;  // waits for a snapshot: the state up to the floor is lost
     std::vector<MemberStatus> members;  // by node id, self included
 };
 
@@ -241,7 +244,10 @@ class Core {
     /// Everything that must be persisted or sent since the last call. Several may be in flight at once.
     Output take_output(Instant now);
 
-    LogIndex applicable() const { return std::min({commit_, durable_, whole()}); }
+    LogIndex applicable() const { return stateless_ ? LogIndex() : std::min({commit_, durable_, whole()}); }
+    /// The state up to the floor is lost, and no snapshot has brought it yet: log, votes and acknowledgements stand, but
+    /// nothing is applied, applied is told as 0, and we do not campaign. Source: README.md "Without a state".
+    bool stateless() const { return stateless_; }
     LogIndex lowest_claim() const;
     /// Leader: up to where that member may need our log; nothing when it has no claim, or is no other member.
     std::optional<LogIndex> claim_of(NodeId node) const;
@@ -374,6 +380,7 @@ class Core {
     std::vector<LogIndex> filled_;  // for the next Output
     bool campaign_allowed_ = false;
     bool installing_ = false;
+    bool stateless_ = false;
     Duration election_timeout_;  // drawn anew with every role, leader and granted vote
     Instant election_deadline_;
     Instant leader_heard_{INT64_MIN};  // when a message of the present leader last arrived

@@ -54,7 +54,7 @@ bool Core::electable() const {
 
 // An entry of the configuration that is committed but not applied may have taken us out.
 bool Core::may_campaign() const {
-    return campaign_allowed_ && !installing_ && holes_.empty() && electable() &&
+    return campaign_allowed_ && !installing_ && !stateless_ && holes_.empty() && electable() &&
            !log_.has_configuration_in(applied_, commit_) && hard_.term.value + 1 < kCounterLimit;
 }
 

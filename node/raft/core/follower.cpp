@@ -24,7 +24,7 @@ bool Core::follow(Instant now, const Message& message) {
 
 FollowerState Core::own_state() const {
     LogIndex match = ORRERY_DEFECT(ack_before_sync) ? matched_ : std::min(matched_, durable_);
-    return {std::min(match, whole()), std::min(matched_, whole()), applied_};
+    return {std::min(match, whole()), std::min(matched_, whole()), stateless_ ? LogIndex() : applied_};
 }
 
 void Core::commit_to(LogIndex index) {
@@ -120,6 +120,7 @@ bool Core::restore(Instant now, Floor floor) {
     LogIndex index = floor.index;
     bool tail_kept = log_.term_at(index) == floor.term;
     log_.restore(std::move(floor));
+    stateless_ = false;
     commit_ = applied_ = index;
     if (tail_kept) {
         durable_ = std::max(durable_, index);

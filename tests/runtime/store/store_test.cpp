@@ -1,6 +1,8 @@
 // The Store's contract without crashes, on RocksDB as the simulator links it.
 #include "tests/runtime/store/harness.h"
 
+#include "runtime/store/damage.h"
+
 namespace orrery::store::test {
 namespace {
 
@@ -297,8 +299,55 @@ TEST_CASE("store: a damaged table is Corrupt, and the message names the file and
         if (!reopened.ok()) {
             INFO(reopened.error().context);
             CHECK(reopened.error().context.find(table) != std::string::npos);
-            CHECK(reopened.error().context.find("move the directory 'store' away") != std::string::npos);
+            CHECK(reopened.error().context.find("sets the directory 'store' aside") != std::string::npos);
         }
+        return {};
+    });
+}
+
+TEST_CASE("store: a read that meets a flipped bit gets an error and never other bytes, and the Store knows itself to be damaged") {
+    MemoryDisk disk;
+    run_on(disk, 35, [](Fiber& fiber, SmallWorld& world) -> Result<void> {
+        Options options = tiny();
+        options.cache_bytes = 0;
+        TRY(auto store, Store::open(fiber, world.env(), options));
+        Batch batch;
+        for (char key = 'a'; key < 'q'; ++key) batch.put(std::string(1, key), std::string(6000, key));
+        TRY(store->write(batch));
+        TRY(store->flush(fiber));
+        CHECK(store->damage() == std::nullopt);
+        TRY(world.env().blocking(fiber, [&](Blocking& blocking) -> Result<void> {
+            TRY(auto entries, world.disk().list(blocking, "store"));
+            for (const auto& entry : entries) {
+                if (!entry.name.ends_with(".sst")) continue;
+                TRY(auto file, world.disk().open(blocking, "store/" + entry.name, OpenMode::ReadWrite));
+                char byte = 0;
+                TRY(file->pread(blocking, 9000, {&byte, 1}));
+                byte = static_cast<char>(byte ^ 4);
+                TRY(file->pwrite(blocking, 9000, {&byte, 1}));
+            }
+            return {};
+        }));
+        int refused = 0;
+        for (char key = 'a'; key < 'q'; ++key) {
+            auto value = store->get(fiber, std::string(1, key));
+            if (value.ok())
+                CHECK(**value == std::string(6000, key));
+            else
+                refused += value.failed_with(Code::Corrupt);
+        }
+        CHECK(refused > 0);
+        CHECK(store->damage().has_value());
+        CHECK(store->health() == Health::Failed);
+        batch.clear();
+        batch.put("z", "z");
+        CHECK(store->write(batch).failed_with(Code::Io));
+        // The mark is found before anything of the Store is opened. (That it is set aside: tests/kv/repair_sim_test.cpp.)
+        CHECK(damage_mark(fiber, world.env(), options).value() == std::nullopt);
+        TRY(mark_damaged(fiber, world.env(), options, *store->damage()));
+        (void)store->close(fiber);
+        store.reset();
+        CHECK(damage_mark(fiber, world.env(), options).value().value().find("orruption") != std::string::npos);
         return {};
     });
 }

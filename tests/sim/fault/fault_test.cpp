@@ -61,5 +61,9 @@ TEST_CASE("budget: at most f replicas lose bytes, and none where there is nothin
     const PlannedFault add1{"", TriggerAt{}, MemberAdd{.node = "n1"}}, add2{"", TriggerAt{}, MemberAdd{.node = "n2"}};
     CHECK(beyond_budget({}, {wipe1, add1, wipe2, add2}, 3).empty());
     CHECK(!beyond_budget({}, {wipe1, wipe2, add2}, 3).empty());
+    const PlannedFault replace1{"", TriggerAt{}, MemberReplace{.node = "n1"}}, replace2{"", TriggerAt{}, MemberReplace{.node = "n2"}};
+    CHECK(beyond_budget({}, {replace1, replace2}, 3).empty());
+    CHECK(!beyond_budget({}, {replace1, replace2, rot1}, 3).empty());
+    CHECK(!beyond_budget({}, {replace1}, 2).empty());
     CHECK(beyond_budget({BudgetMode::Unlimited}, {wipe1, wipe2}, 3).empty());
 }
