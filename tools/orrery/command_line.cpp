@@ -223,12 +223,14 @@ class CommandLine {
     }
 
     void add_check() {
-        CLI::App& command = add_command("check", "the linearizability checker on a recorded history");
+        CLI::App& command = add_command("check", "the checkers of histories on a recorded one");
         command.add_option("HISTORY", check_.history, "file, or - for standard input")->required()->type_name("");
-        command.add_option("--model", check_.model, "register, kv or append (default: by the file's format)")->type_name("MODEL")->check(CLI::IsMember({"register", "kv", "append"}));
+        command.add_option("--model", check_.model, "register, kv, append, counter, list or txn (default: by the file's format)")->type_name("MODEL")->check(CLI::IsMember({"register", "kv", "append", "counter", "list", "txn"}));
         command.footer("Formats, told apart by the first line: jsonl (one operation a line), jepsen (log lines), kv (EDN maps).\n"
                        "Exit codes: 0 linearizable, 1 not, 3 the checker gave up, 2 the file is not understood.");
         command.callback([this] { command_ = [this](Console& console) { return check_command(check_, console); }; });
+                       "Models: register, kv and append are searched key by key; counter (get, incr), list (get, append of texts that\n"
+                       "differ) and txn (both, and transactions of them: strict serializability) take near-linear time.\n"
     }
 
     void add_lint() {
