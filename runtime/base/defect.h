@@ -39,7 +39,12 @@ namespace orrery {
     X(learner_counts, "a learner's acknowledgement counts for commit")                                     \
     X(removed_leader_counts, "a leader that removed itself still counts its own disk for commit")          \
     X(change_over_pending, "a second change of members is accepted while the first is pending")            \
-    X(wait_counts_replaced, "WAIT takes acknowledgements of a replaced member's old replica for the new")
+    X(wait_counts_replaced, "WAIT takes acknowledgements of a replaced member's old replica for the new")   \
+    X(transaction_not_atomic, "EXEC is applied as two batches, the first write before the others")          \
+    X(watch_ignored, "EXEC takes effect though a watched key has changed")                                 \
+    X(append_applied_twice, "the first entry after a restart is applied twice")                            \
+    X(exec_compares_at_proposal, "WATCH is compared when EXEC is proposed instead of when it is applied")  \
+    X(increment_from_applied, "INCRBY adds to what the leader has applied when it is proposed")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,
