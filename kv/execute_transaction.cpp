@@ -2,6 +2,7 @@
 #include "kv/execute_run.h"
 #include "kv/overlay.h"
 #include "runtime/base/check.h"
+#include "runtime/base/defect.h"
 #include "runtime/base/hash.h"
 
 namespace orrery::kv {
@@ -43,7 +44,7 @@ Result<Executed> execute_transaction(const Transaction& transaction, const Execu
     Executed all;
     for (const WatchView& watch : transaction.watches) {
         TRY(const bool same, unchanged(watch, context, view, created_at));
-        if (same) continue;
+        if (same || ORRERY_DEFECT(watch_ignored)) continue;
         all.reply = Reply::null_array();
         return all;
     }

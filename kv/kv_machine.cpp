@@ -1,5 +1,7 @@
 #include "kv/kv_machine.h"
 
+#include <utility>
+
 #include "runtime/base/check.h"
 #include "runtime/base/defect.h"
 
@@ -144,6 +146,7 @@ Result<void> KvMachine::load(Fiber& fiber, const raft::StateSpace& space) {
     // No yield from here on: readers see the old state or the new one.
     space_ = space;
     metadata_ = metadata;
+    just_loaded_ = metadata.applied_index > LogIndex();
     next_ = metadata;
     replies_ = std::move(replies);
     created_ = std::move(created);
@@ -218,6 +221,20 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
         }
         Result<Executed> done = execute_entry(entry, {.time = next_.time, .now = next_.time, .index = item.index, .keys = next_.keys}, view);
         if (!done.ok()) return done.error().within("entry " + std::to_string(item.index.value));
+        if (ORRERY_DEFECT(append_applied_twice) && std::exchange(just_loaded_, false)) {
+            take_effects(*done, item.index, batch);
+            TRY(done, execute_entry(entry, {.time = next_.time, .now = next_.time, .index = item.index, .keys = next_.keys}, view));
+        }
+        if (ORRERY_DEFECT(transaction_not_atomic) && entry.kind == EntryKind::Transaction && done->mutations.size() > 1) {
+            const Mutation& first = done->mutations.front();
+            if (first.record) {
+                store::Batch half;
+                half.put(data_key(space(), next_.epoch, first.key), encode_value(*first.record));
+                TRY(store_.write_when_possible(fiber, half));
+                cache_.set(first.key, first.record);
+                TRY(env_.sleep(fiber, Duration::millis(20)));
+            }
+        }
         take_effects(*done, item.index, batch);
         reply = std::move(done->reply);
         if (entry.slot.present()) {

@@ -86,6 +86,7 @@ class KvMachine : public raft::StateMachine {
     ReplyCache replies_;
     StateTime time_;
     bool time_loaded_ = false;
+    bool just_loaded_ = false;              // nothing was applied since; for a seeded defect
     bool flush_time_ = false;               // the stored pair is worth a flush of its own
     std::optional<StoredTime> flushed_time_;  // the pair when a flush was last asked for
     Instant flushed_time_at_;

@@ -1,7 +1,9 @@
 #include "kv/kv_service.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstdlib>
 
 #include "kv/stamping.h"
 #include "kv/text_case.h"
@@ -153,12 +155,31 @@ Result<Outcome> KvService::write_here(Fiber& fiber, ArgvView argv, ClientSlot sl
         return transact_here(fiber, transaction, slot, deadline);
     }
     const LogTime stamp = machine_.stamp();
+    if (ORRERY_DEFECT(increment_from_applied) && is_word(argv.front(), "incrby")) {
+        const std::array<ByteView, 2> get{"GET", argv[1]};
+        TRY(const Outcome now, read_applied(fiber, get, deadline));
+        const Bytes sum = std::to_string(std::atoll(now.reply.text.c_str()) + std::atoll(Bytes(argv[2]).c_str()));
+        const std::array<ByteView, 3> set{"SET", argv[1], sum};
+        TRY(const Outcome done, commit_here(fiber, encode_entry(EntryKind::Command, stamp, slot, set), space_use(argv), deadline));
+        return Outcome{Reply::integer(std::atoll(sum.c_str())), done.index};
+    }
     Stamped stamped = stamp_command(argv, stamp);
     if (Reply* refused = std::get_if<Reply>(&stamped)) return Outcome{std::move(*refused), LogIndex()};
     return commit_here(fiber, encode_entry(EntryKind::Command, stamp, slot, resp::views_of(std::get<Argv>(stamped))), space_use(argv), deadline);
 }
 
 Result<Outcome> KvService::transact_here(Fiber& fiber, const Transaction& transaction, ClientSlot slot, Instant deadline) {
+    if (ORRERY_DEFECT(exec_compares_at_proposal) && !transaction.watches.empty()) {
+        for (const WatchView& watch : transaction.watches) {
+            const std::array<ByteView, 2> look{"WATCH", watch.key};
+            TRY(const Outcome now, read_applied(fiber, look, deadline));
+            if (now.reply.items.size() != 2 || now.reply.items[1].number != static_cast<int64_t>(watch.modified.value))
+                return Outcome{Reply::null_array(), LogIndex()};
+        }
+        Transaction compared = transaction;
+        compared.watches.clear();
+        return transact_here(fiber, compared, slot, deadline);
+    }
     const LogTime stamp = machine_.stamp();
     const Bytes record = stamp_transaction(transaction, stamp, draws_.next());
     const ByteView word = record;

@@ -45,9 +45,14 @@ namespace orrery {
     X(lease_from_answer, "a lease runs from the arrival of the answers, not from the round's sending")     \
     X(lease_promise_broken, "a member votes for another although it promised not to")                      \
     X(lease_promise_forgotten, "a member that restarts votes at once, whatever it promised before")        \
-    X(lease_not_looked_at, "where leases are on the leader answers reads without a look at its lease") \
+    X(lease_not_looked_at, "where leases are on the leader answers reads without a look at its lease")     \
     X(damaged_keeps_replica_id, "a replica whose log lost its promises goes on, empty, under its old id")  \
-    X(store_damage_served, "a fresh Store in place of a damaged one takes part before its snapshot came")
+    X(store_damage_served, "a fresh Store in place of a damaged one takes part before its snapshot came")  \
+    X(transaction_not_atomic, "EXEC is applied as two batches, the first write before the others")         \
+    X(watch_ignored, "EXEC takes effect though a watched key has changed")                                 \
+    X(append_applied_twice, "the first entry after a restart is applied twice")                            \
+    X(exec_compares_at_proposal, "WATCH is compared when EXEC is proposed instead of when it is applied")  \
+    X(increment_from_applied, "INCRBY adds to what the leader has applied when it is proposed")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

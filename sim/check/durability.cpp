@@ -47,6 +47,18 @@ std::string_view key_fate_name(KeyFate fate) {
 void DurabilityLedger::write(const Operation& operation) {
     if (operation.kind == OpKind::Get || is_wait(operation.kind)) return;
     bool ok = operation.status == OpStatus::Ok;
+    if (operation.kind == OpKind::Txn) {
+        for (const TxnPart& part : operation.parts) {
+            Operation one = operation;
+            one.parts.clear();
+            one.kind = part.kind;
+            one.key = part.key;
+            one.value = part.value;
+            one.number = part.number;
+            write(one);
+        }
+        return;
+    }
     if (operation.kind == OpKind::Cas && ok && operation.output.number == 0) return;
     if (writes_ >= options_.max_writes) {
         ++refused_;

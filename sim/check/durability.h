@@ -45,7 +45,7 @@ class DurabilityLedger {
  public:
     explicit DurabilityLedger(DurabilityOptions options = {}) : options_(options) {}
 
-    /// Takes a finished (or still Open) write; gets, waits and cas that answered 0 are ignored.
+    /// Takes a finished (or still Open) write, of a transaction each of its parts; gets, waits and cas that answered 0 are ignored.
     void write(const Operation& operation);
     /// Every write of a history.
     void add(std::span<const Operation> operations);

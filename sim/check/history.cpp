@@ -14,8 +14,8 @@
 namespace orrery::check {
 
 std::string_view op_kind_name(OpKind kind) {
-    static constexpr std::array<std::string_view, 8> kNames = {"get", "set",  "append", "cas",
-                                                               "del", "incr", "wait",   "waitall"};
+    static constexpr std::array<std::string_view, 9> kNames = {"get", "set",  "append", "cas", "del",
+                                                               "incr", "wait", "waitall", "txn"};
     return kNames[static_cast<size_t>(kind)];
 }
 
@@ -55,6 +55,10 @@ Operation Operation::wait_all(uint64_t client, int64_t timeout_ms) {
     return {.client = client, .kind = OpKind::WaitAll, .timeout_ms = timeout_ms};
 }
 
+Operation Operation::txn(uint64_t client, std::vector<TxnPart> parts) {
+    return {.client = client, .kind = OpKind::Txn, .parts = std::move(parts)};
+}
+
 std::string quote_value(const Value& value) {
     if (!value) return "(absent)";
     constexpr size_t kHead = 48, kTail = 24;
@@ -81,9 +85,31 @@ std::string quote_value(const Value& value) {
            escaped(all.substr(all.size() - kTail)) + "' (" + std::to_string(all.size()) + " bytes)";
 }
 
+namespace {
+
+std::string text_of_parts(const Operation& operation) {
+    std::string out = " [";
+    const std::vector<Output::Answer>& answers = operation.output.answers;
+    for (size_t i = 0; i < operation.parts.size(); ++i) {
+        const TxnPart& part = operation.parts[i];
+        out += (i ? ", " : "") + std::string(part.watched ? "watch" : op_kind_name(part.kind)) + " " +
+               quote_value(part.key);
+        if (part.kind == OpKind::Append) out += " " + quote_value(part.value);
+        if (part.kind == OpKind::Incr) out += " by " + std::to_string(part.number);
+        if (operation.status != OpStatus::Ok || i >= answers.size()) continue;
+        if (part.kind == OpKind::Get)
+            out += " -> " + quote_value(answers[i].value);
+        else if (answers[i].number)
+            out += " -> " + std::to_string(*answers[i].number);
+    }
+    return out + "]";
+}
+
+}  // namespace
+
 std::string Operation::text() const {
     std::string out = "client " + std::to_string(client) + " " + std::string(op_kind_name(kind));
-    if (!is_wait(kind)) out += " " + quote_value(key);
+    if (!is_wait(kind) && kind != OpKind::Txn) out += " " + quote_value(key);
     switch (kind) {
         case OpKind::Set:
         case OpKind::Append:
@@ -100,6 +126,9 @@ std::string Operation::text() const {
             break;
         case OpKind::WaitAll:
             out += " " + std::to_string(timeout_ms) + " ms";
+            break;
+        case OpKind::Txn:
+            out += text_of_parts(*this);
             break;
         case OpKind::Get:
         case OpKind::Del:
@@ -124,6 +153,8 @@ std::string Operation::text() const {
 Result<History::OpId> History::invoke(Operation operation, Instant now) {
     uint64_t size = operation.key.size() + (operation.value ? operation.value->size() : 0) +
                     (operation.expected ? operation.expected->size() : 0);
+    for (const TxnPart& part : operation.parts)
+        size += part.key.size() + (part.value ? part.value->size() : 0) + sizeof part;
     if (operations_.size() >= options_.max_operations || bytes_ + size > options_.max_bytes) {
         full_ = true;
         return Error(Code::Overloaded, "the history holds " + std::to_string(operations_.size()) +
@@ -146,9 +177,12 @@ void History::complete(OpId id, OpStatus status, Output output, Instant now) {
     Operation& operation = operations_[id];
     CHECK(operation.status == OpStatus::Open, id, operation.text());
     CHECK(status != OpStatus::Open, id);
+    CHECK(operation.kind != OpKind::Txn || status != OpStatus::Ok || output.answers.size() == operation.parts.size(), id);
     // An answer is kept even when it goes past the byte bound: dropping it would change the
     // verdict. It can overshoot by the answers of the calls that are open at that moment only.
     bytes_ += output.value ? output.value->size() : 0;
+    for (const Output::Answer& answer : output.answers)
+        bytes_ += (answer.value ? answer.value->size() : 0) + sizeof answer;
     operation.status = status;
     operation.output = status == OpStatus::Ok ? std::move(output) : Output::none();
     operation.end_sequence = next_sequence_++;
@@ -214,6 +248,18 @@ std::string json_value(const Operation& operation) {
                    std::to_string(operation.timeout_ms) + "]";
         case OpKind::WaitAll:
             return std::to_string(operation.timeout_ms);
+        case OpKind::Txn: {
+            std::string out = "[";
+            for (const TxnPart& part : operation.parts) {
+                out += out.size() > 1 ? ",[\"" : "[\"";
+                out += part.watched ? "watch" : op_kind_name(part.kind);
+                out += "\"," + json_text(part.key);
+                if (part.kind == OpKind::Append) out += "," + json_or_null(part.value);
+                if (part.kind == OpKind::Incr) out += "," + std::to_string(part.number);
+                out += "]";
+            }
+            return out + "]";
+        }
         case OpKind::Get:
         case OpKind::Del:
             break;
@@ -225,6 +271,17 @@ std::string json_output(const Operation& operation) {
     if (operation.status != OpStatus::Ok) return "null";
     const Output& output = operation.output;
     if (operation.kind == OpKind::Get) return json_or_null(output.value);
+    if (operation.kind == OpKind::Txn) {
+        std::string out = "[";
+        for (size_t i = 0; i < output.answers.size(); ++i) {
+            const Output::Answer& answer = output.answers[i];
+            out += i ? "," : "";
+            out += operation.parts[i].kind == OpKind::Get ? json_or_null(answer.value)
+                   : answer.number                        ? std::to_string(*answer.number)
+                                                          : "null";
+        }
+        return out + "]";
+    }
     if (operation.kind == OpKind::Set || !output.number) return "null";
     if (operation.kind == OpKind::Cas) return *output.number ? "true" : "false";
     if (operation.kind != OpKind::WaitAll) return std::to_string(*output.number);

@@ -19,7 +19,7 @@
 
 namespace orrery::check {
 
-enum class OpKind : uint8_t { Get, Set, Append, Cas, Del, Incr, Wait, WaitAll };
+enum class OpKind : uint8_t { Get, Set, Append, Cas, Del, Incr, Wait, WaitAll, Txn };
 std::string_view op_kind_name(OpKind kind);
 constexpr bool is_wait(OpKind kind) {
     return kind == OpKind::Wait || kind == OpKind::WaitAll;
@@ -36,6 +36,17 @@ std::string_view op_status_name(OpStatus status);
 /// nullopt: the key is absent.
 using Value = std::optional<Bytes>;
 
+/// One part of a transaction, in the order of its commands. What was read under WATCH stands first: EXEC took place, so it
+/// held at that moment too.
+struct TxnPart {
+    OpKind kind = OpKind::Get;  // Get, Append, Incr
+    bool watched = false;       // a Get before MULTI, of a key that was watched
+    Bytes key;
+    Value value;         // Append: what
+    int64_t number = 1;  // Incr: by how much
+    bool operator==(const TxnPart&) const = default;
+};
+
 /// What an Ok operation answered. Which field counts depends on the kind.
 struct Output {
     Value value;                    // Get
@@ -43,6 +54,12 @@ struct Output {
                                     // Wait count. nullopt: not checked (a Cas must have it)
     std::vector<uint64_t> missing;  // WaitAll: ids of members that do not hold; number = acked
     int64_t required = 0;           // WaitAll
+    struct Answer {
+        Value value;                    // Get
+        std::optional<int64_t> number;  // Append new length, Incr new value; nullopt: not checked
+        bool operator==(const Answer&) const = default;
+    };
+    std::vector<Answer> answers;  // Txn: of each part
 
     static Output none() { return {}; }
     static Output of_value(Value v) { return {.value = std::move(v)}; }
@@ -53,7 +70,7 @@ struct Output {
 struct Operation {
     uint64_t client = 0;  // a client that got Unknown goes on under a new number
     OpKind kind = OpKind::Get;
-    Bytes key;               // empty for Wait and WaitAll
+    Bytes key;               // empty for Wait, WaitAll and Txn
     Value value;             // Set, Append: what (never absent); Cas: the new value
     Value expected;          // Cas
     int64_t number = 1;      // Incr: by how much; Wait: how many
@@ -65,6 +82,7 @@ struct Operation {
         UINT64_MAX;  // UINT64_MAX while Open; meaningless for the order when Unknown
     Instant start;
     Instant end = Instant::never();
+    std::vector<TxnPart> parts;  // Txn
 
     static Operation get(uint64_t client, Bytes key);
     static Operation set(uint64_t client, Bytes key, Bytes value);
@@ -74,6 +92,8 @@ struct Operation {
     static Operation incr(uint64_t client, Bytes key, int64_t by);
     static Operation wait(uint64_t client, int64_t members, int64_t timeout_ms);
     static Operation wait_all(uint64_t client, int64_t timeout_ms);
+    /// All of it or nothing: MULTI ... EXEC. An EXEC that a WATCH refused is Fail.
+    static Operation txn(uint64_t client, std::vector<TxnPart> parts);
 
     /// "client 3 set 'k' = 'v' -> ok [12, 15]": for explanations; long texts are cut and say so.
     std::string text() const;

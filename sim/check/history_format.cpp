@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/check/history_text.h"
+#include "sim/check/order.h"
 
 namespace orrery::check {
 namespace {
@@ -317,6 +318,8 @@ class JsonlReader {
     Result<void> read_output(const Json& output);
     Result<void> read_times();
     Result<void> read_wait_all(const Json& output);
+    Result<void> read_parts(const Json& value);
+    Result<void> read_answers(const Json& output);
 
     const Line& line_;
     Json object_;
@@ -369,7 +372,8 @@ Result<void> JsonlReader::read_request(const std::string& op, const Json& value)
         {"get", OpKind::Get},   {"read", OpKind::Get},       {"set", OpKind::Set},
         {"write", OpKind::Set}, {"put", OpKind::Set},        {"cas", OpKind::Cas},
         {"del", OpKind::Del},   {"incr", OpKind::Incr},      {"append", OpKind::Append},
-        {"wait", OpKind::Wait}, {"waitall", OpKind::WaitAll}};
+        {"wait", OpKind::Wait}, {"waitall", OpKind::WaitAll},
+        {"txn", OpKind::Txn}};
     auto kind = std::find_if(std::begin(kKinds), std::end(kKinds), [&](const auto& one) { return one.first == op; });
     if (kind == std::end(kKinds)) return error("unknown operation " + shown(op));
     operation_.kind = kind->second;
@@ -407,6 +411,55 @@ Result<void> JsonlReader::read_request(const std::string& op, const Json& value)
             TRY(operation_.timeout_ms, integer(value, "value"));
             return {};
         }
+        case OpKind::Txn:
+            return read_parts(value);
+    }
+    return {};
+}
+
+Result<void> JsonlReader::read_parts(const Json& value) {
+    if (!value.is_array() || value.empty()) return error("field 'value' of a txn is a list of parts");
+    for (const Json& json : value) {
+        if (!json.is_array() || json.size() < 2 || !json[0].is_string() || !json[1].is_string())
+            return error("a part of a txn is [\"get\"|\"watch\", key], [\"append\", key, text] or [\"incr\", key, by]");
+        TxnPart part;
+        const auto op = json[0].get<std::string>();
+        TRY(Value key, scalar(json[1], "value"));
+        part.key = std::move(*key);
+        part.watched = op == "watch";
+        size_t size = 2;
+        if (op == "append") {
+            part.kind = OpKind::Append;
+            size = 3;
+        } else if (op == "incr") {
+            part.kind = OpKind::Incr;
+            size = 3;
+        } else if (op != "get" && op != "watch") {
+            return error("unknown part of a txn " + shown(op));
+        }
+        if (json.size() != size) return error("a part '" + op + "' of a txn has " + std::to_string(size) + " fields");
+        if (part.kind == OpKind::Append) {
+            TRY(part.value, scalar(json[2], "value"));
+            if (!part.value) return error("field 'value': an append of a txn must not be null");
+        }
+        if (part.kind == OpKind::Incr) {
+            TRY(part.number, integer(json[2], "value"));
+        }
+        operation_.parts.push_back(std::move(part));
+    }
+    return {};
+}
+
+Result<void> JsonlReader::read_answers(const Json& output) {
+    if (!output.is_array() || output.size() != operation_.parts.size())
+        return error("field 'output' of a txn that is ok is a list of as many answers as it has parts");
+    for (size_t i = 0; i < output.size(); ++i) {
+        Output::Answer& answer = operation_.output.answers.emplace_back();
+        if (operation_.parts[i].kind == OpKind::Get) {
+            TRY(answer.value, scalar(output[i], "output"));
+        } else if (!output[i].is_null()) {
+            TRY(answer.number, integer(output[i], "output"));
+        }
     }
     return {};
 }
@@ -439,6 +492,8 @@ Result<void> JsonlReader::read_output(const Json& output) {
             return {};
         case OpKind::WaitAll:
             return read_wait_all(output);
+        case OpKind::Txn:
+            return read_answers(output);
         case OpKind::Append:
         case OpKind::Del:
         case OpKind::Incr:
@@ -552,7 +607,7 @@ Model default_model(HistoryFormat format) {
 }
 
 std::optional<Model> find_model(std::string_view name) {
-    for (Model model : {Model::Register, Model::Kv, Model::Append})
+    for (Model model : {Model::Register, Model::Kv, Model::Append, Model::Counter, Model::List, Model::Txn})
         if (model_name(model) == name) return model;
     return std::nullopt;
 }
@@ -588,8 +643,21 @@ Result<HistoryCheck> check_history_text(ByteView text, std::optional<Model> mode
     TRY(HistoryFormat format, detect_history_format(text));
     TRY(std::vector<Operation> operations, parse_history(text, format));
     Model chosen = model.value_or(default_model(format));
-    TRY(LinearizabilityReport report, check_linearizable(operations, chosen, options));
-    HistoryCheck check{.format = format, .model = chosen, .report = std::move(report), .text = {}};
+    HistoryCheck check{.format = format, .model = chosen, .report = {}, .text = {}};
+    if (!is_searched(chosen)) {
+        TRY(OrderReport order, check_order(operations, chosen));
+        check.report.verdict = std::move(order.verdict);
+        check.report.operations = order.operations;
+        check.report.keys = order.keys;
+        const std::string property = chosen == Model::Txn ? "strictly serializable" : "linearizable";
+        check.text = check.report.verdict.outcome == Outcome::Pass       ? property + (operations.empty() ? ": the history is empty" : "")
+                     : check.report.verdict.outcome == Outcome::Violated ? "not " + property
+                                                                         : "inconclusive: " + check.report.verdict.reason;
+        check.text += " (model " + std::string(model_name(chosen)) + ", format " + std::string(history_format_name(format)) + ", " +
+                      std::to_string(order.operations) + " operations, " + std::to_string(order.keys) + " keys, " + std::to_string(order.edges) + " edges)\n" + order.text;
+        return check;
+    }
+    TRY(check.report, check_linearizable(operations, chosen, options));
     const LinearizabilityReport& made = check.report;
     switch (made.verdict.outcome) {
         case Outcome::Pass:

@@ -32,16 +32,16 @@ Result<HistoryFormat> detect_history_format(ByteView text);
 /// Errors: Invalid, "line 12: unknown field 'x'".
 Result<std::vector<Operation>> parse_history(ByteView text, HistoryFormat format);
 
-/// "register", "kv", "append"; nullopt for any other word.
+/// "register", "kv", "append", "counter", "list", "txn"; nullopt for any other word.
 std::optional<Model> find_model(std::string_view name);
 
 struct HistoryCheck {
     HistoryFormat format;
     Model model;
-    LinearizabilityReport report;
+    LinearizabilityReport report;  // of counter, list and txn: the verdict and the counts
     std::string text;  // to print: the verdict line first, then the explanation
 
-    /// 0 linearizable, 1 not, 3 inconclusive. An empty file is linearizable, and the text says that
+    /// 0 linearizable (txn: strictly serializable), 1 not, 3 inconclusive. An empty file is linearizable, and the text says that
     /// it is empty.
     int exit_code() const { return report.verdict.exit_code(); }
 };

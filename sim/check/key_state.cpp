@@ -123,6 +123,7 @@ KeyState::Effect KeyState::effect(const KeyOp& op) const {
         }
         case OpKind::Wait:
         case OpKind::WaitAll:
+        case OpKind::Txn:
             break;
     }
     UNREACHABLE(op_kind_name(op.kind));
@@ -159,6 +160,7 @@ KeyState::Undo KeyState::perform(const KeyOp& op) {
         case OpKind::Get:
         case OpKind::Wait:
         case OpKind::WaitAll:
+        case OpKind::Txn:
             break;
     }
     UNREACHABLE(op_kind_name(op.kind));

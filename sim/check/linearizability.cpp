@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "runtime/base/check.h"
 #include "sim/check/key_search.h"
 
 namespace orrery::check {
@@ -19,7 +20,7 @@ Error invalid(const Operation& operation, const std::string& why) {
 
 Result<void> check_shape(const Operation& operation, Model model) {
     OpKind kind = operation.kind;
-    bool in_model = model == Model::Kv || kind == OpKind::Get || kind == OpKind::Set ||
+    bool in_model = (model == Model::Kv && kind != OpKind::Txn) || kind == OpKind::Get || kind == OpKind::Set ||
                     (model == Model::Register ? kind == OpKind::Cas : kind == OpKind::Append);
     if (!in_model)
         return invalid(operation,
@@ -103,12 +104,19 @@ std::string_view model_name(Model model) {
             return "kv";
         case Model::Append:
             return "append";
+        case Model::Counter:
+            return "counter";
+        case Model::List:
+            return "list";
+        case Model::Txn:
+            return "txn";
     }
     return "?";
 }
 
 Result<LinearizabilityReport> check_linearizable(std::span<const Operation> operations, Model model,
                                                  const LinearizabilityOptions& options) {
+    CHECK(is_searched(model), model_name(model));
     LinearizabilityReport report;
     std::map<ByteView, std::vector<KeyOp>> by_key;
     for (size_t i = 0; i < operations.size(); ++i) {

@@ -26,8 +26,16 @@ enum class Model : uint8_t {
     Kv,  // every kind; absent at first; append to absent starts from "", incr from 0, cas to absent
          // deletes
     Append,  // get, set, append; every key is "" at first
+    // Judged by order.h, in near-linear time:
+    Counter,  // get, incr
+    List,     // get, append of texts that differ
+    Txn,      // get, append, incr, and transactions of them
 };
 std::string_view model_name(Model model);
+/// Judged by the search of this header.
+constexpr bool is_searched(Model model) {
+    return model == Model::Register || model == Model::Kv || model == Model::Append;
+}
 
 struct LinearizabilityOptions {
     uint64_t max_steps = 40'000'000;          // tried placements over all keys; about 50 ns each
@@ -55,7 +63,7 @@ struct LinearizabilityReport {
 };
 
 /// A history without an operation is linearizable (whether a run was worth anything is its runner's
-/// question). Requires: sequences of `operations` are those of one history (unique, start before
+/// question). Requires: is_searched(model); sequences of `operations` are those of one history (unique, start before
 /// end). Errors: Invalid when an operation is none of the model's, or its answer has the wrong
 /// shape.
 Result<LinearizabilityReport> check_linearizable(std::span<const Operation> operations, Model model,

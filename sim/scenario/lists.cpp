@@ -7,7 +7,12 @@ std::vector<NamedText> list_workloads() {
     return {{"kv",
              "plain, appended and counted keys over RESP; WAIT and WAITALL after writes; unique "
              "values"},
-            {"kv-register", "as kv, plain keys alone: GET, SET, SET NX, DEL"}};
+            {"kv-register", "as kv, plain keys alone: GET, SET, SET NX, DEL"},
+            {"kv-counters", "INCRBY and DECRBY of keys that go up, down or both ways, and GET"},
+            {"kv-appends", "lists: APPEND of texts that occur once, and GET"},
+            {"kv-transactions",
+             "WATCH, GET, MULTI ... EXEC over lists and counters, beside single APPEND, INCRBY, GET"},
+            {"kv-script", "the commands of workload.script, one line each (sim/scenario/script.h)"}};
 }
 
 std::vector<NamedText> list_checks() {
@@ -15,6 +20,9 @@ std::vector<NamedText> list_checks() {
              "one leader a term, votes, log matching, completeness, commit, apply, durability at "
              "restart; at every event"},
             {"linearizable", "the clients' history, key by key"},
+            {"order",
+             "lists, counters and transactions: strictly serializable, by the order of versions that "
+             "the answers tell"},
             {"durability", "every acknowledged write against the final reads"},
             {"replicas", "equal applied index and digest at rest"},
             {"wait",

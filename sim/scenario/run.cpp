@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "node/raft/found_cluster.h"
 #include "node/raft/operate_members.h"
 #include "sim/check/durability.h"
 #include "sim/check/expiry.h"
 #include "sim/check/linearizability.h"
+#include "sim/check/order.h"
 #include "sim/core/defects.h"
 #include "sim/rocksdb/l1.h"
 #include "sim/scenario/cluster.h"
@@ -136,6 +138,7 @@ class Run {
     void spawn(Host& host, std::string_view name, std::function<void(Fiber&, Env&)> body);
     void tear_down();
     void judge_all(RunResult& result);
+    void judge_history(RunResult& result, std::vector<check::Verdict>& parts);
     check::Verdict judge_expiry();
 
     const Scenario& plan_;
@@ -393,6 +396,42 @@ check::Verdict Run::judge_expiry() {
     return expiry_.judge();
 }
 
+void Run::judge_history(RunResult& result, std::vector<check::Verdict>& parts) {
+    auto bad = [&](const Error& error) {
+        parts.push_back({check::Outcome::Violated,
+                         {{.name = "run.bad-history", .text = error.text(), .at = world_.now(), .sequence = history_.sequence(), .site = "history"}},
+                         {}});
+    };
+    // Lists and counters tell their order themselves. The search judges them too where there are not many of them and no
+    // transaction joins them.
+    const std::vector<check::Operation>& all = history_.operations();
+    std::set<ByteView> ordered, joined;
+    const std::vector<Bytes> names = check::ordered_keys(all);
+    ordered.insert(names.begin(), names.end());
+    for (const check::Operation& operation : all)
+        for (const check::TxnPart& part : operation.parts) joined.insert(part.key);
+    const bool many = plan_.workload.kind != "kv" && plan_.workload.kind != "kv-register";
+    std::vector<check::Operation> told, searched;
+    for (const check::Operation& operation : all) {
+        const bool txn = operation.kind == check::OpKind::Txn;
+        if (txn || joined.contains(operation.key) || ordered.contains(operation.key)) told.push_back(operation);
+        if (!txn && !joined.contains(operation.key) && !(many && ordered.contains(operation.key))) searched.push_back(operation);
+    }
+    if (plan_.check.order && !told.empty()) {
+        auto report = check::check_order(told, check::Model::Txn);
+        if (report.ok()) parts.push_back(std::move(report->verdict));
+        else bad(report.error());
+    }
+    if (plan_.check.linearizable) {
+        auto report = check::check_linearizable(searched, check::Model::Kv);
+        if (!report.ok()) return bad(report.error());
+        result.linearizability_steps = report->steps;
+        for (check::Violation& one : report->verdict.violations)
+            if (one.site.empty()) one.site = "history";
+        parts.push_back(std::move(report->verdict));
+    }
+}
+
 void Run::judge_all(RunResult& result) {
     std::vector<check::Verdict> parts;
     auto violated = [&](const std::vector<check::Violation>& list) {
@@ -420,18 +459,7 @@ void Run::judge_all(RunResult& result) {
         violated(waits_.violations());
         if (waits_.replies() == 0) notes_.push_back("no WAIT of the workload was answered");
     }
-    if (plan_.check.linearizable) {
-        auto report = check::check_linearizable(history_.operations(), check::Model::Kv);
-        if (report.ok()) {
-            result.linearizability_steps = report->steps;
-            for (check::Violation& one : report->verdict.violations)
-                if (one.site.empty()) one.site = "history";
-            parts.push_back(report->verdict);
-        } else {
-            add("run.bad-history", "history", report.error().text());
-            violated(found_.list());
-        }
-    }
+    judge_history(result, parts);
     if (verified_ && plan_.check.durability) {
         ledger_.add(history_.operations());
         check::Verdict verdict = ledger_.judge();
@@ -443,7 +471,7 @@ void Run::judge_all(RunResult& result) {
         parts.push_back(replicas_.verdict());
     if (verified_ && states_.size() < 2)
         notes_.push_back("fewer than two members to compare at rest");
-    if (plan_.check.expiry && plan_.workload.mix.expire > 0) {
+    if (plan_.check.expiry && (plan_.workload.mix.expire > 0 || plan_.workload.kind == "kv-script")) {
         check::Verdict verdict = judge_expiry();
         if (expiry_.judged() > 0) {
             parts.push_back(std::move(verdict));

@@ -69,11 +69,12 @@ struct WorkloadMix {
     double wait = 0.025;
     double waitall = 0.025;
     double expire = 0;  // of all operations, before the others share the rest: keys that expire, see the README
+    double txn = 0;     // of those that remain, as expire: WATCH, MULTI ... EXEC over lists and counters
     bool operator==(const WorkloadMix&) const = default;
 };
 
 struct WorkloadSpec {
-    std::string kind = "kv";
+    std::string kind = "kv";  // list_workloads(); it sets the shares of [workload.mix] that are not given
     uint64_t clients = 3;
     uint64_t ops = 200;  // of all clients together
     uint64_t keys = 12;
@@ -86,6 +87,7 @@ struct WorkloadSpec {
         3);  // then the outcome is unknown and the client goes on under a new number
     Duration wait_timeout = Duration::millis(500);
     Duration idle_tail;          // nobody writes for so long before the last WAITs
+    std::vector<std::string> script;  // kind kv-script: the clients' commands, see script.h
     std::string target = "any";  // which node a client connects to: any, or a symbolic node
     bool operator==(const WorkloadSpec&) const = default;
 };
@@ -108,6 +110,7 @@ struct Phases {
 struct Checks {
     bool raft = true;
     bool linearizable = true;
+    bool order = true;  // of lists, counters and transactions
     bool durability = true;
     bool replicas = true;
     bool wait = true;

@@ -38,14 +38,14 @@ void visit_table(Either<ClusterKnobs> auto& t, auto&& v) {
 void visit_table(Either<WorkloadMix> auto& t, auto&& v) {
     v("get", t.get), v("set", t.set), v("append", t.append), v("incr", t.incr), v("del", t.del),
         v("cas", t.cas);
-    v("wait", t.wait), v("waitall", t.waitall), v("expire", t.expire);
+    v("wait", t.wait), v("waitall", t.waitall), v("expire", t.expire), v("txn", t.txn);
 }
 void visit_table(Either<WorkloadSpec> auto& t, auto&& v) {
     v("kind", t.kind), v("clients", t.clients), v("ops", t.ops), v("keys", t.keys),
         v("value_bytes", t.value_bytes);
     v("think", t.think), v("burst_p", t.burst_p), v("op_timeout", t.op_timeout),
         v("wait_timeout", t.wait_timeout);
-    v("idle_tail", t.idle_tail), v("target", t.target);
+    v("idle_tail", t.idle_tail), v("target", t.target), v("script", t.script);
 }
 void visit_table(Either<Limits> auto& t, auto&& v) {
     v("sim_time", t.sim_time), v("events", t.events), v("wall", t.wall);
@@ -58,7 +58,7 @@ void visit_table(Either<Budget> auto& t, auto&& v) {
     v("mode", t.mode);
 }
 void visit_table(Either<Checks> auto& t, auto&& v) {
-    v("raft", t.raft), v("linearizable", t.linearizable), v("durability", t.durability),
+    v("raft", t.raft), v("linearizable", t.linearizable), v("order", t.order), v("durability", t.durability),
         v("replicas", t.replicas);
     v("wait", t.wait), v("liveness", t.liveness), v("expiry", t.expiry), v("expect_errors", t.expect_errors),
         v("require_fired", t.require_fired);

@@ -9,7 +9,9 @@
 #include "node/raft/core/configuration.h"
 #include "runtime/base/defect.h"
 #include "sim/fault/toml_writer.h"
+#include "sim/scenario/run.h"
 #include "sim/scenario/scenario_fields.h"
+#include "sim/scenario/script.h"
 
 namespace orrery::sim {
 
@@ -237,6 +239,19 @@ class Table {
     std::vector<std::string> known_;
 };
 
+/// The shares that a kind of workload begins with.
+WorkloadMix mix_of_workload(const std::string& kind) {
+    WorkloadMix mix;
+    if (kind == "kv-register") mix.append = mix.incr = 0;
+    if (kind != "kv-counters" && kind != "kv-appends" && kind != "kv-transactions") return mix;
+    mix.set = mix.del = mix.cas = 0;
+    mix.get = 0.4;
+    mix.append = kind == "kv-counters" ? 0 : kind == "kv-appends" ? 0.5 : 0.3;
+    mix.incr = kind == "kv-appends" ? 0 : kind == "kv-counters" ? 0.5 : 0.2;
+    mix.txn = kind == "kv-transactions" ? 0.5 : 0;
+    return mix;
+}
+
 void read_event(Table& table, std::vector<PlannedFault>& events) {
     PlannedFault event;
     table("id", event.id);
@@ -347,8 +362,7 @@ void read_all(Table& top, Scenario& scenario) {
     });
     top.table("workload", [&](Table& t) {
         visit_table(scenario.workload, t);
-        if (scenario.workload.kind == "kv-register")
-            scenario.workload.mix.append = scenario.workload.mix.incr = 0;
+        scenario.workload.mix = mix_of_workload(scenario.workload.kind);
         t.table("mix", [&](Table& mix) { visit_table(scenario.workload.mix, mix); });
     });
     top.table("limits", [&](Table& t) { visit_table(scenario.limits, t); });
@@ -384,10 +398,18 @@ void check_values(const Scenario& scenario, Reading& reading) {
     bad(scenario.name.empty(), "E0311", "a scenario needs a name");
     bad(scenario.cluster.kv < 1 || scenario.cluster.kv > 9, "E0312", "cluster.kv must be 1 to 9");
     bad(scenario.cluster.spare > 9, "E0312", "cluster.spare must be 0 to 9");
-    bad(scenario.workload.kind != "kv" && scenario.workload.kind != "kv-register", "E0313",
-        "there is no workload '" + scenario.workload.kind + "'");
+    std::vector<std::string> kinds;
+    for (const NamedText& one : list_workloads()) kinds.emplace_back(one.name);
+    bad(std::find(kinds.begin(), kinds.end(), scenario.workload.kind) == kinds.end(), "E0313",
+        "there is no workload '" + scenario.workload.kind + "'" + suggestion(scenario.workload.kind, kinds));
     bad(scenario.workload.clients < 1 || scenario.workload.clients > 64, "E0314",
         "workload.clients must be 1 to 64");
+    for (size_t i = 0; i < scenario.workload.script.size(); ++i) {
+        const Result<ScriptStep> step = parse_step(scenario.workload.script[i], scenario.workload.clients);
+        bad(!step.ok(), "E0340", "workload.script, line " + std::to_string(i + 1) + ": " + (step.ok() ? "" : step.error().context));
+    }
+    bad(scenario.workload.kind == "kv-script" && scenario.workload.script.empty(), "E0341", "the workload kv-script needs a workload.script");
+    bad(scenario.workload.kind != "kv-script" && !scenario.workload.script.empty(), "E0341", "workload.script is for the workload kv-script");
     bad(scenario.workload.keys < 1, "E0315", "workload.keys must be at least 1");
     for (const std::string& name : scenario.defects)
         bad(!find_defect(name), "E0316", "there is no defect '" + name + "'");
@@ -567,12 +589,14 @@ std::vector<Problem> lint_scenario(const Scenario& scenario, std::string_view fi
             text + "; lower the damage, or set budget.mode = \"unlimited\"");
     }
     const Checks& check = scenario.check;
-    if (!check.raft && !check.linearizable && !check.durability && !check.replicas && !check.wait &&
-        !check.liveness && !(check.expiry && scenario.workload.mix.expire > 0))
+    if (!check.raft && !check.linearizable && !check.order && !check.durability && !check.replicas && !check.wait &&
+        !check.liveness && !(check.expiry && (scenario.workload.mix.expire > 0 || scenario.workload.kind == "kv-script")))
         add(true, "E0335", "nothing is checked");
     if (scenario.workload.mix.expire < 0 || scenario.workload.mix.expire > 1)
         add(true, "E0338", "workload.mix.expire is a share of all operations, from 0 to 1");
-    if (scenario.workload.ops == 0)
+    if (scenario.workload.mix.txn < 0 || scenario.workload.mix.txn > 1)
+        add(true, "E0339", "workload.mix.txn is a share of the operations that do not expire, from 0 to 1");
+    if (scenario.workload.ops == 0 && scenario.workload.kind != "kv-script")
         add(true, "E0336", "workload.ops is 0: no operation, nothing to check");
     if (!scenario.defects.empty() && scenario.expect.result == Expected::Pass)
         add(false, "W0337", "a seeded defect is on and the run is expected to pass");

@@ -15,7 +15,7 @@ using resp::Reply;
 Answer judge_answer(const Reply& reply, bool write) {
     if (!reply.is_error()) return Answer::Took;
     // Refusals that say so. Whatever else a server says of a write leaves its effect open.
-    for (ByteView word : {"CLUSTERDOWN ", "BUSY ", "OOM ", "WRONGTYPE ", "LOADING "})
+    for (ByteView word : {"CLUSTERDOWN ", "BUSY ", "OOM ", "WRONGTYPE ", "LOADING ", "EXECABORT "})
         if (ByteView(reply.text).starts_with(word)) return Answer::NoEffect;
     return write ? Answer::Unknown : Answer::NoEffect;
 }
@@ -37,6 +37,8 @@ struct Workload::Client {
     LogIndex bound;    // nothing this connection saw lies beyond
     Bytes expiring;           // its own key that may expire; given up after an unknown outcome
     uint64_t expiring_keys = 0;
+    std::vector<ScriptStep> steps;  // kv-script
+    size_t next_step = 0;
 };
 
 Workload::Workload(World& world, Cluster& cluster, Watcher& watcher, const Scenario& plan,
@@ -59,6 +61,8 @@ void Workload::start() {
         auto client = std::make_unique<Client>(env, world_.timeline().stream("workload", i));
         client->index = i;
         client->number = next_client_++;
+        for (const std::string& line : spec_.script)
+            if (Result<ScriptStep> step = parse_step(line, spec_.clients); step.ok() && step->client == i) client->steps.push_back(std::move(*step));
         client->left = spec_.ops / spec_.clients + (i < spec_.ops % spec_.clients ? 1 : 0);
         clients_.push_back(std::move(client));
         ++running_;
@@ -73,6 +77,19 @@ void Workload::start() {
 // ---- what to do
 // -------------------------------------------------------------------------------------------------
 
+// No two are equal, and none is the beginning of another.
+Bytes Workload::draw_value(const Client& client) {
+    Bytes text = "v" + std::to_string(client.number) + "." + std::to_string(next_value_++) + ".";
+    if (text.size() < spec_.value_bytes) text.append(spec_.value_bytes - text.size(), 'x');
+    return text;
+}
+
+// Lists are left for new ones before every read of them is large: the history keeps what was read.
+Bytes Workload::list_key(uint64_t number) const {
+    const uint64_t appends = std::max<uint64_t>(16, 4096 / std::max<uint64_t>(1, spec_.value_bytes));
+    return "a" + std::to_string(number + spec_.keys * (next_value_ / (appends * spec_.keys)));
+}
+
 Operation Workload::draw_operation(Client& client) {
     RandomStream& draws = client.draws;
     const WorkloadMix& mix = spec_.mix;
@@ -82,12 +99,7 @@ Operation Workload::draw_operation(Client& client) {
     const uint64_t key_number = draws.below(spec_.keys);
     const int64_t members = draws.between(1, static_cast<int64_t>(cluster_.size()));
     auto key = [&](const char* kind) { return Bytes(kind) + std::to_string(key_number); };
-    auto value = [&] {
-        Bytes text =
-            "v" + std::to_string(client.number) + "." + std::to_string(next_value_++) + ".";
-        if (text.size() < spec_.value_bytes) text.append(spec_.value_bytes - text.size(), 'x');
-        return text;
-    };
+    auto value = [&] { return draw_value(client); };
     auto below = [&](double share) {
         if (pick < share) return true;
         pick -= share;
@@ -102,6 +114,18 @@ Operation Workload::draw_operation(Client& client) {
                    : Operation::wait(client.number, members, timeout_ms);
     }
     const uint64_t kind = draws.below(8);
+    if (spec_.kind == "kv-counters") {
+        const char* counter = kind < 4 ? "n" : kind < 7 ? "d" : "m";
+        if (below(mix.get)) return Operation::get(client.number, key(counter));
+        const int64_t by = draws.between(1, 9);
+        const bool down = kind >= 4 && (kind < 7 || draws.chance(0.5));
+        return Operation::incr(client.number, key(counter), down ? -by : by);
+    }
+    if (spec_.kind == "kv-appends" || spec_.kind == "kv-transactions") {
+        if (below(mix.get)) return Operation::get(client.number, mix.incr > 0 && kind < 2 ? key("n") : list_key(key_number));
+        if (below(mix.append)) return Operation::append(client.number, list_key(key_number), value());
+        return Operation::incr(client.number, key("n"), draws.between(1, 9));
+    }
     if (below(mix.get))
         return Operation::get(client.number, key(kind == 0 ? "a" : kind == 1 ? "n" : "s"));
     if (below(mix.append)) return Operation::append(client.number, key("a"), value());
@@ -125,12 +149,25 @@ Bytes Workload::command_of(const Operation& operation) const {
         case OpKind::Del:
             return encode_command({"DEL", operation.key});
         case OpKind::Incr:
+            // Both ways to say it.
+            if (operation.number < 0)
+                return encode_command({"DECRBY", operation.key, std::to_string(-operation.number)});
             return encode_command({"INCRBY", operation.key, std::to_string(operation.number)});
         case OpKind::Wait:
             return encode_command(
                 {"WAIT", std::to_string(operation.number), std::to_string(operation.timeout_ms)});
         case OpKind::WaitAll:
             return encode_command({"WAITALL", std::to_string(operation.timeout_ms)});
+        case OpKind::Txn: {
+            Bytes out = encode_command({"MULTI"});
+            for (const check::TxnPart& part : operation.parts) {
+                if (part.watched) continue;
+                if (part.kind == OpKind::Get) out += encode_command({"GET", part.key});
+                if (part.kind == OpKind::Append) out += encode_command({"APPEND", part.key, *part.value});
+                if (part.kind == OpKind::Incr) out += encode_command({"INCRBY", part.key, std::to_string(part.number)});
+            }
+            return out + encode_command({"EXEC"});
+        }
     }
     UNREACHABLE(static_cast<int>(operation.kind));
 }
@@ -158,6 +195,7 @@ void Workload::connect(Fiber& fiber, Client& client) {
 
 void Workload::run_client(Fiber& fiber, size_t index) {
     Client& client = *clients_[index];
+    if (spec_.kind == "kv-script") return run_script(fiber, client);
     while (client.left > 0 && !stopping_ && !fiber.cancelled()) {
         if (!client.resp.connected()) {
             connect(fiber, client);
@@ -172,7 +210,12 @@ void Workload::run_client(Fiber& fiber, size_t index) {
         if (stopping_) return;
         if (spec_.mix.expire > 0 && client.draws.chance(spec_.mix.expire)) {
             --client.left;
-            run_expiring(fiber, client);
+            run_expiring(fiber, client, draw_expiring(client));
+            continue;
+        }
+        if (spec_.mix.txn > 0 && client.draws.chance(spec_.mix.txn)) {
+            --client.left;
+            run_drawn_transaction(fiber, client);
             continue;
         }
         const uint64_t count = std::min<uint64_t>(burst ? burst_size : 1, client.left);
@@ -207,9 +250,45 @@ check::ExpiryOp Workload::draw_expiring(Client& client) {
     return op;
 }
 
-void Workload::run_expiring(Fiber& fiber, Client& client) {
+void Workload::run_script(Fiber& fiber, Client& client) {
     using check::ExpiryKind;
-    check::ExpiryOp op = draw_expiring(client);
+    while (client.next_step < client.steps.size() && !stopping_ && !fiber.cancelled()) {
+        if (!client.resp.connected()) {
+            connect(fiber, client);
+            continue;
+        }
+        const ScriptStep& step = client.steps[client.next_step++];
+        if (!client.env.sleep(fiber, step.pause).ok()) return;
+        if (stopping_) return;
+        auto with_text = [&](check::TxnPart part) {
+            if (part.kind == OpKind::Append) part.value = draw_value(client);
+            return part;
+        };
+        if (step.kind == ScriptStep::Kind::Single) {
+            const check::TxnPart part = with_text(step.single);
+            run_batch(fiber, client, 1,
+                      part.kind == OpKind::Append ? Operation::append(client.number, part.key, *part.value)
+                      : part.kind == OpKind::Incr ? Operation::incr(client.number, part.key, part.number)
+                                                  : Operation::get(client.number, part.key));
+        } else if (step.kind == ScriptStep::Kind::Transaction) {
+            std::vector<check::TxnPart> watched, commands;
+            for (const check::TxnPart& part : step.parts) (part.watched ? watched : commands).push_back(with_text(part));
+            run_transaction(fiber, client, std::move(watched), step.pause, std::move(commands));
+        } else {
+            check::ExpiryOp op{.kind = step.expiry};
+            if (op.kind == ExpiryKind::Set && client.expiring.empty())
+                client.expiring = "t" + std::to_string(client.index + 1) + "." + std::to_string(++client.expiring_keys);
+            op.key = clients_[step.owner]->expiring;
+            if (op.key.empty()) continue;  // nothing was set yet, or its fate is unknown
+            if (op.kind == ExpiryKind::Set) op.value = draw_value(client);
+            op.ttl = step.ttl;
+            run_expiring(fiber, client, std::move(op));
+        }
+    }
+}
+
+void Workload::run_expiring(Fiber& fiber, Client& client, check::ExpiryOp op) {
+    using check::ExpiryKind;
     const ExpiryKind kind = op.kind;
     const bool write = op.writes();
     const std::string ttl = std::to_string(op.ttl.as_millis());
@@ -262,11 +341,26 @@ void Workload::run_expiring(Fiber& fiber, Client& client) {
     if (!reply.ok()) client.resp.close();
 }
 
-void Workload::run_batch(Fiber& fiber, Client& client, size_t count) {
+bool Workload::begin(Client& client, Sent& sent) {
+    const Operation& operation = sent.operation;
+    Result<check::History::OpId> id = history_.invoke(operation, world_.now());
+    if (!id.ok()) return false;
+    sent.id = *id;
+    if (operation.kind != OpKind::Get && operation.kind != OpKind::Txn && !check::is_wait(operation.kind)) written_[operation.key] = true;
+    for (const check::TxnPart& part : operation.parts)
+        if (part.kind != OpKind::Get) written_[part.key] = true;
+    liveness_.started(sent.id,
+                      std::string(check::op_kind_name(operation.kind)) + " of client " +
+                          std::to_string(client.index + 1),
+                      stamp());
+    return true;
+}
+
+void Workload::run_batch(Fiber& fiber, Client& client, size_t count, std::optional<Operation> given) {
     std::vector<Sent> sent;
     Bytes bytes;
     for (size_t i = 0; i < count; ++i) {
-        Sent one{.operation = draw_operation(client), .at = world_.now()};
+        Sent one{.operation = given ? *given : draw_operation(client), .at = world_.now()};
         // A wait judges what this connection is known to have done: it is the last of its batch.
         const bool wait = check::is_wait(one.operation.kind);
         if (wait && i > 0) break;
@@ -279,15 +373,8 @@ void Workload::run_batch(Fiber& fiber, Client& client, size_t count) {
                 one.contact = watcher_.begin_contact(*one.contact_leader);
             }
         }
-        Result<check::History::OpId> id = history_.invoke(one.operation, world_.now());
-        if (!id.ok()) return;  // the history is full: nothing is sent that it would not hold
-        one.id = *id;
+        if (!begin(client, one)) return;  // the history is full: nothing is sent that it would not hold
         bytes += command_of(one.operation);
-        if (!wait && one.operation.kind != OpKind::Get) written_[one.operation.key] = true;
-        liveness_.started(one.id,
-                          std::string(check::op_kind_name(one.operation.kind)) + " of client " +
-                              std::to_string(client.index + 1),
-                          stamp());
         sent.push_back(std::move(one));
         if (wait) break;
     }
@@ -371,6 +458,143 @@ void Workload::settle(Client& client, Sent& sent, const Reply& reply) {
     if (!operation.value) return;
     if (auto index = watcher_.find_entry(*operation.value))
         client.written = std::max(client.written, *index);
+}
+
+// ---- transactions
+// -------------------------------------------------------------------------------------------------
+
+std::vector<check::TxnPart> Workload::draw_commands(Client& client) {
+    RandomStream& draws = client.draws;
+    std::vector<check::TxnPart> parts;
+    for (uint64_t left = 1 + draws.below(4); left > 0; --left) {
+        const double what = draws.unit();
+        const uint64_t number = draws.below(spec_.keys);
+        check::TxnPart& part = parts.emplace_back();
+        if (what < 0.5) {
+            part = {.kind = OpKind::Append, .key = list_key(number), .value = draw_value(client)};
+        } else if (what < 0.65) {
+            part = {.kind = OpKind::Incr, .key = "n" + std::to_string(number), .number = draws.between(1, 9)};
+        } else {
+            part.key = what < 0.9 ? list_key(number) : "n" + std::to_string(number);
+        }
+    }
+    return parts;
+}
+
+/// WATCH and a GET of each. False: there is nothing to go on with; the connection is closed.
+bool Workload::watch_and_read(Fiber& fiber, Client& client, const std::vector<check::TxnPart>& watched, std::vector<check::Value>& values) {
+    std::vector<Bytes> words{"WATCH"};
+    for (const check::TxnPart& part : watched) words.push_back(part.key);
+    Bytes bytes = encode_command(words);
+    std::vector<Sent> reads;
+    for (const check::TxnPart& part : watched) {
+        Sent one{.operation = Operation::get(client.number, part.key), .at = world_.now()};
+        if (!begin(client, one)) {
+            give_up(client, reads, 0);
+            return false;
+        }
+        bytes += command_of(one.operation);
+        reads.push_back(std::move(one));
+    }
+    const Instant deadline = client.env.now() + spec_.op_timeout;
+    Result<Reply> reply = Error(Code::Unreachable);
+    if (client.resp.send(fiber, bytes, deadline).ok()) reply = client.resp.receive(fiber, deadline);
+    bool good = reply.ok() && !reply->is_error();
+    for (size_t i = 0; i < reads.size(); ++i) {
+        if (reply.ok()) reply = client.resp.receive(fiber, deadline);
+        if (!reply.ok()) {
+            if (reply.failed_with(Code::Corrupt)) world_.fail("resp.bad-reply", reply.error().context);
+            give_up(client, reads, i);
+            return false;
+        }
+        good &= !reply->is_error();
+        values.push_back(reply->kind == Reply::Kind::Bulk ? check::Value(reply->text) : check::Value());
+        settle(client, reads[i], *reply);
+    }
+    client.bound = std::max(client.bound, watcher_.applied_anywhere());
+    if (!good) client.resp.close();
+    return good;
+}
+
+void Workload::run_drawn_transaction(Fiber& fiber, Client& client) {
+    RandomStream& draws = client.draws;
+    std::vector<check::TxnPart> watched;
+    if (draws.chance(0.6)) {
+        for (uint64_t left = 1 + draws.below(2); left > 0; --left) {
+            const bool list = draws.chance(0.8);
+            const uint64_t number = draws.below(spec_.keys);
+            const Bytes key = list ? list_key(number) : "n" + std::to_string(number);
+            if (watched.empty() || watched.front().key != key) watched.push_back({.watched = true, .key = key});
+        }
+    }
+    const Duration pause = Duration::micros(draws.between(0, 15'000));
+    run_transaction(fiber, client, std::move(watched), pause, draw_commands(client));
+}
+
+void Workload::run_transaction(Fiber& fiber, Client& client, std::vector<check::TxnPart> parts, Duration pause, std::vector<check::TxnPart> more) {
+    std::vector<check::Value> watched;
+    if (!parts.empty()) {
+        if (!watch_and_read(fiber, client, parts, watched)) return;
+        // Time for others to change what is watched.
+        if (!client.env.sleep(fiber, pause).ok()) return;
+    }
+    std::ranges::move(more, std::back_inserter(parts));
+    const size_t commands = parts.size() - watched.size();
+    std::vector<Sent> sent(1);
+    sent[0].operation = Operation::txn(client.number, std::move(parts));
+    sent[0].at = world_.now();
+    if (!begin(client, sent[0])) return client.resp.close();
+    const Instant deadline = client.env.now() + spec_.op_timeout;
+    if (!client.resp.send(fiber, command_of(sent[0].operation), deadline).ok()) return give_up(client, sent, 0);
+    for (size_t i = 0; i < commands + 2; ++i) {
+        Result<Reply> reply = client.resp.receive(fiber, deadline);
+        if (!reply.ok()) {
+            if (reply.failed_with(Code::Corrupt)) world_.fail("resp.bad-reply", reply.error().context);
+            return give_up(client, sent, 0);
+        }
+        if (i == 0 && reply->is_error()) world_.fail("resp.wrong-reply", "MULTI was answered '" + reply->text.substr(0, 80) + "'");
+        if (i == commands + 1) settle_transaction(client, sent[0], *reply, std::move(watched));
+    }
+}
+
+void Workload::settle_transaction(Client& client, Sent& sent, const Reply& reply, std::vector<check::Value> watched) {
+    // An EXEC that changed nothing may have been told of later entries than any other answer.
+    client.bound = std::max(client.bound, watcher_.applied_anywhere());
+    if (reply.kind == Reply::Kind::NullArray) return end(sent, OpStatus::Fail, {});
+    const Answer answer = judge_answer(reply, true);
+    if (answer != Answer::Took) {
+        end(sent, answer == Answer::NoEffect ? OpStatus::Fail : OpStatus::Unknown, {});
+        if (answer == Answer::Unknown) {
+            client.number = next_client_++;
+            client.resp.close();
+        }
+        return;
+    }
+    const std::vector<check::TxnPart>& parts = sent.operation.parts;
+    Output output;
+    bool fits = reply.kind == Reply::Kind::Array && reply.items.size() + watched.size() == parts.size();
+    for (check::Value& value : watched) output.answers.push_back({.value = std::move(value)});
+    for (size_t i = watched.size(); fits && i < parts.size(); ++i) {
+        const Reply& item = reply.items[i - watched.size()];
+        if (parts[i].kind == OpKind::Get) {
+            fits = item.kind == Reply::Kind::Bulk || item.kind == Reply::Kind::Null;
+            output.answers.push_back({.value = item.kind == Reply::Kind::Bulk ? check::Value(item.text) : check::Value()});
+        } else {
+            fits = item.kind == Reply::Kind::Integer;
+            output.answers.push_back({.number = item.number});
+        }
+    }
+    if (!fits) {
+        world_.fail("resp.wrong-reply", "the answer to " + sent.operation.text() + " does not fit");
+        return end(sent, OpStatus::Unknown, {});
+    }
+    const Operation operation = std::move(sent.operation);
+    end(sent, OpStatus::Ok, std::move(output));
+    for (const check::TxnPart& part : operation.parts) {
+        if (part.kind != OpKind::Get) client.may_wait = true;
+        if (!part.value) continue;
+        if (auto index = watcher_.find_entry(*part.value)) client.written = std::max(client.written, *index);
+    }
 }
 
 void Workload::settle_wait(Client& client, Sent& sent, const Reply& reply) {

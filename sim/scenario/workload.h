@@ -3,7 +3,8 @@
 // return in the history.
 //
 // Keys have kinds, so that every checker can judge every key: plain ones are set, deleted and
-// compared; some are only appended to, some only counted up. Those that expire have one writer each
+// compared; some are only appended to, some only counted up, down or both ways. Transactions are over
+// lists and counters that go up. Those that expire have one writer each
 // and a checker of their own; they are not in the history. After an unknown outcome a client goes
 // on under a new number, on a new connection.
 #pragma once
@@ -18,6 +19,7 @@
 #include "sim/check/wait_checker.h"
 #include "sim/scenario/cluster.h"
 #include "sim/scenario/resp_client.h"
+#include "sim/scenario/script.h"
 #include "sim/scenario/watcher.h"
 
 namespace orrery::sim {
@@ -70,8 +72,20 @@ class Workload {
     };
 
     void run_client(Fiber& fiber, size_t index);
-    void run_batch(Fiber& fiber, Client& client, size_t count);
-    void run_expiring(Fiber& fiber, Client& client);
+    void run_script(Fiber& fiber, Client& client);
+    /// `given`: in place of drawn ones.
+    void run_batch(Fiber& fiber, Client& client, size_t count, std::optional<check::Operation> given = {});
+    void run_expiring(Fiber& fiber, Client& client, check::ExpiryOp op);
+    /// `watched` first; `commands` behind MULTI, after a pause.
+    void run_transaction(Fiber& fiber, Client& client, std::vector<check::TxnPart> watched, Duration pause, std::vector<check::TxnPart> commands);
+    void run_drawn_transaction(Fiber& fiber, Client& client);
+    bool watch_and_read(Fiber& fiber, Client& client, const std::vector<check::TxnPart>& watched, std::vector<check::Value>& values);
+    void settle_transaction(Client& client, Sent& sent, const resp::Reply& reply, std::vector<check::Value> watched);
+    std::vector<check::TxnPart> draw_commands(Client& client);
+    Bytes draw_value(const Client& client);
+    Bytes list_key(uint64_t number) const;
+    /// Into the history. False: it is full, and the operation must not be sent.
+    bool begin(Client& client, Sent& sent);
     check::ExpiryOp draw_expiring(Client& client);
     check::Operation draw_operation(Client& client);
     Bytes command_of(const check::Operation& operation) const;

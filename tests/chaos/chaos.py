@@ -18,7 +18,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "e2e")]
 import faults  # noqa: E402
 from cluster import Stage, until  # noqa: E402
 from groups import GROUPS  # noqa: E402
-from history import History  # noqa: E402
+from history import History, Transactions  # noqa: E402
 from ledger import Ledger  # noqa: E402
 from network import Network  # noqa: E402
 from resp import ReplyError  # noqa: E402
@@ -28,9 +28,9 @@ ANSWERED_MIN = 200  # below it nothing was tested
 LINES_TOLD = 20
 
 
-def check_history(stage, path):
+def check_history(stage, path, model="kv"):
     """Exit code and text of `orrery check`."""
-    done = subprocess.run([stage.program("tools/orrery/orrery"), "check", path, "--model", "kv"], capture_output=True, text=True, timeout=600)
+    done = subprocess.run([stage.program("tools/orrery/orrery"), "check", path, "--model", model], capture_output=True, text=True, timeout=600)
     return done.returncode, (done.stdout + done.stderr).strip()
 
 
@@ -48,40 +48,48 @@ class Run:
     def __init__(self, stage, seconds, seed, target="kv", kinds=None, nodes=3):
         self.findings = []
         self.history_path = os.path.join(stage.directory, "history.jsonl")
+        self.transactions_path = os.path.join(stage.directory, "transactions.jsonl")
         network = Network(nodes, seed)
         stage.at_close(network.close)
         stage.keep_data = True
         group = GROUPS[target](stage, network, nodes)
         kinds = kinds or group.kinds
-        history, ledger = History(group, seed=seed), Ledger(group, threads=3, seed=seed, timeout=4, pause=0.004, prefix="ledger")
+        # Both kinds of history while the same faults strike; fewer clients each.
+        histories = [History(group, threads=6, seed=seed), Transactions(group, threads=4, seed=seed + 1)]
+        paths = [self.history_path, self.transactions_path]
+        ledger = Ledger(group, threads=3, seed=seed, timeout=4, pause=0.004, prefix="ledger")
         worker = faults.Faults(network, group, faults.plan(seed, seconds, kinds, group.fault_seconds), os.path.join(stage.directory, "faults.jsonl"))
         begin = time.monotonic()
-        with history, ledger:
+        with histories[0], histories[1], ledger:
             worker.run(seconds, group.each)
-        history.write(self.history_path)  # also when nobody comes back
+        for history, path in zip(histories, paths):
+            history.write(path)  # also when nobody comes back
         self.findings += worker.findings
         try:
             settled = group.settle()
-            history.read_all(settled)
+            for history in histories:
+                history.read_all(settled)
         except (AssertionError, OSError) as error:
             settled = []
             self.findings.append(f"after all faults had ended: {error}")
-        history.write(self.history_path)
+        for history, path in zip(histories, paths):
+            history.write(path)
         ledgers = set()
         for node in settled:
             try:
                 ledgers.add(until(f"{node.name} answers all reads of the ledger", lambda: patient_check(ledger, node), limit=60, pause=0.5))
             except AssertionError as error:
                 self.findings.append(f"ledger through {node.name}: {error}")
-        code, text = check_history(stage, self.history_path)
-        if code != 0:
-            self.findings.append(f"orrery check ended with {code}: {text}")
+        for history, path in zip(histories, paths):
+            code, text = check_history(stage, path, history.model)
+            if code != 0:
+                self.findings.append(f"orrery check ended with {code}: {text}")
         with open(os.path.join(stage.directory, "findings.txt"), "w") as file:
             file.write("\n\n".join(self.findings) + "\n")
-        self.answered = sum(operation["status"] == "ok" for operation in history.operations)
+        self.answered = sum(operation["status"] == "ok" for history in histories for operation in history.operations)
         packets = network.packets()
         self.done = worker.done
-        self.summary = (f"{', '.join(f'{count} {kind}' for kind, count in sorted(worker.done.items()))}; history: {history.summary()}; ledger: {'; '.join(sorted(ledgers)) or 'failed'}; "
+        self.summary = (f"{', '.join(f'{count} {kind}' for kind, count in sorted(worker.done.items()))}; history: {histories[0].summary()}; transactions: {histories[1].summary()}; ledger: {'; '.join(sorted(ledgers)) or 'failed'}; "
                         f"packets: {packets['passed']} passed, {packets['lost']} lost, {packets['delayed']} delayed; {time.monotonic() - begin:.0f} s")
         if hasattr(group, "failovers"):
             self.summary += f"; {group.failovers} failovers"

@@ -1,90 +1,17 @@
 // Properties of the KV group under generated fault plans and workloads. rapidcheck generates and
 // shrinks; each case runs in a world of its own, in a child process. A failure writes the shrunk
 // plan as a scenario file, for `orrery replay`.
+#include "plans.h"
+#include "sim/scenario/scenario_toml.h"
+
+#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
-
-#include <fstream>
-#include <functional>
-#include <iostream>
-
-#include "sim/scenario/scenario_toml.h"
-#include "tests/sim/scenario/in_child.h"
 
 using namespace orrery;
 using namespace orrery::sim;
 
 namespace {
-
-rc::Gen<NodeName> node_name() {
-    return rc::gen::element<NodeName>("leader(kv)", "follower(kv,0)", "follower(kv,1)", "n1", "n2",
-                                      "n3");
-}
-rc::Gen<Duration> millis(int low, int high) {
-    return rc::gen::map(rc::gen::inRange(low, high), [](int ms) { return Duration::millis(ms); });
-}
-
-rc::Gen<Fault> fault() {
-    auto crash = rc::gen::apply(
-        [](NodeName node, bool power, int operation, bool unsynced, Duration down) {
-            ProcCrash out;
-            out.node = std::move(node);
-            out.death = power ? CrashDeath::Power : CrashDeath::Kill;
-            out.at_disk_operation = static_cast<uint64_t>(operation);
-            out.when_unsynced = unsynced;
-            out.restart_after = down;
-            return Fault(out);
-        },
-        node_name(), rc::gen::arbitrary<bool>(), rc::gen::inRange(0, 60),
-        rc::gen::arbitrary<bool>(), millis(1, 2000));
-    auto partition = rc::gen::apply(
-        [](int shape, NodeName node, int direction, int split, bool clients, Duration lasts) {
-            NetPartition out;
-            out.shape = static_cast<PartitionShape>(shape);
-            if (out.shape == PartitionShape::Isolate) out.node = std::move(node);
-            out.direction = static_cast<Direction>(direction);
-            out.split = static_cast<uint64_t>(split);
-            out.clients = clients;
-            out.for_time = lasts;
-            return Fault(out);
-        },
-        rc::gen::inRange(0, 4), node_name(), rc::gen::inRange(0, 3), rc::gen::inRange(0, 3),
-        rc::gen::arbitrary<bool>(), millis(50, 3000));
-    auto pause = rc::gen::apply(
-        [](NodeName node, Duration lasts) {
-            return Fault(ProcPause{std::move(node), lasts});
-        },
-        node_name(), millis(20, 2500));
-    auto reset = rc::gen::apply(
-        [](NodeName node, bool keep) {
-            return Fault(NetReset{std::move(node), {}, keep});
-        },
-        node_name(), rc::gen::arbitrary<bool>());
-    auto stall = rc::gen::apply(
-        [](NodeName node, Duration lasts) {
-            return Fault(DiskStall{std::move(node), lasts});
-        },
-        node_name(), millis(20, 2000));
-    auto storm = rc::gen::map(millis(1, 1000), [](Duration down) {
-        ProcCrash out;
-        out.node = "all(kv)";
-        out.restart_after = down;
-        return Fault(out);
-    });
-    auto transfer = rc::gen::map(
-        node_name(), [](NodeName node) { return Fault(AdminTransfer{std::move(node)}); });
-    auto network = rc::gen::apply(
-        [](int split, int corrupt, Duration mean) {
-            NetChange out;
-            out.split_p = split / 100.0;
-            out.split_max_bytes = 64;
-            out.corrupt_p = corrupt / 10'000.0;
-            out.delay_mean = mean;
-            return Fault(out);
-        },
-        rc::gen::inRange(0, 100), rc::gen::inRange(0, 10), millis(0, 20));
-    return rc::gen::oneOf(crash, partition, pause, reset, stall, storm, transfer, network);
-}
 
 /// Ten seconds at most, up to a dozen faults: shrinking takes faults away and moves them to the
 /// front.
@@ -118,66 +45,28 @@ rc::Gen<Scenario> plan() {
         rc::gen::element(1 << 10, 1 << 20));
 }
 
-/// `holds` says what is wrong with a plan, or nothing. The last failing plan that is seen is the
-/// shrunk one.
-void for_all_plans(const std::string& name, int cases,
-                   const std::function<std::string(const Scenario&)>& holds) {
-    std::string why;
-    Scenario smallest;
-    rc::detail::TestParams params;
-    params.maxSuccess = cases;
-    params.seed = hash_name(name);
-    rc::detail::TestMetadata metadata;
-    const auto result = rc::detail::checkTestable(
-        [&]() {
-            const Scenario one = *plan();
-            const std::string wrong = holds(one);
-            if (wrong.empty()) return;
-            why = wrong;
-            smallest = one;
-            RC_FAIL(wrong);
-        },
-        metadata, params);
-    if (result.is<rc::detail::SuccessResult>()) return;
-    REQUIRE_MESSAGE(!why.empty(), "property '" << name << "': the generator gave up");
-    const std::string file = "property-" + name + ".toml";
-    smallest.name = "property-" + name;
-    std::ofstream(file) << scenario_to_toml(smallest);
-    FAIL("property '" << name << "' does not hold: " << why << "\nthe shrunk plan: " << file
-                      << "; replay it with: orrery replay " << file);
-}
-
-std::string violation_of(const Scenario& plan, std::initializer_list<std::string_view> prefixes) {
-    const ChildResult result = run_in_child(plan);
-    if (result.died) return "the run died";
-    for (std::string_view prefix : prefixes)
-        if ((" " + result.names).find(" " + std::string(prefix)) != std::string::npos)
-            return result.text;
-    return {};
-}
-
 }  // namespace
 
 TEST_CASE("property: the clients' history is linearizable (any plan)") {
-    for_all_plans("linearizable", 25, [](const Scenario& plan) {
+    for_all_plans("linearizable", 25, plan(), [](const Scenario& plan) {
         return violation_of(plan, {"linearizability", "resp.", "died"});
     });
 }
 
 TEST_CASE("property: no acknowledged write is lost (any plan)") {
-    for_all_plans("durable", 25, [](const Scenario& plan) {
+    for_all_plans("durable", 25, plan(), [](const Scenario& plan) {
         return violation_of(plan, {"durability.", "raft.durable-lost", "raft.leader-completeness"});
     });
 }
 
 TEST_CASE("property: after heal the members converge, and every operation ends (any plan)") {
-    for_all_plans("converges", 25, [](const Scenario& plan) {
+    for_all_plans("converges", 25, plan(), [](const Scenario& plan) {
         return violation_of(plan, {"replica.", "liveness.", "run.", "world.", "host."});
     });
 }
 
 TEST_CASE("property: what WAIT and WAITALL answer is true (any plan)") {
-    for_all_plans("wait", 25, [](const Scenario& plan) {
+    for_all_plans("wait", 25, plan(), [](const Scenario& plan) {
         Scenario waiting = plan;
         waiting.workload.mix.wait = waiting.workload.mix.waitall = 0.4;
         return violation_of(waiting, {"wait."});
@@ -186,13 +75,13 @@ TEST_CASE("property: what WAIT and WAITALL answer is true (any plan)") {
 
 TEST_CASE(
     "property: Raft's invariants hold at every event, and nobody reports an error (any plan)") {
-    for_all_plans("raft", 25, [](const Scenario& plan) {
+    for_all_plans("raft", 25, plan(), [](const Scenario& plan) {
         return violation_of(plan, {"raft.", "event.error", "check.failed"});
     });
 }
 
 TEST_CASE("property: a plan that is written and read back replays bit for bit (any plan)") {
-    for_all_plans("replay", 15, [](const Scenario& plan) -> std::string {
+    for_all_plans("replay", 15, plan(), [](const Scenario& plan) -> std::string {
         const Loaded loaded = load_scenario(scenario_to_toml(plan), "property.toml");
         if (!loaded.ok()) return loaded.problems.front().line();
         if (!(loaded.scenario == plan)) return "the plan that is read back is another one";
@@ -204,7 +93,7 @@ TEST_CASE("property: a plan that is written and read back replays bit for bit (a
 }
 
 TEST_CASE("property: a group that restarts as a whole holds what it held (any plan)") {
-    for_all_plans("restart", 15, [](const Scenario& plan) {
+    for_all_plans("restart", 15, plan(), [](const Scenario& plan) {
         Scenario twice = plan;
         for (int ms : {3990, 4400}) {
             ProcCrash all;

@@ -23,15 +23,27 @@ uint64_t default_base(const std::string& commit, const std::vector<std::string>&
 std::optional<uint64_t> SeedSequence::next(Duration elapsed, Duration simulated) {
     if (budget_.wall.ns > 0 && elapsed >= budget_.wall) return std::nullopt;
     if (budget_.simulated.ns > 0 && simulated >= budget_.simulated) return std::nullopt;
-    const uint64_t k = shard_.index + taken_ * shard_.count;
-    if (budget_.seeds > 0 && k >= budget_.seeds) return std::nullopt;
-    ++taken_;
-    return k;
+    for (;;) {
+        const uint64_t k = shard_.index + taken_ * shard_.count;
+        if (budget_.seeds > 0 && k >= budget_.seeds) return std::nullopt;
+        ++taken_;
+        if (!finished_.contains(k)) return k;
+    }
+}
+
+namespace {
+std::string known_under(const RunRecord& record) { return record.signature().empty() ? "expectation@missing-violation" : record.signature(); }
+}  // namespace
+
+bool KnownFailures::wants(const RunRecord& record, uint64_t plan_bytes) const {
+    const auto at = known_.find(known_under(record));
+    if (at == known_.end()) return known_.size() < kMax;
+    return std::pair{record.planned_events, plan_bytes} < std::pair{at->second.events, at->second.plan_bytes};
 }
 
 bool KnownFailures::add(const std::string& file, const RunRecord& record, uint64_t plan_bytes) {
     ++total_;
-    const std::string key = record.signature().empty() ? "expectation@missing-violation" : record.signature();
+    const std::string key = known_under(record);
     auto at = known_.find(key);
     if (at == known_.end()) {
         if (known_.size() == kMax) return ++not_kept_, false;

@@ -32,6 +32,8 @@ class SeedSequence {
     /// The next k; nullopt when the budget is spent. `elapsed` and `simulated` are what was used so far. A budget of seeds
     /// counts the whole campaign: k stays below it in every shard.
     std::optional<uint64_t> next(Duration elapsed, Duration simulated);
+    /// These k were run before: next() leaves them out.
+    void leave_out(std::map<uint64_t, bool> finished) { finished_ = std::move(finished); }
     uint64_t taken() const { return taken_; }
     /// Whether the seed that next() gave last is one to run twice.
     bool twice() const { return taken_ > 0 && (taken_ - 1) % kTwiceEvery == 0; }
@@ -39,7 +41,8 @@ class SeedSequence {
  private:
     Shard shard_;
     Budget budget_;
-    uint64_t taken_ = 0;
+    uint64_t taken_ = 0;  // of the shard's sequence, those left out too
+    std::map<uint64_t, bool> finished_;
 };
 
 /// One kind of failure, under its signature.
@@ -60,6 +63,8 @@ class KnownFailures {
 
     /// Counts it. True when its plan is the smallest of its signature so far (the first one is), so that it is to be kept.
     bool add(const std::string& file, const RunRecord& record, uint64_t plan_bytes);
+    /// Whether add() would answer true.
+    bool wants(const RunRecord& record, uint64_t plan_bytes) const;
     void set_place(const std::string& scenario, uint64_t seed, const std::string& place);
     /// In the order of first sight.
     std::vector<const KnownFailure*> list() const;

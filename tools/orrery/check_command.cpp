@@ -1,4 +1,4 @@
-// `orrery check`: the linearizability checker on its own.
+// `orrery check`: the checkers of histories on their own.
 #include <fmt/format.h>
 
 #include "sim/check/history_format.h"
@@ -29,7 +29,8 @@ ExitCode check_command(const CheckArguments& arguments, Console& console) {
     console.json({{"schema", 1},
                   {"history", arguments.history},
                   {"format", check::history_format_name(checked->format)},
-                  {"verdict", exit == 0 ? "linearizable" : exit == 1 ? "not" : "inconclusive"},
+                  {"model", check::model_name(checked->model)},
+                  {"verdict", exit == 1 ? "not" : exit == 3 ? "inconclusive" : checked->model == check::Model::Txn ? "serializable" : "linearizable"},
                   {"reason", checked->report.verdict.reason},
                   {"violations", std::move(violations)},
                   {"exit", exit}});

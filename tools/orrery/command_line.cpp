@@ -208,6 +208,7 @@ class CommandLine {
         add_word(command, "--shard", fuzz_.shard, parse_shard, "takes the seeds k with k mod N = I (default: 0/1)")->type_name("I/N");
         add_word(command, "--base", fuzz_.base, parse_number, "base of the seeds (default: from commit and scenarios)")->type_name("B");
         command.add_option("--out", fuzz_.out, "where run directories and the log go (default: runs)")->type_name("DIR");
+        command.add_flag("--resume", fuzz_.resume, "goes on with the campaign whose log is in --out: the same base, scenarios and shard");
         command.add_option("--junit", fuzz_.junit, "writes JUnit XML there")->type_name("F");
         command.add_option("--jsonl", fuzz_.jsonl, "appends a line for every seed and failure; - is standard output")->type_name("F");
         command.add_option("--set", fuzz_.sets, "sets a key of every scenario; may be repeated")->type_name("K=V")->allow_extra_args(false);
@@ -215,7 +216,8 @@ class CommandLine {
         add_wall(command, fuzz_.wall);
         command.footer(
             "Every 20th seed runs twice, in different surroundings. SIGTERM and SIGINT: what runs is finished or dropped within\n"
-            "5 s, everything is written, and the exit code is by what was found.");
+            "5 s, everything is written, and the exit code is by what was found. --resume goes on after them, and after kill -9:\n"
+            "seeds that were under way run again, and budget, sums and exit code are those of the whole campaign.");
         command.callback([this] {
             if (fuzz_.jsonl == "-") globals_.output = OutputForm::Jsonl, fuzz_.jsonl.clear();
             command_ = [this](Console& console) { return fuzz_command(fuzz_, console); };
@@ -223,10 +225,12 @@ class CommandLine {
     }
 
     void add_check() {
-        CLI::App& command = add_command("check", "the linearizability checker on a recorded history");
+        CLI::App& command = add_command("check", "the checkers of histories on a recorded one");
         command.add_option("HISTORY", check_.history, "file, or - for standard input")->required()->type_name("");
-        command.add_option("--model", check_.model, "register, kv or append (default: by the file's format)")->type_name("MODEL")->check(CLI::IsMember({"register", "kv", "append"}));
+        command.add_option("--model", check_.model, "register, kv, append, counter, list or txn (default: by the file's format)")->type_name("MODEL")->check(CLI::IsMember({"register", "kv", "append", "counter", "list", "txn"}));
         command.footer("Formats, told apart by the first line: jsonl (one operation a line), jepsen (log lines), kv (EDN maps).\n"
+                       "Models: register, kv and append are searched key by key; counter (get, incr), list (get, append of texts that\n"
+                       "differ) and txn (both, and transactions of them: strict serializability) take near-linear time.\n"
                        "Exit codes: 0 linearizable, 1 not, 3 the checker gave up, 2 the file is not understood.");
         command.callback([this] { command_ = [this](Console& console) { return check_command(check_, console); }; });
     }

@@ -47,6 +47,7 @@ struct FuzzArguments {
     Shard shard;
     std::optional<uint64_t> base;
     std::string out = "runs";
+    bool resume = false;  // goes on with the campaign whose log is in `out`
     std::string junit;
     std::string jsonl;  // besides the one in `out`; "-" is standard output
     std::optional<Duration> wall;

@@ -8,7 +8,9 @@
 #include <deque>
 #include <map>
 
+#include "sim/scenario/scenario_toml.h"
 #include "tools/orrery/campaign.h"
+#include "tools/orrery/campaign_log.h"
 #include "tools/orrery/capture.h"
 #include "tools/orrery/commands.h"
 #include "tools/orrery/files.h"
@@ -39,12 +41,15 @@ class Fuzz {
         : arguments_(arguments), scenarios_(std::move(scenarios)), console_(console), children_(&stop_),
           sequence_(arguments.shard, arguments.budget), build_(this_build()) {
         std::vector<std::string> texts;
+        std::vector<std::string> plans;
         for (ScenarioFile& file : scenarios_) {
             texts.push_back(file.file + "\n" + file.text);
+            plans.push_back(sim::scenario_to_toml(file.scenario));
             file.scenario.origin.commit = build_.commit;
             file.scenario.origin.found_by = "orrery fuzz";
         }
         base_ = arguments.base.value_or(default_base(build_.commit, texts));
+        scenario_hash_ = scenario_set_hash(plans);
         jobs_ = arguments.jobs > 0 ? arguments.jobs : processors();
         log_ = fmt::format("{}/fuzz-{}-of-{}.jsonl", arguments.out, arguments.shard.index, arguments.shard.count);
     }
@@ -52,9 +57,18 @@ class Fuzz {
     ExitCode run() {
         if (const Result<void> made = make_directories(arguments_.out); !made.ok())
             return report(console_, refuse(made.error(), "orrery fuzz", "E0474", "give another directory with --out"));
+        bool resumed = false;
+        if (arguments_.resume) {
+            const std::variant<bool, Refusal> taken = take_up();
+            if (const Refusal* refusal = std::get_if<Refusal>(&taken)) return report(console_, *refusal);
+            resumed = std::get<bool>(taken);
+        }
         began_ = machine_now();
-        log({{"type", "begin"}, {"schema", 1}, {"base", base_}, {"shard", fmt::format("{}/{}", arguments_.shard.index, arguments_.shard.count)},
-             {"jobs", jobs_}, {"build", to_json(build_)}});
+        if (resumed) {
+            log({{"type", "resume"}, {"seeds", totals_.seeds}, {"jobs", jobs_}, {"build", to_json(build_)}});
+        } else {
+            log({{"type", "begin"}, {"schema", 1}, {"base", base_}, {"shard", shard_text()}, {"scenario_hash", scenario_hash_}, {"jobs", jobs_}, {"build", to_json(build_)}});
+        }
         console_.note(fmt::format("fuzz {} scenario{}, shard {}/{}, base {}, {} job{}", scenarios_.size(), scenarios_.size() == 1 ? "" : "s",
                                   arguments_.shard.index, arguments_.shard.count, base_, jobs_, jobs_ == 1 ? "" : "s"));
         while (true) {
@@ -78,6 +92,51 @@ class Fuzz {
 
  private:
     bool stopped() { return stop_.count() > 0; }
+    /// Wall time of the campaign, with what was used before it was taken up.
+    Duration elapsed() const { return machine_now() - began_ + elapsed_before_; }
+    std::string shard_text() const { return fmt::format("{}/{}", arguments_.shard.index, arguments_.shard.count); }
+
+    // Whether there was something to go on with.
+    std::variant<bool, Refusal> take_up() {
+        const std::string to_do = "give the --base, the scenarios with their settings, and the --shard that it was begun with, or another --out";
+        auto another = [&](const std::string& what) { return Refusal{ExitCode::Usage, {{log_, "E0408", "this is the log of another campaign: " + what, to_do}}}; };
+        Result<Bytes> text = exists(log_) ? read_file(log_) : Result<Bytes>(Bytes());
+        if (!text.ok()) return refuse(text.error(), log_, "E0402", "make it readable, or give another --out");
+        std::optional<CampaignLog> before = read_campaign_log(*text);
+        if (!before) {
+            console_.note(fmt::format("nothing to go on with in '{}': the campaign begins", log_));
+            if (text->empty()) return false;
+            return Refusal{ExitCode::Corrupt, {{log_, "E0465", "no campaign begins in this log", "give another --out, or remove it"}}};
+        }
+        if (before->scenario_hash != scenario_hash_) return another(fmt::format("its scenarios have the hash {}, these {}", before->scenario_hash, scenario_hash_));
+        if (before->shard != shard_text()) return another(fmt::format("it is shard {}, this is {}", before->shard, shard_text()));
+        if (arguments_.base && *arguments_.base != before->base) return another(fmt::format("its base is {}, this one's {}", before->base, *arguments_.base));
+        if (!arguments_.base && before->build_id != build_.id)
+            return Refusal{ExitCode::Usage,
+                           {{log_, "E0408", fmt::format("the campaign was begun by another build (commit {}, this is {})", before->commit, build_.commit),
+                             fmt::format("go on with that build, or say --base {} to go on with this one", before->base)}}};
+        base_ = before->base;
+        std::map<std::string, std::string> file_of;
+        for (const ScenarioFile& file : scenarios_) file_of[file.scenario.name] = file.file;
+        for (const auto& [k, seed] : before->seeds)
+            if (k % arguments_.shard.count != arguments_.shard.index || seed.record.seed != campaign_seed(base_, k))
+                return another(fmt::format("it has seed {} as number {}", seed.record.seed, k));
+        std::map<uint64_t, bool> finished = take_finished(*before, arguments_.shard, file_of, totals_, failures_);
+        for (const auto& [k, difference] : before->differences)
+            if (finished.contains(k) && determinism_texts_.size() < kMaxDeterminismTexts)
+                determinism_texts_.push_back(fmt::format("{} seed {}: {}", before->seeds.at(k).record.scenario, before->seeds.at(k).record.seed, difference));
+        console_.note(fmt::format("going on with {} seeds, {} of them failed; {} run again{}", show_count(totals_.seeds), totals_.failed, before->seeds.size() - finished.size(),
+                                  before->unreadable > 0 ? fmt::format("; {} lines of the log can not be read", before->unreadable) : ""));
+        for (const auto& [k, seed] : before->seeds)
+            if (finished.contains(k) && seed.record.outcome == check::Outcome::Inconclusive && first_inconclusive_.empty())
+                first_inconclusive_ = fmt::format("{} seed {}: {}", seed.record.scenario, seed.record.seed, seed.record.reason);
+        elapsed_before_ = before->elapsed;
+        sequence_.leave_out(std::move(finished));
+        // A line that a kill or a full disk cut short must not swallow the next one.
+        if (!text->ends_with('\n'))
+            if (const Result<void> ended = append_to_file(log_, "\n"); !ended.ok()) return refuse(ended.error(), log_, "E0474", "make room, or give another --out");
+        return true;
+    }
 
     // Starts what fits. Repetitions go first, so that at most two for each job are ever waiting.
     void fill() {
@@ -87,7 +146,7 @@ class Fuzz {
                 task = std::move(queue_.front());
                 queue_.pop_front();
             } else if (!over_) {
-                const std::optional<uint64_t> k = sequence_.next(machine_now() - began_, totals_.simulated);
+                const std::optional<uint64_t> k = sequence_.next(elapsed(), totals_.simulated);
                 if (!k) {
                     over_ = true;
                     continue;
@@ -139,7 +198,8 @@ class Fuzz {
             case TaskKind::First: return take_first(std::move(task), std::move(outcome));
             case TaskKind::Twice:
                 ++totals_.determinism_checks;
-                return compare(task, outcome);
+                compare(task, outcome);
+                return log({{"type", "twice"}, {"k", task.k}, {"equal", difference_between(task.first, outcome).empty()}});
             case TaskKind::Capture: return take_capture(task, outcome);
         }
     }
@@ -152,15 +212,10 @@ class Fuzz {
         if (exit == ExitCode::Fine) ++totals_.passed;
         else if (exit == ExitCode::Inconclusive) ++totals_.inconclusive;
         else ++totals_.failed;
-        Json line = {{"type", "seed"}, {"k", task.k}, {"scenario", record.scenario}, {"seed", record.seed},
-                     {"verdict", exit == ExitCode::Fine ? "pass" : exit == ExitCode::Inconclusive ? "inconclusive" : "fail"},
-                     {"hash", show_hash(record.hash)}, {"steps", record.steps}, {"simulated_ns", record.simulated.ns}, {"wall_ns", outcome.wall.ns}};
-        if (exit == ExitCode::Violated) line["signature"] = record.signature();
-        if (exit == ExitCode::Inconclusive) {
-            line["reason"] = record.reason;
-            if (totals_.inconclusive == 1) first_inconclusive_ = fmt::format("{} seed {}: {}", record.scenario, record.seed, record.reason);
-        }
-        log(line);
+        const std::string_view verdict = exit == ExitCode::Fine ? "pass" : exit == ExitCode::Inconclusive ? "inconclusive" : "fail";
+        if (exit == ExitCode::Inconclusive && first_inconclusive_.empty())
+            first_inconclusive_ = fmt::format("{} seed {}: {}", record.scenario, record.seed, record.reason);
+        log(seed_line(task.k, record, verdict, outcome.plan.size(), outcome.wall, elapsed()));
         if (task.twice) {
             Task again{.kind = TaskKind::Twice, .k = task.k, .scenario = task.scenario, .job = task.job, .first = outcome};
             again.job.surroundings = Surroundings::Changed;
@@ -186,7 +241,7 @@ class Fuzz {
         console_.line(fmt::format("{}  seed {}", console_.paint(Paint::Strong, record.scenario), record.seed));
         for (const std::string& line : verdict_lines(console_, task.first, replay)) console_.line(line);
         Json line = {{"type", "failure"}, {"k", task.k}, {"scenario", record.scenario}, {"seed", record.seed}, {"signature", record.signature()},
-                     {"text", record.findings.empty() ? "" : record.findings.front().text}, {"events", record.planned_events}, {"replay", replay}};
+                     {"text", record.findings.empty() ? "" : record.findings.front().text}, {"events", record.planned_events}, {"replay", replay}, {"place", place.ok() ? *place : ""}};
         log(line);
     }
 
@@ -216,7 +271,7 @@ class Fuzz {
     }
 
     void show_progress() {
-        const Duration elapsed = machine_now() - began_;
+        const Duration elapsed = this->elapsed();
         std::string budget = arguments_.budget.wall.ns > 0 ? "/" + show(arguments_.budget.wall) : "";
         console_.progress(fmt::format("fuzz {}{}  {} seeds  {:.1f}/s  {} failed ({} distinct)  determinism {}/{}", show(elapsed), budget,
                                       show_count(totals_.seeds), static_cast<double>(totals_.seeds) / std::max(elapsed.as_seconds(), 1e-3),
@@ -231,7 +286,7 @@ class Fuzz {
             if (task.kind == TaskKind::Capture) remove_tree(task.job.capture_dir);
         rmdir((arguments_.out + "/.staging").c_str());  // goes when no other shard uses it
 
-        CampaignReport report{.totals = totals_, .failures = failures_.list(), .determinism_failures = determinism_texts_, .wall = machine_now() - began_};
+        CampaignReport report{.totals = totals_, .failures = failures_.list(), .determinism_failures = determinism_texts_, .wall = elapsed()};
         for (const ScenarioFile& file : scenarios_) report.scenarios.push_back(file.scenario.name);
         ExitCode exit = exit_;
         if (totals_.determinism_failures > 0) exit = worse(exit, ExitCode::NotDeterministic);
@@ -298,6 +353,8 @@ class Fuzz {
     uint64_t jobs_ = 1;
     std::string log_;
     Instant began_{};
+    Duration elapsed_before_{};
+    std::string scenario_hash_;
     Instant stopped_at_ = Instant::never();
     bool over_ = false;  // no further seeds
     uint64_t next_token_ = 1;

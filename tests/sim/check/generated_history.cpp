@@ -42,6 +42,7 @@ std::optional<Step> step_of(const Value& state, const Operation& operation) {
         }
         case OpKind::Wait:
         case OpKind::WaitAll:
+        case OpKind::Txn:
             break;
     }
     return std::nullopt;

@@ -19,7 +19,7 @@ SOURCES = os.path.abspath(sys.argv[2])
 SWARM = os.path.join(SOURCES, "scenarios/swarm/kv-default.toml")
 SHORT = ["--set", "workload.ops=40", "--set", "workload.clients=2"]
 DEFECT = "ack_before_sync"
-LATER = ["shrink", "diff", "explain", "report", "mutants", "dose", "new", "corpus", "real", "play", "merge", "resume", "gdb"]
+LATER = ["shrink", "diff", "explain", "report", "mutants", "dose", "new", "corpus", "real", "play", "merge", "gdb"]
 
 
 class Program(unittest.TestCase):
@@ -277,6 +277,108 @@ class Program(unittest.TestCase):
             self.assertTrue(all(k % 3 == index for k in part))
             parts.update(part)
         self.assertEqual(parts, whole)
+
+    # ---- fuzz --resume
+
+    def log_lines(self, out):
+        with open(os.path.join(self.dir, out, "fuzz-0-of-1.jsonl"), encoding="utf-8", errors="replace") as lines:
+            return [json.loads(line) for line in lines if line.endswith("}\n") and line.startswith("{")]
+
+    def resume(self, out, *arguments, budget="24seeds", base="5"):
+        return self.run_orrery("fuzz", SWARM, *SHORT, "--base", base, "--budget", budget, "--out", out, "--jobs", "2", "--resume", *arguments)
+
+    def summary_of(self, out):
+        summary = self.log_lines(out)[-1]
+        self.assertEqual(summary["type"], "summary")
+        return {key: value for key, value in summary.items() if "per_second" not in key and key not in ("wall_ns", "dropped")}
+
+    def killed_and_gone_on_with(self, stop):
+        """A campaign that `stop` ends in its middle, three times, and then goes on to its end, gives what it gives in one go."""
+        whole = self.run_orrery("fuzz", SWARM, *SHORT, "--base", "5", "--budget", "24seeds", "--out", "whole", "--jobs", "2")
+        began = 0
+        for _ in range(3):
+            with subprocess.Popen([ORRERY, "fuzz", SWARM, *SHORT, "--base", "5", "--budget", "24seeds", "--out", "parts", "--jobs", "2", "--resume"],
+                                  cwd=self.dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as campaign:
+                log = os.path.join(self.dir, "parts", "fuzz-0-of-1.jsonl")
+                end = time.monotonic() + 60
+                while campaign.poll() is None and time.monotonic() < end:
+                    if os.path.exists(log) and sum(line["type"] == "seed" for line in self.log_lines("parts")) >= began + 4:
+                        break
+                    time.sleep(0.01)
+                campaign.send_signal(stop)
+                campaign.communicate(timeout=60)
+            began = sum(line["type"] == "seed" for line in self.log_lines("parts"))
+            self.assertGreater(began, 0)
+        last = self.resume("parts")
+        self.assertEqual(last.returncode, whole.returncode, last.stdout + last.stderr)
+        self.assertIn("going on with ", last.stderr)
+        self.assertEqual(self.summary_of("parts"), self.summary_of("whole"))
+        seeds = {}
+        for line in self.log_lines("parts"):
+            if line["type"] == "seed":
+                seeds.setdefault(line["k"], set()).add((line["seed"], line["hash"]))
+        self.assertEqual(sorted(seeds), list(range(24)))
+        self.assertTrue(all(len(found) == 1 for found in seeds.values()))
+        self.assertEqual({k: next(iter(found)) for k, found in seeds.items()},
+                         {line["k"]: (line["seed"], line["hash"]) for line in self.log_lines("whole") if line["type"] == "seed"})
+
+    def test_a_killed_campaign_goes_on_and_loses_only_what_was_under_way(self):
+        self.killed_and_gone_on_with(signal.SIGKILL)
+        # Once more: everything is done, and is said again.
+        again = self.resume("parts")
+        self.assertIn("going on with 24 seeds", again.stderr)
+        self.assertEqual(self.summary_of("parts"), self.summary_of("whole"))
+        # A line that was cut: its seed runs again.
+        path = os.path.join(self.dir, "parts", "fuzz-0-of-1.jsonl")
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        at = max(i for i, line in enumerate(lines) if '"type":"seed"' in line)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines[:at]) + "\n" + lines[at][:len(lines[at]) // 2])
+        cut = self.resume("parts")
+        self.assertIn("1 lines of the log can not be read", cut.stderr)
+        self.assertEqual(self.summary_of("parts"), self.summary_of("whole"))
+
+    def test_a_stopped_campaign_goes_on(self):
+        self.killed_and_gone_on_with(signal.SIGTERM)
+
+    def test_a_campaign_that_found_something_goes_on_with_what_it_found(self):
+        arguments = ["fuzz", SWARM, "--defect", DEFECT, "--base", "1", "--out", "out", "--set", "swarm.exclude=[\"hold\"]"]
+        first = self.run_orrery(*arguments, "--budget", "15seeds")
+        self.assertEqual(first.returncode, 1, first.stdout + first.stderr)
+        found = self.summary_of("out")["failures"]
+        went_on = self.run_orrery(*arguments, "--budget", "16seeds", "--resume")
+        self.assertEqual(went_on.returncode, 1)
+        summary = self.summary_of("out")
+        self.assertEqual(summary["seeds"], 16)
+        self.assertLessEqual({failure["signature"] for failure in found}, {failure["signature"] for failure in summary["failures"]})
+        place = re.search(r"orrery replay (out/kv-default/\d+)", went_on.stdout).group(1)
+        self.assertEqual(self.run_orrery("replay", place).returncode, 1)
+
+    def test_another_campaign_is_not_gone_on_with(self):
+        self.assertEqual(self.resume("out", budget="2seeds").returncode, 0)
+        self.assertIn("its base is 5", self.refused_resume("out", base="6"))
+        self.assertIn("its scenarios have the hash", self.refused_resume("out", "--set", "workload.keys=3"))
+        self.assertIn("its scenarios have the hash", self.refused_resume("out", "--defect", DEFECT))
+        path = os.path.join(self.dir, "out", "fuzz-0-of-1.jsonl")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(re.sub(r'"build_id":"[0-9a-f]+"', '"build_id":"feedface"', text))
+        without = self.run_orrery("fuzz", SWARM, *SHORT, "--budget", "3seeds", "--out", "out", "--resume")
+        self.assertEqual(without.returncode, 2)
+        self.assertIn("begun by another build", without.stderr)
+        self.assertEqual(self.resume("out", budget="3seeds").returncode, 0)  # with its base: one knows what one does
+        self.path("out/fuzz-0-of-1.jsonl", "nothing of a log\n")
+        damaged = self.resume("out")
+        self.assertEqual(damaged.returncode, 65)
+        self.assertIn("E0465", damaged.stderr)
+
+    def refused_resume(self, out, *arguments, **more):
+        result = self.resume(out, *arguments, **more)
+        self.assertEqual(result.returncode, 2, result.stdout + result.stderr)
+        self.assertIn("error[E0408]", result.stderr)
+        return result.stderr
 
     def test_fuzz_finds_a_seeded_defect_once_and_keeps_it(self):
         result = self.run_orrery("fuzz", SWARM, "--defect", DEFECT, "--base", "1", "--budget", "30seeds", "--out", "out", "--junit", "junit.xml")

@@ -1,0 +1,29 @@
+// What the property tests of the KV group share: generators of faults, and the loop that generates plans, runs each in a
+// world of its own in a child process, shrinks what fails, and writes the shrunk plan as a scenario file.
+#pragma once
+
+#include <rapidcheck.h>
+
+#include <functional>
+#include <initializer_list>
+#include <string>
+
+#include "tests/sim/scenario/in_child.h"
+
+namespace orrery::sim {
+
+rc::Gen<NodeName> node_name();
+rc::Gen<Duration> millis(int low, int high);
+/// Of every kind that needs no other.
+rc::Gen<Fault> fault();
+/// An operator's orders: members that come, go and are replaced, leaders that are asked to hand over.
+rc::Gen<Fault> member_fault();
+
+/// `holds` says what is wrong with a plan, or nothing. A failure is a failed doctest assertion that names the shrunk plan's
+/// file, its seed and, where it has one, its script.
+void for_all_plans(const std::string& name, int cases, const rc::Gen<Scenario>& plan, const std::function<std::string(const Scenario&)>& holds);
+
+/// The first violation whose name begins like one of these; "" without one.
+std::string violation_of(const Scenario& plan, std::initializer_list<std::string_view> prefixes);
+
+}  // namespace orrery::sim
