@@ -49,7 +49,8 @@ bool WaitTracker::tracked(ReplicaId replica) const {
 LogIndex WaitTracker::held_by(ReplicaId replica, WaitKind kind) const {
     const auto at = held_.find(replica);
     if (at == held_.end()) return LogIndex(0);
-    if (ORRERY_DEFECT(wait_counts_received)) return at->second.received;
+    if (ORRERY_DEFECT(wait_counts_received) || ORRERY_DEFECT(wait_counts_last_index)) return at->second.received;
+    if (ORRERY_DEFECT(wait_counts_unapplied)) return at->second.durable;
     return kind == WaitKind::Durable ? at->second.durable : std::min(at->second.durable, at->second.applied);
 }
 
@@ -68,6 +69,7 @@ LogIndex WaitTracker::count_limit(const Bar& bar) const {
     std::vector<LogIndex> held;
     for (const WaitMember& member : required_)
         if (member.replica != self_) held.push_back(held_by(member.replica, bar.kind));
+    if (ORRERY_DEFECT(wait_more_than_members_hangs) && bar.replicas > held.size()) return LogIndex();
     const size_t wanted = std::min<uint64_t>(bar.replicas, held.size());
     const LogIndex own = bar.local ? held_by(self_, bar.kind) : kNoLimit;
     if (wanted == 0) return own;
@@ -81,7 +83,8 @@ WaitTracker::Bar WaitTracker::bar_of(const WaitRequest& request) {
 
 LogIndex WaitTracker::all_limit() const {
     LogIndex limit = kNoLimit;
-    for (const WaitMember& member : members_of_all()) limit = std::min(limit, held_by(member.replica, WaitKind::All));
+    for (const WaitMember& member : members_of_all())
+        if (!ORRERY_DEFECT(waitall_omits_leader) || member.replica != self_) limit = std::min(limit, held_by(member.replica, WaitKind::All));
     return limit;
 }
 
@@ -100,7 +103,8 @@ WaitOutcome WaitTracker::outcome_of(const WaitRequest& request, WaitEnd end) con
     out.required = members.size();
     for (const WaitMember& member : members) {
         const bool self = member.replica == self_;
-        const bool holds = (self || !all || out.confirmed) && held_by(member.replica, request.kind) >= request.target;
+        const bool holds = (self || !all || out.confirmed) && (held_by(member.replica, request.kind) >= request.target ||
+                                                               (self && ORRERY_DEFECT(waitall_omits_leader)));
         if (!holds) out.missing.push_back(member.node);
         out.acked += holds;
         out.count += holds && !self;
@@ -160,6 +164,8 @@ std::vector<WaitOutcome> WaitTracker::release() {
     std::ranges::sort(ready);
     std::vector<WaitOutcome> out;
     for (const auto& [target, client] : ready) out.push_back(finish(client, WaitEnd::Satisfied));
+    if (ORRERY_DEFECT(wait_reuses_count))
+        for (WaitOutcome& one : out) one.count = out.front().count;
     return out;
 }
 
@@ -172,7 +178,7 @@ void WaitTracker::lead(Term term, ReplicaId self, const WaitConfig& config) {
     term_ = term;
     self_ = self;
     confirmed_ = WaitRound(0);
-    held_.clear();
+    if (!ORRERY_DEFECT(wait_keeps_old_acks)) held_.clear();
     push_ = {};
     set_config(config);
 }
@@ -189,7 +195,7 @@ std::vector<WaitOutcome> WaitTracker::lose_leadership() {
     while (!waiters_.empty()) out.push_back(finish(waiters_.begin()->first, WaitEnd::Unblocked));
     leading_ = false;
     answering_ = false;
-    held_.clear();
+    if (!ORRERY_DEFECT(wait_keeps_old_acks)) held_.clear();
     push_ = {};
     return out;
 }

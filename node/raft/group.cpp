@@ -188,6 +188,11 @@ void Group::receive(Message message, TimeOffer time) {
     // append is dropped unanswered, and the leader asks again.
     if (kind_of(message) == MessageKind::Append && unlogged_bytes_ > options_.max_unlogged_bytes) return;
     observe_time(message, time);
+    const bool reply = kind_of(message) == MessageKind::AppendReply || kind_of(message) == MessageKind::HeartbeatReply;
+    if (reply && leads()) {
+        if (message.term < core_->term() && message.term == led_before_) env_.tracer.probe("raft.old_term_reply");
+        if (message.term == core_->term() && led_last_ != core_->term()) led_before_ = std::exchange(led_last_, core_->term());
+    }
     core_->step(env_.now(), std::move(message));
     note_election();
     wake();

@@ -49,6 +49,8 @@ class Host : public EventTarget, private SchedulerHooks, private Tracer, private
     /// All fibers stop between two slices; sockets stay open and fill. Requires: Up.
     void pause();
     void resume();
+    /// All the time it has been paused, the present pause included.
+    Duration paused_time() const;
     /// Asks the process to drain; it goes Down when its main fiber has returned. No-op when Down.
     void request_stop();
     /// Down by its own decision: what run() returned, in this life.
@@ -113,6 +115,8 @@ class Host : public EventTarget, private SchedulerHooks, private Tracer, private
     SimDisk disk_;
     EndpointId endpoint_;
     State state_ = State::Down;
+    Instant paused_since_;
+    Duration paused_before_;
     uint64_t life_ = 0;
     bool in_runnable_ = false;
     bool main_returned_ = false;

@@ -51,6 +51,13 @@ class Workload {
     Result<Held> write_and_wait_all(Fiber& fiber, Env& env, Duration idle, Duration timeout,
                                     Instant deadline);
 
+    /// Waits in a group where nobody else does anything: each must end without the help of a heartbeat or a further
+    /// write. Yields. Errors: Timeout: nothing could be said.
+    Result<void> idle_rounds(Fiber& fiber, Env& env, Duration heartbeat, size_t voters, Instant deadline);
+    /// Writes, waits for all without a limit in time at each of these nodes, and leaves while it waits. Yields. The
+    /// number of waits that were left. Errors: Cancelled.
+    Result<size_t> leave_while_waiting(Fiber& fiber, Env& env, std::vector<size_t> members, Instant deadline);
+
     uint64_t ok() const { return ok_; }
     uint64_t failed() const { return failed_; }
     uint64_t unknown() const { return unknown_; }
@@ -63,6 +70,7 @@ class Workload {
         check::History::OpId id = 0;
         check::Operation operation;
         Duration wait_timeout;
+        bool may_block = true;
         uint64_t contact = 0;
         std::optional<NodeId> contact_leader;
         uint64_t member_changes = 0;  // when it was sent
@@ -71,6 +79,17 @@ class Workload {
 
     void run_client(Fiber& fiber, size_t index);
     void run_batch(Fiber& fiber, Client& client, size_t count);
+    /// One more of `sent`; false: the history is full, and it must not be sent.
+    bool begin(Client& client, check::Operation operation, std::vector<Sent>& sent);
+    void send_and_settle(Fiber& fiber, Client& client, std::vector<Sent>& sent);
+    void run_odd_wait(Fiber& fiber, Client& client);
+    void run_between_writes(Fiber& fiber, Client& client);
+    void run_wait_aof(Fiber& fiber, Client& client);
+    void run_in_transaction(Fiber& fiber, Client& client);
+    void run_and_leave(Fiber& fiber, Client& client);
+    check::Operation draw_wait(Client& client, bool all);
+    Bytes new_value(uint64_t number);
+    Instant deadline_of(const Client& client, const std::vector<Sent>& sent) const;
     void run_expiring(Fiber& fiber, Client& client);
     check::ExpiryOp draw_expiring(Client& client);
     check::Operation draw_operation(Client& client);
