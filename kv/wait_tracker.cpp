@@ -147,9 +147,16 @@ WaitOutcome WaitTracker::finish(uint64_t client, WaitEnd end) {
     const auto at = waiters_.find(client);
     CHECK(at != waiters_.end(), client);
     WaitOutcome out = outcome_of(at->second, end);
+    if (ORRERY_DEFECT(wait_reuses_count)) reuse(out);
     dequeue(at->second);
     waiters_.erase(at);
     return out;
+}
+
+void WaitTracker::reuse(WaitOutcome& outcome) {
+    if (!by_count(outcome.kind) || outcome.end != WaitEnd::Satisfied) return;
+    if (last_count_) outcome.count = *last_count_;
+    last_count_ = outcome.count;
 }
 
 std::vector<WaitOutcome> WaitTracker::release() {
@@ -164,8 +171,6 @@ std::vector<WaitOutcome> WaitTracker::release() {
     std::ranges::sort(ready);
     std::vector<WaitOutcome> out;
     for (const auto& [target, client] : ready) out.push_back(finish(client, WaitEnd::Satisfied));
-    if (ORRERY_DEFECT(wait_reuses_count))
-        for (WaitOutcome& one : out) one.count = out.front().count;
     return out;
 }
 
@@ -217,6 +222,7 @@ std::vector<WaitOutcome> WaitTracker::acknowledge(std::span<const WaitAck> acks)
     for (const WaitAck& ack : acks) {
         if (ack.term != term_ || !tracked(ack.replica)) continue;
         Held& held = held_[ack.replica];
+        if (held.durable < ack.durable || held.applied != ack.applied) last_count_.reset();
         held.durable = std::max(held.durable, ack.durable);
         held.received = std::max(held.received, ack.received);
         held.applied = ack.applied;
@@ -261,7 +267,11 @@ Instant WaitTracker::next_deadline() const {
 Result<std::optional<WaitOutcome>> WaitTracker::add(const WaitRequest& request, Instant now) {
     if (!leading_) return Code::NotLeader;
     if (waiters_.contains(request.client)) return Error(Code::Exists, "client waits already");
-    if (is_ready(request)) return std::optional(outcome_of(request, WaitEnd::Satisfied));
+    if (is_ready(request)) {
+        WaitOutcome known = outcome_of(request, WaitEnd::Satisfied);
+        if (ORRERY_DEFECT(wait_reuses_count)) reuse(known);
+        return std::optional(std::move(known));
+    }
     if (!request.may_block || request.deadline <= now) return std::optional(outcome_of(request, WaitEnd::TimedOut));
     if (waiters_.size() >= options_.waiters_max) return Error(Code::Overloaded, "too many clients wait");
     enqueue(request);

@@ -52,7 +52,7 @@ namespace orrery {
     X(wait_members_grow_at_commit, "a new member is required only once its addition is committed")         \
     X(wait_forwarded_without_target, "a wait that is forwarded to the leader loses its target")            \
     X(wait_target_unknown_outcome, "a write of unknown outcome raises the target of its connection")       \
-    X(wait_reuses_count, "waits that end together all get the first one's count")                          \
+    X(wait_reuses_count, "a wait is answered with the count of the one before it")                         \
     X(wait_without_push, "nobody is told the commit index when somebody begins to wait")                   \
     X(wait_timer_restarts, "a wait's time begins anew when it is taken up again")                          \
     X(wait_leaks_waiter, "a client that leaves stays in the table of waiters")                             \

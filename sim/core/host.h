@@ -39,6 +39,8 @@ class Host : public EventTarget, private SchedulerHooks, private Tracer, private
     EndpointId endpoint() const { return endpoint_; }
     State state() const { return state_; }
     bool up() const { return state_ != State::Down; }
+    /// It is dying: its fibers run to their ends, and nothing of that leaves the host.
+    bool ending() const { return ending_; }
     /// Counts starts; 0 before the first.
     uint64_t life() const { return life_; }
 

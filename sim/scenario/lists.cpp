@@ -48,7 +48,7 @@ std::vector<NamedText> list_probes() {
             {"wait.isolated_leader_timed_out", "all held it, and WAITALL did not say so: the leader had heard nobody"},
             {"wait.left_by_client", "at the end of a run a client left while no wait could end"},
             {"wait.released_by_removal", "a member that did not hold the target left, and the wait ended"},
-            {"wait.replaced_member_starts_anew", "a node that held the target came back empty, under a new replica id"},
+            {"wait.required_replica_gone", "a replica that was asked for is gone with its disk, and its node is back under another id"},
             {"wait.resumed_at_new_leader", "the leader lost its office during a wait, which went on elsewhere"},
             {"wait.spans_joint", "a wait lasted through both phases of a change of members"},
             {"wait.timed_out_as_another_was_released", "in one turn one wait's time was up and another was satisfied"},

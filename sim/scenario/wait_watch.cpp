@@ -198,8 +198,7 @@ void Watcher::note_situation(const OpenWait& wait, const LeaderAnswer& answer, c
         if (answer.target.value > 0 && !right_entry(node, answer.target)) reached("wait.conflicting_tail");
         if (!member.holds && node.replica == member.replica && node.durable >= answer.target.value && node.applied < answer.target.value)
             reached("wait.apply_behind_log");
-        for (const auto& [replica, held] : node.lost)
-            if (replica != member.replica && !member.holds && std::min(held.first, held.second) >= answer.target.value) reached("wait.replaced_member_starts_anew");
+        if (node.replica != member.replica && node.replica.value != 0 && node.lost.contains(member.replica)) reached("wait.required_replica_gone");
     }
     if (wait.joint && !nodes_[host.index()].joint) reached("wait.spans_joint");
     if (wait.clock_jumped) reached("wait.clock_jumped");

@@ -39,6 +39,8 @@ Watcher::Watcher(World& world, Cluster& cluster, check::ExpiryChecker& expiry, c
 
 void Watcher::on_event(Host& host, const TraceEvent& event) {
     if (host.index() >= nodes_.size()) return;
+    // A paused process may be killed with a completion waiting for it: what it believes on its way out is no fact.
+    if (host.ending() && !event.name.starts_with("process.")) return;
     for (auto& [number, contact] : contacts_)
         std::erase_if(contact.silent,
                       [&](NodeId other) { return can_talk(contact.leader, other); });
