@@ -267,8 +267,9 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
     auto finish_one = [&](Result<Outcome> done) -> Result<void> {
         if (done.failed_with(Code::Cancelled)) return done.error();
         if (!done.ok()) {
-            counters_.unknown += done.code() == Code::Unknown || done.code() == Code::Timeout;
-            on_done({error_reply(done.error()), LogIndex()});
+            const bool unknown = done.code() == Code::Unknown || done.code() == Code::Timeout;
+            counters_.unknown += unknown;
+            on_done({error_reply(done.error()), unknown && ORRERY_DEFECT(wait_target_unknown_outcome) ? group_.core().log().last().index : LogIndex()});
         } else {
             on_done(std::move(*done));
         }
@@ -447,7 +448,12 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
     request.deadline = command.timeout ? env_.now() + *command.timeout : Instant::never();
     if (may_block == MayBlock::No) request.deadline = env_.now();
     // For checkers: which index this connection waits for.
-    env_.tracer.debug("kv.wait", {{"target", request.target}, {"timeout", command.timeout ? *command.timeout : Duration{}}});
+    const Duration timeout = command.timeout ? *command.timeout : Duration{};
+    env_.tracer.debug("kv.wait", {{"target", request.target}, {"timeout", timeout}, {"blocks", int{may_block == MayBlock::Yes}}});
+    auto answer = [&](const WaitOutcome& outcome) {
+        env_.tracer.debug("kv.wait_answered", {{"target", request.target}, {"timeout", timeout}});
+        return wait_reply(outcome, version);
+    };
     Duration pause = Duration::millis(5);
     leaver.waits_ = may_block == MayBlock::Yes;
     leaver.unblock_ = Unblock::No;
@@ -455,7 +461,8 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
         Leaver& leaver;
         ~EndOfWait() { leaver.waits_ = false; }
     } end_of_wait{leaver};
-    for (;;) {
+    for (bool again = false;; again = true) {
+        if (again && ORRERY_DEFECT(wait_timer_restarts) && command.timeout) request.deadline = env_.now() + *command.timeout;
         if (group_.stopped()) return Reply::error("CLUSTERDOWN the group has stopped on this node");
         if (group_.core().removed()) return Reply::error("CLUSTERDOWN " + group_.exclusion());
         Result<WaitOutcome> done = Error(Code::NotLeader, "no leader is known");
@@ -467,7 +474,11 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
         }
         if (leaver.unblock_ == Unblock::AsError) return Reply::error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
         // What is known is answered even then: a client may have closed its sending side only.
-        if (done.ok() && done->end != WaitEnd::Unblocked) return wait_reply(*done, version);
+        if (done.ok() && (done->end != WaitEnd::Unblocked || ORRERY_DEFECT(wait_answers_with_office))) {
+            if (ORRERY_DEFECT(wait_answers_with_office)) done->end = WaitEnd::TimedOut;
+            return answer(*done);
+        }
+        if (done.ok()) env_.tracer.probe("wait.resumed_at_new_leader");
         if (done.failed_with(Code::Cancelled) || leaver.left()) return Error(Code::Unreachable, "the client left");
         if (done.failed_with(Code::Overloaded)) return error_reply(done.error());
         if (leaver.unblock_ == Unblock::AsTimeout && env_.now() < request.deadline) {
@@ -486,7 +497,7 @@ Result<Reply> KvService::wait(Fiber& fiber, ArgvView argv, const WaitTarget& tar
             for (const WaitMember& member : voters_of(group_.core().log().configuration())) nothing.missing.push_back(member.node);
             std::sort(nothing.missing.begin(), nothing.missing.end());
             nothing.required = nothing.missing.size();
-            return wait_reply(nothing, version);
+            return answer(nothing);
         }
         leaver.wake_ = &leader_changed_;
         Result<void> slept = leader_changed_.wait(fiber, std::min(request.deadline, env_.now() + pause));
@@ -503,7 +514,7 @@ Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked,
     if (request.kind != WaitKind::Count) {
         // A quorum round that begins after the command arrived.
         round_ = round_.next();
-        request.round = round_;
+        request.round = ORRERY_DEFECT(waitall_without_round) ? WaitRound() : round_;
         env_.spawn("kv.wait_confirm", [this, round = round_, client = request.client, deadline = request.deadline](Fiber& own) {
             // Asked again while somebody waits for it: the barrier may be full for a moment.
             do {
@@ -512,9 +523,21 @@ Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked,
             } while (group_.leads() && waiting_.contains(client));
         });
     }
-    TRY(std::optional<WaitOutcome> at_once, tracker_.add(request, env_.now()));
+    // For checkers: what this leader was asked, and what it says.
+    env_.tracer.debug("kv.wait_begun", {{"wait", request.client},
+                                        {"kind", static_cast<int>(request.kind)},
+                                        {"replicas", request.replicas},
+                                        {"local", int{request.local}},
+                                        {"target", request.target},
+                                        {"forwarded", int{asker != nullptr}}});
+    Result<std::optional<WaitOutcome>> at_once = tracker_.add(request, env_.now());
     push();
-    if (at_once) return *std::move(at_once);
+    if (!at_once.ok()) env_.tracer.debug("kv.wait_left", {{"wait", request.client}});
+    TRY(std::optional<WaitOutcome> known, std::move(at_once));
+    if (known) {
+        tell(*known);
+        return *std::move(known);
+    }
     Waiting waiting;
     waiting_.emplace(request.client, &waiting);
     timer_changed_.notify_all();
@@ -536,7 +559,8 @@ Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked,
     if (waiting.outcome) return *std::move(waiting.outcome);
     if (leaver != nullptr && !leaver->left() && leaver->interrupted())
         if (std::optional<WaitOutcome> now = tracker_.unblock(request.client, WaitEnd::TimedOut)) return *std::move(now);
-    tracker_.remove(request.client);
+    if (!ORRERY_DEFECT(wait_leaks_waiter)) tracker_.remove(request.client);
+    env_.tracer.debug("kv.wait_left", {{"wait", request.client}});
     if (!waited.ok()) return waited.error();
     return Error(Code::Unreachable, "the client left");
 }
@@ -544,7 +568,8 @@ Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked,
 Result<WaitOutcome> KvService::forward_wait(Fiber& fiber, NodeId to, const WaitRequest& request, Leaver& leaver) {
     const int64_t left_ms = request.deadline == Instant::never() ? -1 : std::max<int64_t>(0, (request.deadline - env_.now()).as_millis());
     const Argv words{Bytes(kWaitWord), std::to_string(static_cast<int>(request.kind)), std::to_string(request.replicas),
-                     std::to_string(request.target.value), std::to_string(left_ms), std::to_string(int{request.local})};
+                     std::to_string(ORRERY_DEFECT(wait_forwarded_without_target) ? 0 : request.target.value), std::to_string(left_ms),
+                     std::to_string(int{request.local})};
     wire::ForwardedCommand command;
     command.read = true;
     command.hops = 1;
@@ -589,16 +614,29 @@ void KvService::refresh_tracker() {
         config.committed = voters_of(status.configuration);
     }
     for (const raft::Member& member : status.configuration.learners()) config.learners.push_back({member.node, member.replica});
+    const bool anew = ORRERY_DEFECT(wait_members_grow_at_commit) || ORRERY_DEFECT(wait_members_shrink_on_silence);
+    if (anew) config_index_ = LogIndex();  // else a defect would not see the next change
+    if (ORRERY_DEFECT(wait_members_grow_at_commit)) config.appended.clear();
+    if (ORRERY_DEFECT(wait_members_shrink_at_append) && !config.appended.empty()) {
+        config.committed.clear();
+        for (const raft::Member& member : status.configuration.voters()) config.committed.push_back({member.node, member.replica});
+        config.appended.clear();
+    }
+    if (ORRERY_DEFECT(wait_members_shrink_on_silence)) {
+        for (const raft::MemberStatus& member : status.members)
+            if (member.member != status.self && !member.active) std::erase(config.committed, WaitMember{member.member.node, member.member.replica});
+    }
+    const bool frozen = ORRERY_DEFECT(wait_members_frozen) && tracker_.waiting() > 0;
     if (!tracker_.leading()) {
         tracker_term_ = status.hard_state.term;
         answering_ = false;
         tracker_.lead(tracker_term_, status.self.replica, config);
         config_index_ = config.config_index;
-    } else if (config_index_ != config.config_index || config_appended_ != !config.appended.empty()) {
+    } else if (!frozen && (config_index_ != config.config_index || config_appended_ != !config.appended.empty())) {
         config_index_ = config.config_index;
         settle(tracker_.configure(config));
     }
-    config_appended_ = !config.appended.empty();
+    if (!frozen) config_appended_ = !config.appended.empty();
     if (!answering_ && status.own_term_committed) {
         answering_ = true;
         settle(tracker_.own_term_committed());
@@ -606,6 +644,11 @@ void KvService::refresh_tracker() {
     std::vector<WaitAck> acks;
     for (const raft::MemberStatus& member : status.members) {
         const bool self = member.member == status.self;
+        if (!self && (ORRERY_DEFECT(wait_counts_sent) || (ORRERY_DEFECT(wait_counts_snapshot_begun) && member.state == raft::ProgressState::Snapshot))) {
+            const LogIndex sent = ORRERY_DEFECT(wait_counts_sent) ? LogIndex(std::max<uint64_t>(1, member.next.value) - 1) : member.claim;
+            acks.push_back({tracker_term_, member.member.replica, sent, sent, sent});
+            continue;
+        }
         acks.push_back({tracker_term_, member.member.replica, self ? status.durable : member.match, self ? group_.applied() : member.applied,
                         self ? status.last.index : member.received});
         tracker_.contact(member.member.replica, self || member.active);
@@ -617,12 +660,27 @@ void KvService::settle(std::vector<WaitOutcome> outcomes) {
     for (WaitOutcome& outcome : outcomes) {
         auto found = waiting_.find(outcome.client);
         if (found == waiting_.end()) continue;
+        tell(outcome);
         found->second->outcome = std::move(outcome);
         found->second->done.notify_all();
     }
 }
 
+void KvService::tell(const WaitOutcome& outcome) {
+    if (!env_.tracer.wants(Severity::Debug)) return;
+    std::string missing;
+    for (const NodeId node : outcome.missing) missing += (missing.empty() ? "" : ",") + std::to_string(node.value);
+    env_.tracer.debug("kv.wait_ended", {{"wait", outcome.client},
+                                        {"end", static_cast<int>(outcome.end)},
+                                        {"count", outcome.count},
+                                        {"local", int{outcome.local}},
+                                        {"acked", outcome.acked},
+                                        {"required", outcome.required},
+                                        {"missing", missing}});
+}
+
 void KvService::push() {
+    if (ORRERY_DEFECT(wait_without_push)) return void(tracker_.take_push());
     if (tracker_.take_push().commit_index) group_.push_commit(group_.core().commit());
 }
 

@@ -116,6 +116,7 @@ class KvService : private raft::GroupObserver {
     Reply error_reply(const Error& error) const;
     void refresh_tracker();
     void settle(std::vector<WaitOutcome> outcomes);
+    void tell(const WaitOutcome& outcome);
     void push();
     void timekeeper(Fiber& fiber);
     void watch_time(Fiber& fiber);

@@ -49,7 +49,8 @@ bool WaitTracker::tracked(ReplicaId replica) const {
 LogIndex WaitTracker::held_by(ReplicaId replica, WaitKind kind) const {
     const auto at = held_.find(replica);
     if (at == held_.end()) return LogIndex(0);
-    if (ORRERY_DEFECT(wait_counts_received)) return at->second.received;
+    if (ORRERY_DEFECT(wait_counts_received) || ORRERY_DEFECT(wait_counts_last_index)) return at->second.received;
+    if (ORRERY_DEFECT(wait_counts_unapplied)) return at->second.durable;
     return kind == WaitKind::Durable ? at->second.durable : std::min(at->second.durable, at->second.applied);
 }
 
@@ -68,6 +69,7 @@ LogIndex WaitTracker::count_limit(const Bar& bar) const {
     std::vector<LogIndex> held;
     for (const WaitMember& member : required_)
         if (member.replica != self_) held.push_back(held_by(member.replica, bar.kind));
+    if (ORRERY_DEFECT(wait_more_than_members_hangs) && bar.replicas > held.size()) return LogIndex();
     const size_t wanted = std::min<uint64_t>(bar.replicas, held.size());
     const LogIndex own = bar.local ? held_by(self_, bar.kind) : kNoLimit;
     if (wanted == 0) return own;
@@ -81,7 +83,8 @@ WaitTracker::Bar WaitTracker::bar_of(const WaitRequest& request) {
 
 LogIndex WaitTracker::all_limit() const {
     LogIndex limit = kNoLimit;
-    for (const WaitMember& member : members_of_all()) limit = std::min(limit, held_by(member.replica, WaitKind::All));
+    for (const WaitMember& member : members_of_all())
+        if (!ORRERY_DEFECT(waitall_omits_leader) || member.replica != self_) limit = std::min(limit, held_by(member.replica, WaitKind::All));
     return limit;
 }
 
@@ -100,7 +103,8 @@ WaitOutcome WaitTracker::outcome_of(const WaitRequest& request, WaitEnd end) con
     out.required = members.size();
     for (const WaitMember& member : members) {
         const bool self = member.replica == self_;
-        const bool holds = (self || !all || out.confirmed) && held_by(member.replica, request.kind) >= request.target;
+        const bool holds = (self || !all || out.confirmed) && (held_by(member.replica, request.kind) >= request.target ||
+                                                               (self && ORRERY_DEFECT(waitall_omits_leader)));
         if (!holds) out.missing.push_back(member.node);
         out.acked += holds;
         out.count += holds && !self;
@@ -143,9 +147,16 @@ WaitOutcome WaitTracker::finish(uint64_t client, WaitEnd end) {
     const auto at = waiters_.find(client);
     CHECK(at != waiters_.end(), client);
     WaitOutcome out = outcome_of(at->second, end);
+    if (ORRERY_DEFECT(wait_reuses_count)) reuse(out);
     dequeue(at->second);
     waiters_.erase(at);
     return out;
+}
+
+void WaitTracker::reuse(WaitOutcome& outcome) {
+    if (!by_count(outcome.kind) || outcome.end != WaitEnd::Satisfied) return;
+    if (last_count_) outcome.count = *last_count_;
+    last_count_ = outcome.count;
 }
 
 std::vector<WaitOutcome> WaitTracker::release() {
@@ -172,7 +183,7 @@ void WaitTracker::lead(Term term, ReplicaId self, const WaitConfig& config) {
     term_ = term;
     self_ = self;
     confirmed_ = WaitRound(0);
-    held_.clear();
+    if (!ORRERY_DEFECT(wait_keeps_old_acks)) held_.clear();
     push_ = {};
     set_config(config);
 }
@@ -189,7 +200,7 @@ std::vector<WaitOutcome> WaitTracker::lose_leadership() {
     while (!waiters_.empty()) out.push_back(finish(waiters_.begin()->first, WaitEnd::Unblocked));
     leading_ = false;
     answering_ = false;
-    held_.clear();
+    if (!ORRERY_DEFECT(wait_keeps_old_acks)) held_.clear();
     push_ = {};
     return out;
 }
@@ -211,6 +222,7 @@ std::vector<WaitOutcome> WaitTracker::acknowledge(std::span<const WaitAck> acks)
     for (const WaitAck& ack : acks) {
         if (ack.term != term_ || !tracked(ack.replica)) continue;
         Held& held = held_[ack.replica];
+        if (held.durable < ack.durable || held.applied != ack.applied) last_count_.reset();
         held.durable = std::max(held.durable, ack.durable);
         held.received = std::max(held.received, ack.received);
         held.applied = ack.applied;
@@ -255,7 +267,11 @@ Instant WaitTracker::next_deadline() const {
 Result<std::optional<WaitOutcome>> WaitTracker::add(const WaitRequest& request, Instant now) {
     if (!leading_) return Code::NotLeader;
     if (waiters_.contains(request.client)) return Error(Code::Exists, "client waits already");
-    if (is_ready(request)) return std::optional(outcome_of(request, WaitEnd::Satisfied));
+    if (is_ready(request)) {
+        WaitOutcome known = outcome_of(request, WaitEnd::Satisfied);
+        if (ORRERY_DEFECT(wait_reuses_count)) reuse(known);
+        return std::optional(std::move(known));
+    }
     if (!request.may_block || request.deadline <= now) return std::optional(outcome_of(request, WaitEnd::TimedOut));
     if (waiters_.size() >= options_.waiters_max) return Error(Code::Overloaded, "too many clients wait");
     enqueue(request);

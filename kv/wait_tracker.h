@@ -164,6 +164,7 @@ class WaitTracker {
     void enqueue(const WaitRequest& request);
     void dequeue(const WaitRequest& request);
     WaitOutcome finish(uint64_t client, WaitEnd end);
+    void reuse(WaitOutcome& outcome);  // defect wait_reuses_count
     std::vector<WaitOutcome> release();
 
     Options options_;
@@ -181,6 +182,7 @@ class WaitTracker {
     std::set<std::pair<WaitRound, uint64_t>> unconfirmed_;
     std::set<std::pair<Instant, uint64_t>> deadlines_;
     Push push_;
+    std::optional<uint64_t> last_count_;  // defect wait_reuses_count
 };
 
 }  // namespace orrery::kv

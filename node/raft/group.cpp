@@ -194,6 +194,11 @@ void Group::receive(Message message, TimeOffer time) {
     // append is dropped unanswered, and the leader asks again.
     if (kind_of(message) == MessageKind::Append && unlogged_bytes_ > options_.max_unlogged_bytes) return;
     observe_time(message, time);
+    const bool reply = kind_of(message) == MessageKind::AppendReply || kind_of(message) == MessageKind::HeartbeatReply;
+    if (reply && leads()) {
+        if (message.term < core_->term() && message.term == led_before_) env_.tracer.probe("raft.old_term_reply");
+        if (message.term == core_->term() && led_last_ != core_->term()) led_before_ = std::exchange(led_last_, core_->term());
+    }
     // A promise begins when it is made, not when the turn began: a leader's round may have begun in between.
     const Instant now = core_->log().configuration().lease().on() ? env_.clock.reading() : env_.now();
     core_->step(now, std::move(message));

@@ -352,6 +352,7 @@ class Group {
     std::shared_ptr<Install> partial_;  // of a transfer that broke off; the sender may resume it
     bool receiving_ = false;
     bool installing_ = false;
+    Term led_last_, led_before_;  // in which answers came to us as leader; for a probe
     Term elected_told_;  // the machine was told that we lead in this term
     LogIndex commit_told_;
     LogIndex durable_told_;

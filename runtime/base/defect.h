@@ -52,7 +52,27 @@ namespace orrery {
     X(watch_ignored, "EXEC takes effect though a watched key has changed")                                 \
     X(append_applied_twice, "the first entry after a restart is applied twice")                            \
     X(exec_compares_at_proposal, "WATCH is compared when EXEC is proposed instead of when it is applied")  \
-    X(increment_from_applied, "INCRBY adds to what the leader has applied when it is proposed")
+    X(increment_from_applied, "INCRBY adds to what the leader has applied when it is proposed")\
+    X(wait_counts_last_index, "a follower tells its last index, matched or not, and WAIT counts it")       \
+    X(wait_counts_sent, "WAIT counts what was sent to a member")                                           \
+    X(wait_counts_unapplied, "WAIT counts what is synced and not applied yet")                             \
+    X(wait_counts_snapshot_begun, "WAIT counts a snapshot from the moment its transfer begins")            \
+    X(wait_keeps_old_acks, "a leader goes on with the acknowledgements of its earlier leadership")         \
+    X(wait_answers_with_office, "the count of a leader that lost its office is passed on as the answer")   \
+    X(wait_members_frozen, "who must hold an entry is not looked at again while somebody waits")           \
+    X(wait_members_shrink_on_silence, "a member that was silent for an election timeout is not required")  \
+    X(wait_members_shrink_at_append, "a member is not required from the append of its removal on")         \
+    X(wait_members_grow_at_commit, "a new member is required only once its addition is committed")         \
+    X(wait_forwarded_without_target, "a wait that is forwarded to the leader loses its target")            \
+    X(wait_target_unknown_outcome, "a write of unknown outcome raises the target of its connection")       \
+    X(wait_reuses_count, "a wait is answered with the count of the one before it")                         \
+    X(wait_without_push, "nobody is told the commit index when somebody begins to wait")                   \
+    X(wait_timer_restarts, "a wait's time begins anew when it is taken up again")                          \
+    X(wait_leaks_waiter, "a client that leaves stays in the table of waiters")                             \
+    X(wait_more_than_members_hangs, "WAIT for more than there are members waits for them")                 \
+    X(waitall_omits_leader, "WAITALL does not ask whether the leader itself holds the entry")              \
+    X(waitall_without_round, "WAITALL trusts leadership without a quorum round")                           \
+    X(round_quorum_of_others, "a leader's round needs half of the others, itself not counted among all")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

@@ -156,6 +156,88 @@ void WaitChecker::check_time(const Open& waiter, const WaitReply& reply, bool sa
                             number(call.timeout.as_millis()) + " ms had not passed");
 }
 
+void WaitChecker::leader_answered(const LeaderAnswer& answer, const LeaderTruth& truth) {
+    ++leader_answers_;
+    const bool all = answer.kind == LeaderAnswer::Kind::WaitAll;
+    std::string members, holders;
+    uint64_t others = 0, true_count = 0;
+    bool leader_holds = false;
+    std::map<NodeId, int64_t> of_node, lacking;  // replicas of the node in R; those that do not hold it
+    for (const RequiredMember& member : truth.required) {
+        const std::string name = std::to_string(member.node.value) + ":" + std::to_string(member.replica.value);
+        members += (members.empty() ? "" : ", ") + name;
+        if (member.holds) holders += (holders.empty() ? "" : ", ") + name;
+        ++of_node[member.node];
+        lacking[member.node] += !member.holds;
+        if (member.node == truth.leader) {
+            leader_holds |= member.holds;
+        } else {
+            ++others;
+            true_count += member.holds;
+        }
+    }
+    std::string missing;
+    for (NodeId node : answer.missing) missing += (missing.empty() ? "" : ", ") + std::to_string(node.value);
+    const std::string said =
+        "leader " + std::to_string(truth.leader.value) + " answered " +
+        (all ? std::to_string(answer.acked) + " of " + std::to_string(answer.required) + ", missing {" + missing + "}"
+             : std::to_string(answer.count) + " of " + std::to_string(answer.members) + " asked for") +
+        (answer.timed_out ? " when the time was up" : "") + ", for index " + std::to_string(answer.target.value) +
+        "; members {" + members + "}, of whom hold it {" + holders + "}";
+    auto add = [&](std::string_view name, const std::string& why) {
+        violations_.add(name, all ? "leader's waitall" : "leader's wait", answer.at, said + ": " + why);
+    };
+    if (!all) {
+        if (answer.count > others) add("wait.wrong-members", "more than there are other members");
+        else if (answer.count > true_count) add("wait.overcount", "too many");
+        if (answer.local_synced && !leader_holds) add("wait.overcount", "the leader itself has not synced it");
+        const bool satisfied = answer.count >= std::min(answer.members, others) && (!answer.local || answer.local_synced);
+        if (!satisfied && !answer.timed_out) add("wait.early", "fewer than were asked for, and there was time");
+        if (satisfied && answer.timed_out && truth.own_term_committed) add("wait.hung", "that was enough all the time");
+        return;
+    }
+    if (answer.required != truth.required.size()) add("wait.wrong-members", "not as many are required");
+    if (answer.acked + answer.missing.size() != answer.required) add("wait.missing-inexact", "the numbers do not add up");
+    std::map<NodeId, int64_t> named;
+    for (NodeId node : answer.missing)
+        if (++named[node] > (of_node.contains(node) ? of_node[node] : 0)) add("wait.wrong-members", "node " + std::to_string(node.value) + " is not required");
+    const bool success = answer.acked == answer.required;
+    for (const auto& [node, without] : lacking)
+        if (without > named[node])
+            add(success ? "wait.all-not-held" : "wait.missing-inexact", "node " + std::to_string(node.value) + " does not hold it, yet is not named");
+    if (success && truth.required.size() > 1 && !truth.heard_since_call) add("wait.vacuous", "nobody confirmed its leadership since it was asked");
+    if (!success && !answer.timed_out) add("wait.early", "not all, and there was time");
+}
+
+void WaitChecker::twice(const Stamp& stamp, uint64_t wait) {
+    violations_.add("wait.replied-twice", "leader", stamp, "the leader's wait " + std::to_string(wait) + " ended a second time, or had not begun");
+}
+
+void WaitChecker::overtaken(const Stamp& stamp, const std::string& text) {
+    violations_.add("wait.overtaken", "reply", stamp, text);
+}
+
+void WaitChecker::took(const Stamp& stamp, Duration timeout, Duration took, Duration grace) {
+    // 1 % for a clock that is slow.
+    if (timeout.ns <= 0 || took <= timeout + timeout / 100 + grace) return;
+    violations_.add("wait.late", "server", stamp,
+                    "the server answered after " + number(took.ns / 1'000) + " us; the timeout was " + number(timeout.as_millis()) +
+                        " ms, and " + number(grace.as_millis()) + " ms more are granted");
+}
+
+void WaitChecker::idle_round(const Stamp& stamp, Duration took, Duration bound) {
+    if (took <= bound) return;
+    violations_.add("wait.stalled", "idle", stamp,
+                    "in an idle group with all members up and in touch a wait took " + number(took.ns / 1'000) + " us; it needs a round trip and a sync, not " +
+                        number(bound.ns / 1'000) + " us");
+}
+
+void WaitChecker::left_over(const Stamp& stamp, NodeId node, uint64_t waiters) {
+    if (waiters == 0) return;
+    violations_.add("wait.leaked", "table", stamp,
+                    "node " + std::to_string(node.value) + " has " + std::to_string(waiters) + " in its table of waiters, and no client waits");
+}
+
 void WaitChecker::finish(const Stamp& stamp) {
     for (const auto& [waiter, open] : open_)
         violations_.add("wait.leaked", "end", stamp,

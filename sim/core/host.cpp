@@ -123,17 +123,23 @@ void Host::end_life() {
 void Host::pause() {
     CHECK(state_ == State::Up, name_);
     state_ = State::Paused;
+    paused_since_ = world_.now();
     world_.timeline_.note(Step::Host, index_, 2000);
 }
 
 void Host::resume() {
     CHECK(state_ == State::Paused, name_);
     state_ = State::Up;
+    paused_before_ = paused_before_ + (world_.now() - paused_since_);
     world_.timeline_.note(Step::Host, index_, 2001);
     armed_world_ = Instant::never();
     scheduler_->fire_timers(clock_.now());
     arm_timer();
     if (scheduler_->has_ready()) world_.add_runnable(*this);
+}
+
+Duration Host::paused_time() const {
+    return state_ == State::Paused ? paused_before_ + (world_.now() - paused_since_) : paused_before_;
 }
 
 void Host::run_slice() {

@@ -39,6 +39,8 @@ class Host : public EventTarget, private SchedulerHooks, private Tracer, private
     EndpointId endpoint() const { return endpoint_; }
     State state() const { return state_; }
     bool up() const { return state_ != State::Down; }
+    /// It is dying: its fibers run to their ends, and nothing of that leaves the host.
+    bool ending() const { return ending_; }
     /// Counts starts; 0 before the first.
     uint64_t life() const { return life_; }
 
@@ -49,6 +51,8 @@ class Host : public EventTarget, private SchedulerHooks, private Tracer, private
     /// All fibers stop between two slices; sockets stay open and fill. Requires: Up.
     void pause();
     void resume();
+    /// All the time it has been paused, the present pause included.
+    Duration paused_time() const;
     /// Asks the process to drain; it goes Down when its main fiber has returned. No-op when Down.
     void request_stop();
     /// Down by its own decision: what run() returned, in this life.
@@ -113,6 +117,8 @@ class Host : public EventTarget, private SchedulerHooks, private Tracer, private
     SimDisk disk_;
     EndpointId endpoint_;
     State state_ = State::Down;
+    Instant paused_since_;
+    Duration paused_before_;
     uint64_t life_ = 0;
     bool in_runnable_ = false;
     bool main_returned_ = false;

@@ -32,6 +32,7 @@ constexpr SwarmClass kClasses[] = {
     {"members", false, "operators who add, remove, replace; crashes while the members change"},
     {"replace", false, "machines replaced: a disk emptied, the new life taken in, one at a time"},
     {"rot", false, "bits of one member's log and Store flip, again and again, and crashes that make it look (class C)"},
+    {"waits", false, "groups of 1, 2, 3 and 5, short and long waits, idle tails; faults in the turn in which a wait begins or ends"},
     {"read-error", false, "latent sector errors (class C)"},
     {"bit-rot", false, "flipped durable bits (class C)"},
 };
@@ -129,6 +130,7 @@ class Drawer {
                 return std::get<TriggerAt>(a.trigger).at < std::get<TriggerAt>(b.trigger).at;
             });
         crash_in_changes();
+        faults_at_waits();
         holds();  // behind what has a time: they wait for their point
         for (size_t i = 0; i < events_.size(); ++i) events_[i].id = "e" + std::to_string(i + 1);
         return std::move(events_);
@@ -176,6 +178,42 @@ class Drawer {
             when.node = numbered(draws);
             when.nth = 1 + draws.below(when.point == "raft.apply.begin" ? 120 : 6);
             events_.push_back({"", when, HoldCheckpoint{log_uniform(draws, 0.01, 1)}});
+        }
+    }
+    void faults_at_waits() {
+        // The turns that decide about waits: one begins, an acknowledgement or a timer ends one, a configuration is appended,
+        // an entry is synced, committed or applied.
+        static constexpr std::string_view kPoints[] = {"kv.wait_begun",  "kv.wait_begun", "kv.wait_ended",      "kv.wait_ended",
+                                                       "kv.wait",        "raft.durable",  "raft.commit",        "raft.append",
+                                                       "raft.apply",     "raft.role",     "raft.configuration", "raft.snapshot.begin"};
+        if (!draw_.on("waits")) return;
+        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
+        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(1 + draw_.stream("waits.faults").below(6)) * scale));
+        for (uint64_t i = 0; i < count; ++i) {
+            RandomStream draws = draw_.stream("waits.faults", 1 + i);
+            TriggerWhen when;
+            when.point = kPoints[draws.below(std::size(kPoints))];
+            const bool rare = when.point == "raft.role" || when.point == "raft.configuration" || when.point == "raft.snapshot.begin";
+            when.nth = 1 + draws.below(rare ? 6 : when.point.starts_with("kv.") ? 60 : 400);
+            const NodeName whom = draws.chance(0.4) ? "leader(kv)" : draws.chance(0.5) ? "self" : numbered(draws);
+            const double what = draws.unit();
+            const Duration lasts = log_uniform(draws, 0.05, 4);
+            if (what < 0.3) {
+                NetPartition cut;
+                cut.node = whom;
+                cut.for_time = lasts;
+                events_.push_back({"", when, cut});
+            } else if (what < 0.55) {
+                ProcCrash crash{.node = whom, .death = CrashDeath::Power};
+                crash.restart_after = lasts;
+                events_.push_back({"", when, crash});
+            } else if (what < 0.75) {
+                events_.push_back({"", when, NetClog{.node = whom, .peer = {}, .direction = draws.chance(0.5) ? Direction::From : Direction::To, .for_time = lasts}});
+            } else if (what < 0.9) {
+                events_.push_back({"", when, DiskStall{whom, lasts}});
+            } else {
+                events_.push_back({"", when, AdminTransfer{"follower(kv," + std::to_string(draws.below(std::max<uint64_t>(members_ - 1, 1))) + ")"}});
+            }
         }
     }
     void change_members() {

@@ -53,6 +53,15 @@ void draw_load(const SwarmDraw& swarm, WorkloadSpec& workload) {
     if (at_leader) workload.target = "leader(kv)";
 }
 
+void draw_waits(const SwarmDraw& swarm, Scenario& plan) {
+    if (!swarm.on("waits")) return;
+    RandomStream draws = swarm.stream("waits");
+    static constexpr uint64_t kSizes[] = {1, 2, 2, 3, 3, 3, 3, 5, 5, 4};
+    plan.cluster.kv = kSizes[draws.below(std::size(kSizes))];
+    plan.workload.wait_timeout = Duration::millis(std::llround(draws.log_uniform(60, 5000)));
+    if (draws.chance(0.5)) plan.workload.idle_tail = drawn_duration(draws, 100, 2000);
+}
+
 }  // namespace
 
 Scenario expand(const Scenario& scenario, uint64_t seed) {
@@ -78,6 +87,7 @@ Scenario expand(const Scenario& scenario, uint64_t seed) {
     }
     draw_knobs(swarm, plan.cluster.knobs);
     draw_load(swarm, plan.workload);
+    draw_waits(swarm, plan);
     std::vector<PlannedFault> drawn =
         draw_faults(spec, seed, plan.phases.chaos, plan.cluster.kv, plan.budget, plan.cluster.spare);
     plan.plan.events.insert(plan.plan.events.end(), std::make_move_iterator(drawn.begin()),

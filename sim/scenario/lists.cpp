@@ -36,6 +36,33 @@ std::vector<NamedText> list_checks() {
              "readable"}};
 }
 
+std::vector<NamedText> list_probes() {
+    return {{"raft.hole_filled", "a damaged entry of the log was fetched from another member"},
+            {"raft.old_term_reply", "an answer of an earlier term reached a leader that had led in it"},
+            {"rpc.late_frame", "a frame of a call that had ended"},
+            {"snapshot.resumed", "a snapshot transfer went on where an earlier one had ended"},
+            {"wait.after_unknown_outcome", "behind a write of unknown outcome that has been committed"},
+            {"wait.apply_behind_log", "a member had synced the target and not applied it as an answer was given"},
+            {"wait.asked_deposed_leader", "WAITALL at a leader while another led a later term"},
+            {"wait.asked_leader_of_old_members", "the same, and the later one has a member that it does not know"},
+            {"wait.client_left", "a client left while it waited, and another waited on the same leader"},
+            {"wait.clock_jumped", "the leader's wall clock jumped during a wait"},
+            {"wait.conflicting_tail", "a member had another entry at the target's index as an answer was given"},
+            {"wait.ended_together", "two waits with different targets and wishes ended in one turn"},
+            {"wait.held_back_by_new_member", "a member without the target became required during a WAITALL"},
+            {"wait.idle_group", "right behind the last write of an idle group"},
+            {"wait.in_transaction", "inside MULTI"},
+            {"wait.install_cut_off", "a member died while it took in a snapshot that covers the target"},
+            {"wait.isolated_leader_timed_out", "all held it, and WAITALL did not say so: the leader had heard nobody"},
+            {"wait.left_by_client", "at the end of a run a client left while no wait could end"},
+            {"wait.released_by_removal", "a member that did not hold the target left, and the wait ended"},
+            {"wait.required_replica_gone", "a replica that was asked for is gone with its disk, and its node is back under another id"},
+            {"wait.resumed_at_new_leader", "the leader lost its office during a wait, which went on elsewhere"},
+            {"wait.spans_joint", "a wait lasted through both phases of a change of members"},
+            {"wait.timed_out_as_another_was_released", "in one turn one wait's time was up and another was satisfied"},
+            {"wait.unsynced_entry_lost", "a member received the target, lost power before its sync, and came back without it"}};
+}
+
 std::vector<NamedText> list_points() {
     return {{"raft.role", "role, term, leader"},
             {"raft.append", "index, term: handed to the log"},
@@ -60,7 +87,11 @@ std::vector<NamedText> list_points() {
              "source, time_ns, wall_ns: a leader went on without a running value of anybody"},
             {"kv.time_stored", "time_ns, wall_ns: state-machine time and wall clock, with a batch"},
             {"kv.time_set", "from_ns, to_ns: an operator moved state-machine time"},
-            {"kv.wait", "target, timeout: a WAIT or WAITALL arrived"},
+            {"kv.wait", "target, timeout, blocks: a WAIT, WAITALL or WAITAOF arrived"},
+            {"kv.wait_begun", "wait, kind, replicas, local, target, forwarded: at the leader"},
+            {"kv.wait_ended", "wait, end, count, local, acked, required, missing: the leader's answer"},
+            {"kv.wait_left", "wait: at the leader, the client left"},
+            {"kv.wait_answered", "target, timeout: at the node that was asked"},
             {"log.opened", "epoch"},
             {"log.torn_tail", "file, offset"},
             {"log.sealed", "code, error"},

@@ -82,8 +82,8 @@ class Run {
           world_(world_options(plan), &plan.plan.schedule.pins),
           cluster_(world_, plan),
           expiry_(expiry_options(plan)),
-          watcher_(world_, cluster_, expiry_, [this] { return history_.mark(); }),
           waits_(wait_options(plan)),
+          watcher_(world_, cluster_, expiry_, waits_, [this] { return history_.mark(); }),
           liveness_({.bound = plan.phases.heal_within}),
           workload_(world_, cluster_, watcher_, plan, history_, waits_, liveness_,
                     expiry_),
@@ -92,8 +92,13 @@ class Run {
         if (options.sink != nullptr) {
             sink_ = std::make_unique<SinkObserver>(world_, *options.sink);
             world_.add_observer(*sink_, options.sink->wants_debug());
-            injector_.on_fired = [this](const Fired& fired) { sink_->fault(fired); };
         }
+        injector_.on_fired = [this](const Fired& fired) {
+            if (sink_) sink_->fault(fired);
+            if (const auto* jump = std::get_if<ClockJump>(&plan_.plan.events[fired.event].fault))
+                for (size_t i = 0; i < cluster_.size(); ++i)
+                    if (cluster_.member(i).name() == jump->node) watcher_.clock_jumped(NodeId(i + 1));
+        };
         limit_ = Instant{} + plan.limits.sim_time;
     }
 
@@ -131,6 +136,7 @@ class Run {
     Ended found();
     void settle();
     void verify();
+    Ended verify_waits();
     void add(std::string_view name, std::string_view site, std::string text) {
         found_.add(name, site, {world_.now(), history_.mark()}, std::move(text));
     }
@@ -147,8 +153,8 @@ class Run {
     World world_;
     Cluster cluster_;
     check::ExpiryChecker expiry_;
-    Watcher watcher_;
     check::WaitChecker waits_;
+    Watcher watcher_;
     check::Liveness liveness_;
     check::ReplicaEquality replicas_;
     check::DurabilityLedger ledger_;
@@ -164,6 +170,8 @@ class Run {
     std::optional<Result<wire::FoundingRecord>> founded_;
     std::optional<Result<Workload::Held>> held_;
     std::optional<Result<void>> read_;
+    std::optional<Result<void>> idle_;
+    std::optional<Result<size_t>> left_;
     std::vector<check::ReplicaState> states_;
     uint64_t digests_pending_ = 0;
     bool until_reached_ = false;  // RunOptions::until
@@ -309,6 +317,7 @@ void Run::verify() {
                 "in an idle healed group only " + std::to_string((*held_)->acked) + " of " +
                     std::to_string(expected) + " members hold the last write after " +
                     duration_text(timeout));
+        if (!anyone_lost && plan_.workload.odd_waits_p > 0 && verify_waits() == Ended::No) return;
     }
 
     spawn(cluster_.op(), "op.read", [this](Fiber& fiber, Env& own) {
@@ -381,6 +390,37 @@ void Run::verify() {
     if (plan_.check.replicas)
         replicas_.at_rest({world_.now(), history_.mark()}, kv::kKvGroup, states_);
     verified_ = true;
+}
+
+Run::Ended Run::verify_waits() {
+    const std::optional<std::vector<NodeId>> voters = watcher_.settled_voters();
+    const std::optional<size_t> leader = cluster_.leader();
+    if (!voters || !leader) return Ended::Yes;
+    spawn(cluster_.op(), "op.idle", [this, count = voters->size()](Fiber& fiber, Env& own) {
+        idle_ = workload_.idle_rounds(fiber, own, plan_.cluster.knobs.heartbeat, count, own.now() + plan_.phases.heal_within);
+    });
+    if (run_until(world_.now() + plan_.phases.heal_within * 2, [&] { return idle_.has_value(); }) == Ended::No) return Ended::No;
+    if (!idle_->ok()) notes_.push_back("waits in the idle group were not timed: " + idle_->error().context);
+    // A member that says nothing, so that nobody's wait can end, and clients that leave while they wait.
+    std::vector<size_t> others;
+    for (NodeId voter : *voters)
+        if (voter.value != *leader + 1) others.push_back(voter.value - 1);
+    if (others.size() < 2 || cluster_.leader() != leader) return Ended::Yes;
+    Host& silent = cluster_.member(others.front());
+    if (silent.state() != Host::State::Up) return Ended::Yes;
+    silent.pause();
+    spawn(cluster_.op(), "op.leave", [this, at = std::vector<size_t>{*leader, others.back()}](Fiber& fiber, Env& own) {
+        left_ = workload_.leave_while_waiting(fiber, own, at, own.now() + Duration::seconds(5));
+    });
+    const Ended done = run_until(world_.now() + Duration::seconds(12), [&] { return left_.has_value(); });
+    if (done == Ended::Yes && left_->ok() && **left_ > 0) {
+        for (size_t i = 0; i < cluster_.size(); ++i)
+            if (kv::KvNode* node = cluster_.node(i); node != nullptr && node->service() != nullptr && i != others.front())
+                waits_.left_over({world_.now(), history_.mark()}, NodeId(i + 1), node->service()->waiting());
+        watcher_.reached("wait.left_by_client");
+    }
+    if (silent.state() == Host::State::Paused) silent.resume();
+    return done;
 }
 
 check::Verdict Run::judge_expiry() {

@@ -97,6 +97,7 @@ struct NamedText {
 };
 std::vector<NamedText> list_workloads();
 std::vector<NamedText> list_checks();
+std::vector<NamedText> list_probes();  // rare situations that a campaign counts and may require
 std::vector<NamedText> list_points();  // trace points that `when` can name
 
 }  // namespace orrery::sim

@@ -86,6 +86,9 @@ struct WorkloadSpec {
     Duration op_timeout = Duration::seconds(
         3);  // then the outcome is unknown and the client goes on under a new number
     Duration wait_timeout = Duration::millis(500);
+    /// Share of operations that are waits out of the common: between two writes of one pipeline, WAITAOF, inside
+    /// MULTI, by a client that leaves. Above 0 the end of the run also times waits in the idle group and leaves some.
+    double odd_waits_p = 0;
     Duration idle_tail;          // nobody writes for so long before the last WAITs
     std::vector<std::string> script;  // kind kv-script: the clients' commands, see script.h
     std::string target = "any";  // which node a client connects to: any, or a symbolic node

@@ -21,10 +21,15 @@ std::vector<check::RaftInvariants::Voter> voters_of(std::string_view text) {
     }
     return out;
 }
+
+bool names(const std::vector<check::RequiredMember>& members, const check::RequiredMember& one) {
+    return std::ranges::any_of(members, [&](const check::RequiredMember& member) { return member.node == one.node && member.replica == one.replica; });
+}
 }  // namespace
 
-Watcher::Watcher(World& world, Cluster& cluster, check::ExpiryChecker& expiry, Sequence sequence)
-    : world_(world), cluster_(cluster), expiry_(expiry), sequence_(std::move(sequence)), nodes_(cluster.size()) {
+Watcher::Watcher(World& world, Cluster& cluster, check::ExpiryChecker& expiry, check::WaitChecker& waits, Sequence sequence)
+    : world_(world), cluster_(cluster), expiry_(expiry), waits_(waits), sequence_(std::move(sequence)), nodes_(cluster.size()),
+      last_end_(cluster.size()) {
     std::vector<NodeId> voters;
     for (size_t i = 0; i < cluster.founders(); ++i) voters.push_back(NodeId(i + 1));
     raft_.voters(kv::kKvGroup, std::move(voters));
@@ -34,17 +39,15 @@ Watcher::Watcher(World& world, Cluster& cluster, check::ExpiryChecker& expiry, S
 
 void Watcher::on_event(Host& host, const TraceEvent& event) {
     if (host.index() >= nodes_.size()) return;
+    // A paused process may be killed with a completion waiting for it: what it believes on its way out is no fact.
+    if (host.ending() && !event.name.starts_with("process.")) return;
     for (auto& [number, contact] : contacts_)
         std::erase_if(contact.silent,
                       [&](NodeId other) { return can_talk(contact.leader, other); });
     const bool of_raft = event.name.starts_with("raft.");
     if (!of_raft) {
-        if (event.name == "kv.wait") {
-            const raft::Group* group = cluster_.group(host.index());
-            std::optional<NodeId> leader;
-            if (group != nullptr && group->leads()) leader = cluster_.node_id(host);
-            told_[event.number("timeout")] = {
-                LogIndex(static_cast<uint64_t>(event.number("target"))), leader};
+        if (event.name.starts_with("kv.wait")) {
+            on_wait_event(host, event);
         } else if (event.name == "kv.time_stored") {
             expiry_.time_stored(cluster_.node_id(host), event.number("wall_ns"), world_.now());
         } else if (event.name == "kv.time_found") {
@@ -67,6 +70,7 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
                      static_cast<uint64_t>(event.number("hash")));
         mine.log.erase(mine.log.lower_bound(index.value), mine.log.end());
         mine.log[index.value] = term;
+        mine.last = index.value;
         if (mine.log.size() > kRecentEntries) mine.log.erase(mine.log.begin());
     } else if (what == "apply") {
         raft_.apply(stamp(), group, node, index, term, static_cast<uint64_t>(event.number("hash")));
@@ -83,6 +87,7 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         const LogIndex from(static_cast<uint64_t>(event.number("from")));
         raft_.truncate(stamp(), group, node, from);
         mine.log.erase(mine.log.lower_bound(from.value), mine.log.end());
+        mine.last = std::min(mine.last, from.value - 1);
     } else if (what == "hard_state_durable") {
         raft_.term(stamp(), group, node, term);
         const NodeId vote(static_cast<uint64_t>(event.number("vote")));
@@ -93,7 +98,11 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         } else {
             raft_.steps_down(group, node);
         }
+    } else if (what == "snapshot.begin") {
+        mine.installing = true;
+        mine.installs = index;
     } else if (what == "snapshot.installed") {
+        mine.installing = false;
         raft_.snapshot_installed(stamp(), group, node, index, term);
         mine.applied = std::max(mine.applied, index.value);
         mine.durable = std::max(mine.durable, index.value);
@@ -104,6 +113,14 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         members.append("/").append(event.text("outgoing"));
         if (members != mine.members) ++member_changes_;
         mine.members = std::move(members);
+        mine.joint = !event.text("outgoing").empty();
+        for (auto& [key, wait] : open_) {
+            if (key.first != host.index()) continue;
+            wait.joint |= mine.joint;
+            const auto required = required_at(host.index(), wait.asked.target, wait.asked.kind == check::LeaderAnswer::Kind::WaitAof);
+            for (const check::RequiredMember& member : required)
+                if (!member.holds && wait.asked.kind == check::LeaderAnswer::Kind::WaitAll && !names(wait.required, member)) reached("wait.held_back_by_new_member");
+        }
     } else if (what == "log_reset") {
         // The crash came between the pointer's flush and the swap: the install took effect at the restart.
         raft_.restart(stamp(), node);
@@ -118,7 +135,13 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         raft_.recovered(stamp(), group, node, last,
                         Term(static_cast<uint64_t>(event.number("last_term"))), applied);
         if (event.number("stateless") != 0) raft_.state_lost(group, node, LogIndex(static_cast<uint64_t>(event.number("floor"))));
+        for (const auto& [key, wait] : open_)
+            if (last < wait.asked.target && wait.asked.target.value <= mine.last) {
+                reached("wait.unsynced_entry_lost");
+                break;
+            }
         mine.log.erase(mine.log.upper_bound(last.value), mine.log.end());
+        mine.last = last.value;
         mine.durable = last.value;
         mine.applied = std::max(applied.value, std::min(mine.applied, last.value));
     }
@@ -130,12 +153,26 @@ void Watcher::on_probe(Host&, std::string_view name) {
 
 void Watcher::node_dies(NodeId node, bool wiped) {
     raft_.crash(stamp(), node);
+    Node& dying = nodes_[node.value - 1];
+    for (auto at = open_.begin(); at != open_.end();) {
+        if (dying.installing && at->second.asked.target <= dying.installs) reached("wait.install_cut_off"), dying.installing = false;
+        if (at->first.first + 1 != node.value) {
+            ++at;
+            continue;
+        }
+        if (at->second.contact != 0) contacts_.erase(at->second.contact);
+        at = open_.erase(at);
+    }
+    dying.installing = false;
     if (!wiped) return;
     raft_.wipe(stamp(), node);
     Node& lost = nodes_[node.value - 1];
     const uint64_t held = std::min(lost.durable, lost.applied);
     const ReplicaId replica = lost.replica;
+    auto all_lost = std::move(lost.lost);
+    all_lost[replica] = {lost.durable, lost.applied};
     lost = Node();
+    lost.lost = std::move(all_lost);
     lost.lost_held = held;
     lost.lost_replica = replica;
 }
@@ -185,12 +222,12 @@ std::vector<NodeId> Watcher::holders(LogIndex target) const {
 
 LogIndex Watcher::told_target(Duration timeout) const {
     auto found = told_.find(timeout.ns);
-    return found != told_.end() ? found->second.first : LogIndex();
+    return found != told_.end() ? found->second.target : LogIndex();
 }
 
 std::optional<NodeId> Watcher::told_leader(Duration timeout) const {
     auto found = told_.find(timeout.ns);
-    return found != told_.end() ? found->second.second : std::nullopt;
+    return found != told_.end() ? found->second.leader : std::nullopt;
 }
 
 bool Watcher::can_talk(NodeId leader, NodeId other) {
@@ -220,8 +257,12 @@ std::optional<std::vector<NodeId>> Watcher::settled_voters() {
 uint64_t Watcher::begin_contact(NodeId leader) {
     const std::optional<std::vector<NodeId>> voters = settled_voters();
     if (!voters) return 0;
-    Contact contact{leader, voters->size(), {}};
-    for (NodeId voter : *voters)
+    return begin_contact(leader, *voters, voters->size() / 2 + 1);
+}
+
+uint64_t Watcher::begin_contact(NodeId leader, const std::vector<NodeId>& voters, size_t needed) {
+    Contact contact{leader, voters.size(), needed, {}};
+    for (NodeId voter : voters)
         if (voter != leader && !can_talk(leader, voter)) contact.silent.push_back(voter);
     if (contact.silent.empty()) return 0;
     contacts_[next_contact_] = std::move(contact);
@@ -233,9 +274,9 @@ bool Watcher::end_contact(uint64_t contact) {
     if (found == contacts_.end()) return true;
     // A link that healed behind the last event has carried the answer: the network moves without saying a word.
     std::erase_if(found->second.silent, [&](NodeId other) { return can_talk(found->second.leader, other); });
-    const size_t voters = found->second.voters, heard = voters - found->second.silent.size();
+    const size_t heard = found->second.voters - found->second.silent.size(), needed = found->second.needed;
     contacts_.erase(found);
-    return heard > voters / 2;
+    return heard >= needed;
 }
 
 }  // namespace orrery::sim

@@ -1,4 +1,4 @@
-#include "sim/scenario/workload.h"
+#include "sim/scenario/workload_client.h"
 
 #include <algorithm>
 #include <charconv>
@@ -19,27 +19,6 @@ Answer judge_answer(const Reply& reply, bool write) {
         if (ByteView(reply.text).starts_with(word)) return Answer::NoEffect;
     return write ? Answer::Unknown : Answer::NoEffect;
 }
-
-/// One user: its connection, its draws, and the index its writes have reached.
-struct Workload::Client {
-    Client(Env& client_env, RandomStream client_draws)
-        : env(client_env), resp(client_env), draws(client_draws) {}
-    Env& env;
-    RespClient resp;
-    RandomStream draws;
-    size_t index = 0;
-    uint64_t number = 0;    // in the history
-    size_t member = 0;      // connected to
-    uint64_t left = 0;      // operations
-    bool may_wait = false;  // wrote on this connection, and every write of it is known
-    LogIndex written;  // highest entry of an acknowledged write of this connection, where it could
-                       // be found
-    LogIndex bound;    // nothing this connection saw lies beyond
-    Bytes expiring;           // its own key that may expire; given up after an unknown outcome
-    uint64_t expiring_keys = 0;
-    std::vector<ScriptStep> steps;  // kv-script
-    size_t next_step = 0;
-};
 
 Workload::Workload(World& world, Cluster& cluster, Watcher& watcher, const Scenario& plan,
                    check::History& history, check::WaitChecker& waits, check::Liveness& liveness,
@@ -97,7 +76,6 @@ Operation Workload::draw_operation(Client& client) {
     double pick =
         draws.unit() * (mix.get + mix.set + mix.append + mix.incr + mix.del + mix.cas + waits);
     const uint64_t key_number = draws.below(spec_.keys);
-    const int64_t members = draws.between(1, static_cast<int64_t>(cluster_.size()));
     auto key = [&](const char* kind) { return Bytes(kind) + std::to_string(key_number); };
     auto value = [&] { return draw_value(client); };
     auto below = [&](double share) {
@@ -107,11 +85,7 @@ Operation Workload::draw_operation(Client& client) {
     };
     if (below(waits)) {
         const bool all = draws.chance(mix.waitall / std::max(waits, 1e-9));
-        // Each wait of the run has a timeout of its own, by which the server's own trace names it.
-        const int64_t timeout_ms =
-            spec_.wait_timeout.as_millis() + static_cast<int64_t>(next_wait_++);
-        return all ? Operation::wait_all(client.number, timeout_ms)
-                   : Operation::wait(client.number, members, timeout_ms);
+        return draw_wait(client, all);
     }
     const uint64_t kind = draws.below(8);
     if (spec_.kind == "kv-counters") {
@@ -133,6 +107,13 @@ Operation Workload::draw_operation(Client& client) {
     if (below(mix.del)) return Operation::del(client.number, key("s"));
     if (below(mix.cas)) return Operation::cas(client.number, key("s"), std::nullopt, value());
     return Operation::set(client.number, key("s"), value());
+}
+
+Operation Workload::draw_wait(Client& client, bool all) {
+    const int64_t members = client.draws.between(1, static_cast<int64_t>(cluster_.size()));
+    // Each wait of the run has a timeout of its own, by which the server's own trace names it.
+    const int64_t timeout_ms = spec_.wait_timeout.as_millis() + static_cast<int64_t>(next_wait_++);
+    return all ? Operation::wait_all(client.number, timeout_ms) : Operation::wait(client.number, members, timeout_ms);
 }
 
 Bytes Workload::command_of(const Operation& operation) const {
@@ -185,6 +166,7 @@ void Workload::connect(Fiber& fiber, Client& client) {
     }
     client.may_wait = false;
     client.written = client.bound = LogIndex();
+    client.unknown.clear();
     if (client.resp
             .connect(fiber, cluster_.client_address(client.member),
                      client.env.now() + Duration::millis(300))
@@ -216,6 +198,11 @@ void Workload::run_client(Fiber& fiber, size_t index) {
         if (spec_.mix.txn > 0 && client.draws.chance(spec_.mix.txn)) {
             --client.left;
             run_drawn_transaction(fiber, client);
+            continue;
+        }
+        if (spec_.odd_waits_p > 0 && client.may_wait && client.draws.chance(spec_.odd_waits_p)) {
+            --client.left;
+            run_odd_wait(fiber, client);
             continue;
         }
         const uint64_t count = std::min<uint64_t>(burst ? burst_size : 1, client.left);
@@ -358,27 +345,44 @@ bool Workload::begin(Client& client, Sent& sent) {
 
 void Workload::run_batch(Fiber& fiber, Client& client, size_t count, std::optional<Operation> given) {
     std::vector<Sent> sent;
-    Bytes bytes;
     for (size_t i = 0; i < count; ++i) {
-        Sent one{.operation = given ? *given : draw_operation(client), .at = world_.now()};
+        Operation operation = given ? *given : draw_operation(client);
         // A wait judges what this connection is known to have done: it is the last of its batch.
-        const bool wait = check::is_wait(one.operation.kind);
+        const bool wait = check::is_wait(operation.kind);
         if (wait && i > 0) break;
-        if (wait) {
-            one.wait_timeout = Duration::millis(one.operation.timeout_ms);
-            raft::Group* group = cluster_.group(client.member);
-            if (group != nullptr && group->leads()) {
-                one.member_changes = watcher_.member_changes();
-                one.contact_leader = NodeId(client.member + 1);
-                one.contact = watcher_.begin_contact(*one.contact_leader);
-            }
-        }
-        if (!begin(client, one)) return;  // the history is full: nothing is sent that it would not hold
-        bytes += command_of(one.operation);
-        sent.push_back(std::move(one));
+        if (!begin(client, std::move(operation), sent)) return;
         if (wait) break;
     }
-    Instant deadline = client.env.now() + spec_.op_timeout + sent.back().wait_timeout;
+    send_and_settle(fiber, client, sent);
+}
+
+bool Workload::begin(Client& client, Operation operation, std::vector<Sent>& sent) {
+    Sent one{.operation = std::move(operation), .at = world_.now()};
+    const bool wait = check::is_wait(one.operation.kind);
+    if (wait) {
+        one.wait_timeout = Duration::millis(one.operation.timeout_ms);
+        raft::Group* group = cluster_.group(client.member);
+        if (group != nullptr && group->leads()) {
+            one.member_changes = watcher_.member_changes();
+            one.contact_leader = NodeId(client.member + 1);
+            one.contact = watcher_.begin_contact(*one.contact_leader);
+        }
+    }
+    if (!begin(client, one)) return false;  // nothing is sent that the history would not hold
+    sent.push_back(std::move(one));
+    return true;
+}
+
+Instant Workload::deadline_of(const Client& client, const std::vector<Sent>& sent) const {
+    Instant deadline = client.env.now() + spec_.op_timeout;
+    for (const Sent& one : sent) deadline = deadline + one.wait_timeout;
+    return deadline;
+}
+
+void Workload::send_and_settle(Fiber& fiber, Client& client, std::vector<Sent>& sent) {
+    Bytes bytes;
+    for (const Sent& one : sent) bytes += command_of(one.operation);
+    const Instant deadline = deadline_of(client, sent);
     if (!client.resp.send(fiber, bytes, deadline).ok()) return give_up(client, sent, 0);
     for (size_t i = 0; i < sent.size(); ++i) {
         Result<Reply> reply = client.resp.receive(fiber, deadline);
@@ -420,7 +424,10 @@ void Workload::settle(Client& client, Sent& sent, const Reply& reply) {
     const Answer answer = judge_answer(reply, write);
     if (answer != Answer::Took) {
         end(sent, answer == Answer::NoEffect ? OpStatus::Fail : OpStatus::Unknown, {});
-        if (answer == Answer::Unknown) client.number = next_client_++;
+        if (answer == Answer::Unknown) {
+            client.number = next_client_++;
+            client.unknown = operation.value.value_or(Bytes());
+        }
         return;
     }
     Output output;
@@ -604,6 +611,8 @@ void Workload::settle_wait(Client& client, Sent& sent, const Reply& reply) {
     check::WaitCall call;
     call.kind = all ? check::WaitCall::Kind::WaitAll : check::WaitCall::Kind::Wait;
     call.members = operation.number;
+    call.may_block = sent.may_block;
+    if (!client.unknown.empty() && watcher_.find_entry(client.unknown)) watcher_.reached("wait.after_unknown_outcome");
     // The server's clock may run faster than the world's, by the stress bound at most.
     call.timeout = sent.wait_timeout * 9 / 10;
     call.target = client.bound;
@@ -717,7 +726,10 @@ Result<Workload::Held> Workload::write_and_wait_all(Fiber& fiber, Env& env, Dura
     size_t member = 0;
     const Bytes key = "final";
     while (env.now() < deadline) {
-        const Address to = cluster_.client_address(member++ % cluster_.size());
+        // Whoever is outside may not know it yet, and would only wait.
+        const size_t chosen = member++ % cluster_.size();
+        if (member % cluster_.size() != 0 && cluster_.standing(chosen) != Cluster::Standing::Member) continue;
+        const Address to = cluster_.client_address(chosen);
         const Instant by = env.now() + spec_.op_timeout;
         if (client.connect(fiber, to, std::min(by, env.now() + Duration::millis(500)))
                 .failed_with(Code::Cancelled))

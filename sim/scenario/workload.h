@@ -53,6 +53,13 @@ class Workload {
     Result<Held> write_and_wait_all(Fiber& fiber, Env& env, Duration idle, Duration timeout,
                                     Instant deadline);
 
+    /// Waits in a group where nobody else does anything: each must end without the help of a heartbeat or a further
+    /// write. Yields. Errors: Timeout: nothing could be said.
+    Result<void> idle_rounds(Fiber& fiber, Env& env, Duration heartbeat, size_t voters, Instant deadline);
+    /// Writes, waits for all without a limit in time at each of these nodes, and leaves while it waits. Yields. The
+    /// number of waits that were left. Errors: Cancelled.
+    Result<size_t> leave_while_waiting(Fiber& fiber, Env& env, std::vector<size_t> members, Instant deadline);
+
     uint64_t ok() const { return ok_; }
     uint64_t failed() const { return failed_; }
     uint64_t unknown() const { return unknown_; }
@@ -65,6 +72,7 @@ class Workload {
         check::History::OpId id = 0;
         check::Operation operation;
         Duration wait_timeout;
+        bool may_block = true;
         uint64_t contact = 0;
         std::optional<NodeId> contact_leader;
         uint64_t member_changes = 0;  // when it was sent
@@ -86,6 +94,16 @@ class Workload {
     Bytes list_key(uint64_t number) const;
     /// Into the history. False: it is full, and the operation must not be sent.
     bool begin(Client& client, Sent& sent);
+    /// One more of `sent`; false: the history is full, and it must not be sent.
+    bool begin(Client& client, check::Operation operation, std::vector<Sent>& sent);
+    void send_and_settle(Fiber& fiber, Client& client, std::vector<Sent>& sent);
+    void run_odd_wait(Fiber& fiber, Client& client);
+    void run_between_writes(Fiber& fiber, Client& client);
+    void run_wait_aof(Fiber& fiber, Client& client);
+    void run_in_transaction(Fiber& fiber, Client& client);
+    void run_and_leave(Fiber& fiber, Client& client);
+    check::Operation draw_wait(Client& client, bool all);
+    Instant deadline_of(const Client& client, const std::vector<Sent>& sent) const;
     check::ExpiryOp draw_expiring(Client& client);
     check::Operation draw_operation(Client& client);
     Bytes command_of(const check::Operation& operation) const;

@@ -213,6 +213,7 @@ class CommandLine {
         command.add_option("--jsonl", fuzz_.jsonl, "appends a line for every seed and failure; - is standard output")->type_name("F");
         command.add_option("--set", fuzz_.sets, "sets a key of every scenario; may be repeated")->type_name("K=V")->allow_extra_args(false);
         command.add_option("--defect", fuzz_.defects, "turns a seeded defect on; may be repeated")->type_name("NAME")->allow_extra_args(false);
+        command.add_option("--require", fuzz_.required, "ends with 3 if no seed reached that probe; may be repeated (see `orrery list probes`)")->type_name("NAME")->allow_extra_args(false);
         add_wall(command, fuzz_.wall);
         command.footer(
             "Every 20th seed runs twice, in different surroundings. SIGTERM and SIGINT: what runs is finished or dropped within\n"
@@ -242,11 +243,11 @@ class CommandLine {
     }
 
     void add_list() {
-        CLI::App& command = add_command("list", "what a scenario can name: faults, points, checks, workloads, defects");
-        command.add_option("TOPIC", topic_, "faults, points, checks, workloads or defects")
+        CLI::App& command = add_command("list", "what a scenario or a campaign can name: faults, points, probes, checks, workloads, defects");
+        command.add_option("TOPIC", topic_, "faults, points, probes, checks, workloads or defects")
             ->required()
             ->type_name("")
-            ->check(CLI::IsMember({"faults", "points", "checks", "workloads", "defects"}));
+            ->check(CLI::IsMember({"faults", "points", "probes", "checks", "workloads", "defects"}));
         command.callback([this] { command_ = [this](Console& console) { return list_command(topic_, console); }; });
     }
 

@@ -42,6 +42,7 @@ struct FuzzArguments {
     std::vector<std::string> scenarios;  // files or directories
     std::vector<std::string> sets;
     std::vector<std::string> defects;
+    std::vector<std::string> required;  // probes that some seed must reach, or the campaign is inconclusive
     Budget budget{.wall = Duration::seconds(600)};
     uint64_t jobs = 0;
     Shard shard;
@@ -61,7 +62,7 @@ struct CheckArguments {
 ExitCode check_command(const CheckArguments& arguments, Console& console);
 
 ExitCode lint_command(const std::vector<std::string>& files, Console& console);
-/// `topic`: faults, points, checks, workloads, defects.
+/// `topic`: faults, points, probes, checks, workloads, defects.
 ExitCode list_command(const std::string& topic, Console& console);
 ExitCode version_command(Console& console);
 

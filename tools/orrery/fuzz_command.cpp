@@ -5,9 +5,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <deque>
 #include <map>
 
+#include "sim/scenario/run.h"
 #include "sim/scenario/scenario_toml.h"
 #include "tools/orrery/campaign.h"
 #include "tools/orrery/campaign_log.h"
@@ -292,6 +294,9 @@ class Fuzz {
         if (totals_.determinism_failures > 0) exit = worse(exit, ExitCode::NotDeterministic);
         if (totals_.failed > 0) exit = worse(exit, ExitCode::Violated);
         if (totals_.inconclusive > 0) exit = worse(exit, ExitCode::Inconclusive);
+        for (const std::string& name : arguments_.required)
+            if (!totals_.probes.contains(name)) unreached_.push_back(name);
+        if (!unreached_.empty()) exit = worse(exit, ExitCode::Inconclusive);
         if (totals_.seeds == 0) exit = worse(exit, stopped() ? ExitCode::TryAgain : ExitCode::Inconclusive);
         if (!arguments_.junit.empty())
             if (const Result<void> written = write_file(arguments_.junit, junit_xml(report)); !written.ok()) {
@@ -321,6 +326,7 @@ class Fuzz {
                                   totals_.determinism_checks - std::min(totals_.determinism_failures, totals_.determinism_checks), totals_.determinism_checks));
         console_.line(fmt::format("          faults fired {}: {}", show_count(fired), show_counts(totals_.faults_fired)));
         if (console_.verbose()) console_.line("          probes: " + show_counts(totals_.probes));
+        for (const std::string& name : unreached_) console_.line("          no seed reached the probe " + name);
         if (!first_inconclusive_.empty()) console_.line("          inconclusive, first: " + first_inconclusive_);
         if (dropped_ > 0) console_.line(fmt::format("          stopped by a signal: {} seeds under way were dropped", dropped_));
         if (failures_.not_kept() > 0)
@@ -337,7 +343,7 @@ class Fuzz {
                            {"determinism_checks", totals_.determinism_checks}, {"determinism_failures", totals_.determinism_failures},
                            {"base", base_}, {"wall_ns", report.wall.ns}, {"simulated_ns", totals_.simulated.ns}, {"seeds_per_second", seeds_rate},
                            {"simulated_seconds_per_second", simulated_rate}, {"operations", totals_.operations}, {"steps", totals_.steps},
-                           {"faults_fired", totals_.faults_fired}, {"probes", totals_.probes}, {"dropped", dropped_}, {"exit", number_of(exit)}};
+                           {"faults_fired", totals_.faults_fired}, {"probes", totals_.probes}, {"unreached", unreached_}, {"dropped", dropped_}, {"exit", number_of(exit)}};
         log(json);
         if (!console_.jsonl()) console_.json(json);
     }
@@ -364,6 +370,7 @@ class Fuzz {
     KnownFailures failures_;
     std::vector<std::string> determinism_texts_;
     std::string first_inconclusive_;
+    std::vector<std::string> unreached_;  // of the required probes
     uint64_t own_bugs_ = 0, unwritable_ = 0, dropped_ = 0, refused_starts_ = 0;
     ExitCode exit_ = ExitCode::Fine;
 };
@@ -371,6 +378,11 @@ class Fuzz {
 }  // namespace
 
 ExitCode fuzz_command(const FuzzArguments& arguments, Console& console) {
+    for (const std::string& name : arguments.required) {
+        const std::vector<sim::NamedText> probes = sim::list_probes();
+        if (std::ranges::none_of(probes, [&](const sim::NamedText& probe) { return probe.name == name; }))
+            return report(console, refuse(Error(Code::NotFound, "there is no probe '" + name + "'"), "orrery fuzz", "E0409", "`orrery list probes` names them all"));
+    }
     std::variant<std::vector<std::string>, Refusal> files = scenario_files(arguments.scenarios, "orrery fuzz");
     if (const Refusal* refusal = std::get_if<Refusal>(&files)) return report(console, *refusal);
     std::vector<ScenarioFile> scenarios;

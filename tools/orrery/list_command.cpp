@@ -22,8 +22,10 @@ ExitCode list_command(const std::string& topic, Console& console) {
     } else if (topic == "defects") {
         for (const DefectInfo& defect : kDefects) rows.push_back({std::string(defect.name), std::string(defect.text), {}});
     } else {
-        CHECK(topic == "points" || topic == "checks" || topic == "workloads", topic);
-        for (const sim::NamedText& entry : topic == "points" ? sim::list_points() : topic == "checks" ? sim::list_checks() : sim::list_workloads())
+        CHECK(topic == "points" || topic == "probes" || topic == "checks" || topic == "workloads", topic);
+        for (const sim::NamedText& entry : topic == "points"   ? sim::list_points()
+                                             : topic == "probes" ? sim::list_probes()
+                                             : topic == "checks" ? sim::list_checks() : sim::list_workloads())
             rows.push_back({std::string(entry.name), std::string(entry.text), {}});
     }
     size_t width = 0;

@@ -375,7 +375,7 @@ Output Core::take_output(Instant now) {
         batches_.push_back({out.sequence, last});
     }
     out.commit = commit_;
-    out.applicable = applicable();
+    out.applicable = ORRERY_DEFECT(waitall_omits_leader) ? std::min(commit_, whole()) : applicable();
     RoleChange is{role_, hard_.term, leader_};
     if (is.role != told_.role || is.term != told_.term || is.leader != told_.leader)
         out.role_change = told_ = is;

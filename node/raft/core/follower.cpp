@@ -24,6 +24,7 @@ bool Core::follow(Instant now, const Message& message) {
 
 FollowerState Core::own_state() const {
     LogIndex match = ORRERY_DEFECT(ack_before_sync) ? matched_ : std::min(matched_, durable_);
+    if (ORRERY_DEFECT(wait_counts_last_index)) return {std::min(match, whole()), log_.last().index, stateless_ ? LogIndex() : applied_};
     return {std::min(match, whole()), std::min(matched_, whole()), stateless_ ? LogIndex() : applied_};
 }
 

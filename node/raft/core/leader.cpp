@@ -138,7 +138,7 @@ bool Core::note_follower(Instant now, const Message& message, const FollowerStat
                          uint64_t round) {
     Progress* progress = role_ == Role::Leader ? progress_of(message.from) : nullptr;
     if (!progress) return false;
-    if (state.received > log_.last().index || round > round_) {
+    if ((state.received > log_.last().index && !ORRERY_DEFECT(wait_counts_last_index)) || round > round_) {
         refuse(message, RefusalReason::Malformed);
         return false;
     }
@@ -338,6 +338,13 @@ void Core::answer_reads() {
         return progress ? progress->round : 0;
     });
     if (ORRERY_DEFECT(read_without_quorum)) confirmed = UINT64_MAX;
+    if (ORRERY_DEFECT(round_quorum_of_others)) {
+        std::vector<uint64_t> rounds;  // of the others, the latest first; half of them, rounded down, are enough
+        for (const Member& member : log_.configuration().voters())
+            if (const Progress* progress = member == options_.self ? nullptr : progress_of(member)) rounds.push_back(progress->round);
+        std::ranges::sort(rounds, std::greater<>());
+        confirmed = std::max(confirmed, rounds.size() < 2 ? round_ : rounds[rounds.size() / 2 - 1]);
+    }
     while (!reads_.empty() && reads_.front().indexed && reads_.front().round <= confirmed) {
         out_.reads_ready.push_back({reads_.front().token, reads_.front().index});
         reads_.pop_front();

@@ -184,3 +184,155 @@ TEST_CASE("wait: one answer each, none forgotten, nothing checked is inconclusiv
     bounded.answered(first, usual.reply, usual.now);
     CHECK_EQ(bounded.verdict().outcome, Outcome::Inconclusive);
 }
+
+namespace {
+
+// A leader's answer about index 7 of three members, of whom all hold it, and what a checker finds in it.
+struct LeaderCase {
+    LeaderAnswer answer{.members = 2, .target = LogIndex(7), .count = 2, .at = at_ms(10)};
+    LeaderTruth now{.leader = NodeId(1),
+                    .required = {{NodeId(1), ReplicaId(11), true}, {NodeId(2), ReplicaId(22), true}, {NodeId(3), ReplicaId(33), true}}};
+
+    std::string found() const {
+        WaitChecker checker;
+        checker.leader_answered(answer, now);
+        CHECK_EQ(checker.leader_answers(), 1);
+        std::string out;
+        for (const Violation& violation : checker.violations()) out += (out.empty() ? "" : " ") + violation.name;
+        return out;
+    }
+};
+
+LeaderCase leader_all() {
+    LeaderCase all;
+    all.answer.kind = LeaderAnswer::Kind::WaitAll;
+    all.answer.members = all.answer.count = 0;
+    all.answer.acked = all.answer.required = 3;
+    return all;
+}
+
+std::string names_in(const WaitChecker& checker) {
+    std::string out;
+    for (const Violation& violation : checker.violations()) out += (out.empty() ? "" : " ") + violation.name;
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("leader's wait: no more than truly hold it, no more than there are, the leader never among them (W1, W11)") {
+    CHECK_EQ(LeaderCase{}.found(), "");
+    LeaderCase lacking;
+    lacking.now.required[2].holds = false;
+    CHECK_EQ(lacking.found(), "wait.overcount");
+    lacking.answer.count = 1;
+    lacking.answer.members = 1;
+    CHECK_EQ(lacking.found(), "");
+    LeaderCase more;
+    more.answer.count = 3;
+    CHECK_EQ(more.found(), "wait.wrong-members");
+    // A node whose old replica held it and whose new one does not.
+    LeaderCase replaced;
+    replaced.now.required.push_back({NodeId(3), ReplicaId(34), false});
+    replaced.answer.members = replaced.answer.count = 3;
+    CHECK_EQ(replaced.found(), "wait.overcount");
+}
+
+TEST_CASE("leader's wait: not before it is so, and not held until the time is up when it is so (W4, W9)") {
+    LeaderCase early;
+    early.answer.count = 1;
+    CHECK_EQ(early.found(), "wait.early");
+    early.answer.timed_out = true;
+    CHECK_EQ(early.found(), "");
+    LeaderCase hung;  // also: more than there are means all
+    hung.answer.members = 5;
+    CHECK_EQ(hung.found(), "");
+    hung.answer.timed_out = true;
+    CHECK_EQ(hung.found(), "wait.hung");
+    hung.now.own_term_committed = false;  // then it may not say more yet
+    CHECK_EQ(hung.found(), "");
+}
+
+TEST_CASE("leader's waitaof: its own sync counts apart, and only when it is so") {
+    LeaderCase aof;
+    aof.answer.kind = LeaderAnswer::Kind::WaitAof;
+    aof.answer.local = aof.answer.local_synced = true;
+    CHECK_EQ(aof.found(), "");
+    LeaderCase unsynced = aof;
+    unsynced.now.required[0].holds = false;
+    CHECK_EQ(unsynced.found(), "wait.overcount");
+    LeaderCase early = aof;
+    early.answer.local_synced = false;
+    CHECK_EQ(early.found(), "wait.early");
+    early.answer.timed_out = true;
+    CHECK_EQ(early.found(), "");
+}
+
+TEST_CASE("leader's waitall: exactly R, replica by replica, each named that does not hold it (W2, W10, W11)") {
+    CHECK_EQ(leader_all().found(), "");
+    LeaderCase unheld = leader_all();
+    unheld.now.required[0].holds = false;  // the leader itself
+    CHECK_EQ(unheld.found(), "wait.all-not-held");
+    LeaderCase grown = leader_all();
+    grown.now.required.push_back({NodeId(4), ReplicaId(44), true});
+    CHECK_EQ(grown.found(), "wait.wrong-members");
+    LeaderCase shrunk = leader_all();
+    shrunk.now.required.pop_back();
+    CHECK_EQ(shrunk.found(), "wait.wrong-members");
+    LeaderCase partial = leader_all();
+    partial.answer.timed_out = true;
+    partial.answer.acked = 2;
+    partial.answer.missing = {NodeId(3)};
+    partial.now.required[2].holds = false;
+    CHECK_EQ(partial.found(), "");
+    LeaderCase other = partial;
+    other.answer.missing = {NodeId(2)};
+    CHECK_EQ(other.found(), "wait.missing-inexact");
+    LeaderCase nobody = partial;
+    nobody.answer.missing = {NodeId(9)};
+    CHECK_EQ(nobody.found(), "wait.wrong-members wait.missing-inexact");
+    LeaderCase sum = partial;
+    sum.answer.acked = 1;
+    CHECK_EQ(sum.found(), "wait.missing-inexact");
+    LeaderCase early = partial;
+    early.answer.timed_out = false;
+    CHECK_EQ(early.found(), "wait.early");
+    // Two replicas of one node are required while it is replaced: one missing is not both.
+    LeaderCase both = partial;
+    both.now.required.push_back({NodeId(3), ReplicaId(34), false});
+    both.answer.required = 4;
+    both.answer.missing = {NodeId(3)};
+    both.answer.acked = 3;
+    CHECK_EQ(both.found(), "wait.missing-inexact");
+    both.answer.missing = {NodeId(3), NodeId(3)};
+    both.answer.acked = 2;
+    CHECK_EQ(both.found(), "");
+}
+
+TEST_CASE("leader's waitall: success of a leader that heard nobody is vacuous, but in a group of one (W5, W12)") {
+    LeaderCase alone = leader_all();
+    alone.now.heard_since_call = false;
+    CHECK_EQ(alone.found(), "wait.vacuous");
+    LeaderCase one = leader_all();
+    one.now.heard_since_call = false;
+    one.now.required.resize(1);
+    one.answer.acked = one.answer.required = 1;
+    CHECK_EQ(one.found(), "");
+}
+
+TEST_CASE("wait: what a server owes beside the numbers: time (W6), order (W8), progress (W9), one answer and no leftovers (W13)") {
+    WaitChecker checker;
+    checker.took(at_ms(600), Duration::millis(500), Duration::millis(550), Duration::millis(50));
+    checker.took(at_ms(600), Duration(), Duration::seconds(900), Duration::millis(50));  // no limit in time
+    checker.idle_round(at_ms(700), Duration::millis(20), Duration::millis(100));
+    checker.left_over(at_ms(700), NodeId(2), 0);
+    CHECK_EQ(names_in(checker), "");
+    checker.took(at_ms(700), Duration::millis(500), Duration::millis(560), Duration::millis(50));
+    CHECK_EQ(names_in(checker), "wait.late");
+    checker.idle_round(at_ms(700), Duration::millis(101), Duration::millis(100));
+    CHECK_EQ(names_in(checker), "wait.late wait.stalled");
+    checker.left_over(at_ms(700), NodeId(2), 1);
+    CHECK_EQ(names_in(checker), "wait.late wait.stalled wait.leaked");
+    checker.twice(at_ms(700), 8);
+    checker.overtaken(at_ms(700), "a write");
+    CHECK_EQ(names_in(checker), "wait.late wait.stalled wait.leaked wait.replied-twice wait.overtaken");
+}

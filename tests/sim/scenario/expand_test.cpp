@@ -76,3 +76,24 @@ TEST_CASE("expand: plans stay within the budget, and every default class strikes
     for (uint64_t seed = 1; seed <= 200; ++seed)
         CHECK(of_kind(expand(scenario, seed), "disk.wipe").empty());
 }
+
+TEST_CASE("expand: waits draw groups of one to five, short and long times, idle tails, and faults at the turns of waits") {
+    Scenario scenario = family();
+    scenario.swarm->include = {"waits"};
+    scenario.swarm->off_p = 0;
+    std::set<uint64_t> sizes;
+    std::set<std::string> points;
+    int idle = 0;
+    for (uint64_t seed = 1; seed <= 300; ++seed) {
+        const Scenario plan = expand(scenario, seed);
+        sizes.insert(plan.cluster.kv);
+        idle += plan.workload.idle_tail.ns > 0;
+        CHECK(plan.workload.wait_timeout >= Duration::millis(60));
+        CHECK(plan.workload.wait_timeout <= Duration::seconds(5));
+        CHECK(beyond_budget(plan.budget, plan.plan.events, plan.cluster.kv).empty());
+        for (const PlannedFault& event : plan.plan.events) points.insert(std::get<TriggerWhen>(event.trigger).point);
+    }
+    CHECK((sizes == std::set<uint64_t>{1, 2, 3, 4, 5}));
+    CHECK(idle > 300 * 3 / 10);
+    for (const char* point : {"kv.wait_begun", "kv.wait_ended", "raft.configuration", "raft.commit"}) CHECK(points.contains(point));
+}

@@ -102,6 +102,31 @@ TEST_CASE("scenario: the founding defects are caught as reported and pass as fix
     }
 }
 
+TEST_CASE("scenario: WAIT that counts, requires, aims, waits or forgets wrongly is caught by its own invariant (kv-wait)") {
+    const Scenario family = scenario_of_file("scenarios/swarm/kv-wait.toml");
+    for (auto [defect, checker] : {std::pair("waitall_counts_connected", "wait.wrong-members"),
+                                   {"wait_counts_received", "wait.overcount"},
+                                   {"wait_counts_last_index", "wait.overcount"},
+                                   {"wait_counts_sent", "wait.overcount"},
+                                   {"wait_counts_unapplied", "wait.all-not-held"},
+                                   {"wait_members_shrink_on_silence", "wait.wrong-members"},
+                                   {"wait_target_global", "wait.foreign-target"},
+                                   {"wait_without_push", "wait.stalled"},
+                                   {"wait_leaks_waiter", "wait.leaked"},
+                                   {"wait_more_than_members_hangs", "wait.hung"}}) {
+        RunOptions options;
+        options.defects = {defect};
+        bool caught = false;
+        std::string seen;
+        for (uint64_t seed = 1; seed <= 12 && !caught; ++seed) {
+            const ChildResult result = run_in_child(expand(family, seed), options);
+            caught = (result.names + " ").find(std::string(checker) + " ") != std::string::npos;
+            seen += result.names + "; ";
+        }
+        CHECK_MESSAGE(caught, std::string(defect) << ": " << seen);
+    }
+}
+
 TEST_CASE("scenario: the demo passes, and names the invariant of each defect its head names") {
     const Scenario demo = scenario_of_file("scenarios/demo.toml");
     CHECK(run_in_child(demo).outcome == check::Outcome::Pass);

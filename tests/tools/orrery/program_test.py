@@ -111,7 +111,7 @@ class Program(unittest.TestCase):
         self.assertEqual(good.returncode, 0, good.stdout)
 
     def test_list(self):
-        for topic in ("faults", "points", "checks", "workloads", "defects"):
+        for topic in ("faults", "points", "probes", "checks", "workloads", "defects"):
             result = self.run_orrery("list", topic)
             self.assertEqual(result.returncode, 0)
             entries = json.loads(self.run_orrery("list", topic, "-o", "json").stdout)[topic]
@@ -396,6 +396,16 @@ class Program(unittest.TestCase):
         signatures = [failure["signature"] for failure in summary["failures"]]
         self.assertGreater(len(signatures), 0)
         self.assertEqual(len(signatures), len(set(signatures)))
+
+    def test_a_campaign_that_never_reached_a_required_probe_ends_with_3(self):
+        wait = os.path.join(SOURCES, "scenarios/replay/waitall-counts-connected-fixed.toml")
+        common = ("--budget", "1seeds", "--out", "out")
+        reached = self.run_orrery("fuzz", wait, *common, "--require", "wait.isolated_leader_timed_out", "--require", "wait.spans_joint")
+        self.assertEqual(reached.returncode, 3, reached.stdout + reached.stderr)
+        self.assertIn("no seed reached the probe wait.spans_joint", reached.stdout)
+        idle = self.run_orrery("fuzz", wait, *common, "--set", "workload.odd_waits_p=0.2", "--set", "cluster.knobs.heartbeat=\"120ms\"", "--require", "wait.idle_group")
+        self.assertEqual(idle.returncode, 0, idle.stdout + idle.stderr)
+        self.refused("E0409", "fuzz", wait, *common, "--require", "wait.nothing_like_it")
 
     def test_a_stop_signal_ends_a_campaign_in_time_with_its_summary(self):
         with subprocess.Popen([ORRERY, "fuzz", SWARM, *SHORT, "--budget", "10m", "--out", "out", "--junit", "j.xml"], cwd=self.dir,
