@@ -93,7 +93,7 @@ Result<wire::GroupMember> add_member(Fiber& fiber, Env& env, const OperatedGroup
                                            " belongs to another cluster, or was removed from this one; wipe its data directory first");
     }
     const wire::GroupChange change{as == AddAs::Voter ? wire::ChangeAction::AddVoter : wire::ChangeAction::AddLearner, identity};
-    TRY(wire::GroupChangeReply named, change_members(fiber, env, group, change, deadline));
+    TRY(change_members(fiber, env, group, change, deadline));
     std::string said;
     for (;;) {
         Result<wire::GroupMembersReply> now = ask_members(fiber, env, group, std::min(deadline, env.now() + Duration::seconds(3)));
