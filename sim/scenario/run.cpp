@@ -222,7 +222,10 @@ Run::Ended Run::found() {
             wire::GroupChange on;
             on.action = wire::ChangeAction::LeasesOn;
             on.lease_drift_ppm = static_cast<uint32_t>(plan_.cluster.knobs.lease_drift_ppm);
-            (void)raft::change_members(fiber, env, {cluster_.peer_addresses(), kv::kKvGroup}, on, env.now() + plan_.limits.sim_time);
+            // A leader that is out of touch refuses it: the operator comes back.
+            const Instant deadline = env.now() + plan_.limits.sim_time;
+            while (!raft::change_members(fiber, env, {cluster_.peer_addresses(), kv::kKvGroup}, on, deadline).ok())
+                if (env.now() >= deadline || !env.sleep(fiber, Duration::seconds(1)).ok()) return;
         });
     }
     const Duration patience = plan_.cluster.knobs.election_timeout_max * 10 + Duration::seconds(5);
