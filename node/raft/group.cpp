@@ -217,9 +217,8 @@ void Group::observe_time(const Message& message, TimeOffer time) {
     if (!configuration.is_voter(message.from)) return;  // a learner is of no quorum
     // Only votes: they are asked for once a term, so an answer of this term is of this candidacy. One to a pre-vote may be as
     // old as a partition; its sender is in the quorum only if it then votes, and says it again.
-    // None after the election either: time was settled by those who voted, and keys have been given their ends by it.
     const auto* vote = std::get_if<VoteReply>(&message.body);
-    if (vote == nullptr || core_->role() == Role::Leader) return;
+    if (vote == nullptr) return;
     if (!time.estimate) {
         machine_->observe_time(time.ns, TimeSource::Voter);
     } else if (vote->granted) {
