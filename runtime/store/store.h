@@ -136,7 +136,7 @@ class Store {
         bool known = false;
         std::optional<Bytes> value;  // nullopt: there is no such key (if known)
     };
-    /// Never waits. `at`: null for now. Errors: Corrupt, Io (both: see damage()), Cancelled (closed).
+    /// Never waits. `at`: a point of the past to read at; null reads the present state. Errors: Corrupt, Io (both: see damage()), Cancelled (closed).
     Result<Cached> get_cached(ByteView key, const Snapshot* at = nullptr) const;
     /// get_cached(), and the disk pool only when that does not know. Yields, if at all. Errors: Corrupt, Io, Cancelled.
     Result<std::optional<Bytes>> get(Fiber& fiber, ByteView key, const Snapshot* at = nullptr) const;

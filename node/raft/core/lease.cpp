@@ -2,8 +2,9 @@
 //
 // The promise is made by every message of a leader that is answered, while the configuration in force has leases, and is kept
 // whatever configuration or leader comes after. It is volatile: whoever has leases in its log at start keeps one that it may
-// have made. The leader counts a member only once that member holds the newest configuration durably: then it has promised
-// by it (anew if the configuration came later than the round), and would wait after a restart.
+// have made. The leader counts a member only once that member holds durably the newest configuration and the first entry of
+// this term: then nothing of an earlier leader, which might say otherwise, is left behind that in its log; it has promised by
+// this configuration (anew if that came later than the round), and would wait after a restart.
 //
 // Why nobody else leads meanwhile: a new leader needs a majority of a configuration that is the leader's newest or next to it
 // (an entry of the leader's own term is committed, so whoever can win holds the configurations before it), so one member of
@@ -46,7 +47,7 @@ void Core::note_round_begun(Instant now) {
 }
 
 uint64_t Core::answered_under_lease() const {
-    const LogIndex since = log_.configuration_index();
+    const LogIndex since = std::max(log_.configuration_index(), own_term_first_);
     return log_.configuration().quorum_value([&](Member member) -> uint64_t {
         if (member == options_.self) return durable_ >= since ? round_ : 0;
         const Progress* progress = progress_.get(member.node);

@@ -200,6 +200,45 @@ TEST_CASE("raft lease: a member that is being added counts in both halves of a j
     CHECK_FALSE(reads_now(cluster, 1));
 }
 
+TEST_CASE("raft lease: a member whose log still has a later entry of an earlier leader, which switches leases off, is not counted") {
+    Led group;
+    Cluster& cluster = group.cluster;
+    cluster.hold(1);
+    cluster.hold(2);
+    cluster.cut(1, 3);
+    REQUIRE(cluster[1].propose_configuration(cluster.now(1), voters({1, 2, 3})).ok());
+    cluster.pump(1);
+    cluster.settle();
+    REQUIRE_FALSE(cluster[2].log().configuration().lease().on());
+    cluster.crash(1);  // only 2 has that entry
+    cluster.at(1).hold = false;
+    cluster.restart(1);
+    cluster.heal();
+    cluster.cut_off(2);
+    cluster.release(2);
+    cluster.pass(kPromise);
+    cluster.drop_all();
+    cluster.timeout(3);
+    cluster.settle();
+    cluster.run(Duration::millis(100));
+    REQUIRE(cluster[3].role() == Role::Leader);
+    REQUIRE(reads_now(cluster, 3));  // by 1
+    cluster.cut_off(1);
+    cluster.at(2).cut.erase(NodeId(3));
+    cluster.at(3).cut.erase(NodeId(2));
+    // 2 hears heartbeats and no append, and promises nothing.
+    for (int beat = 0; beat < 30; ++beat) {
+        cluster.pass(Duration::millis(50));
+        for (size_t place = cluster.queue().size(); place-- > 0;)
+            if (kind_of(cluster.queue()[place].message) == MessageKind::Append) cluster.drop(place);
+        while (!cluster.queue().empty() && kind_of(cluster.queue().front().message) != MessageKind::Append) cluster.deliver(0);
+        cluster.drop_all();
+    }
+    REQUIRE(cluster[3].role() == Role::Leader);
+    REQUIRE_FALSE(cluster[2].log().configuration().lease().on());
+    CHECK_FALSE(reads_now(cluster, 3));
+}
+
 TEST_CASE("raft lease: a group of one needs nobody") {
     Cluster cluster(1, leased({1}), default_options());
     cluster.pass(kPromise * 2);
