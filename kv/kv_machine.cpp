@@ -383,7 +383,8 @@ Result<std::vector<Bytes>> KvMachine::expired_keys(Fiber& fiber, Bytes& cursor, 
     return keys;
 }
 
-Result<void> KvMachine::for_each_key(Fiber& fiber, FunctionRef<bool(ByteView)> visit) {
+// Of one point of the Store, with the time of that point: an expired record counts as removed, whether it is or not.
+Result<void> KvMachine::for_each_record(Fiber& fiber, FunctionRef<bool(ByteView, const ValueRecord&)> visit) {
     const LogTime time = metadata_.time;
     const std::unique_ptr<store::Snapshot> point = store_.snapshot();
     Bytes from = epoch_begin(space(), metadata_.epoch);
@@ -393,31 +394,25 @@ Result<void> KvMachine::for_each_key(Fiber& fiber, FunctionRef<bool(ByteView)> v
         for (const auto& [key, value] : chunk.pairs) {
             TRY(DataKey data, decode_data_key(key));
             TRY(ValueRecord record, decode_value(value));
-            if (!record.expired(time) && !visit(data.key)) return {};
+            if (!record.expired(time) && !visit(data.key, record)) return {};
         }
         if (!chunk.next) return {};
         from = *chunk.next;
     }
 }
 
+Result<void> KvMachine::for_each_key(Fiber& fiber, FunctionRef<bool(ByteView)> visit) {
+    return for_each_record(fiber, [&](ByteView key, const ValueRecord&) { return visit(key); });
+}
+
 Result<KvMachine::Digest> KvMachine::digest(Fiber& fiber) {
     const Metadata at = metadata_;
-    const std::unique_ptr<store::Snapshot> point = store_.snapshot();
     Digest out{at.applied_index, created_.digest(), 0};
-    Bytes from = epoch_begin(space(), at.epoch);
-    const Bytes end = data_end(space());
-    for (;;) {
-        TRY(store::Store::Chunk chunk, store_.scan(fiber, point.get(), from, end));
-        for (const auto& [key, value] : chunk.pairs) {
-            TRY(DataKey data, decode_data_key(key));
-            TRY(ValueRecord record, decode_value(value));
-            if (record.expired(at.time)) continue;  // removed or not: the logical state is the same
-            ++out.keys;
-            out.digest = combine64(combine64(out.digest, hash_bytes(data.key)), hash_bytes(encode_value(record)));
-        }
-        if (!chunk.next) break;
-        from = *chunk.next;
-    }
+    TRY(for_each_record(fiber, [&](ByteView key, const ValueRecord& record) {
+        ++out.keys;
+        out.digest = combine64(combine64(out.digest, hash_bytes(key)), hash_bytes(encode_value(record)));
+        return true;
+    }));
     out.digest = combine64(out.digest, combine64(static_cast<uint64_t>(at.time.ns), at.epoch.value));
     return out;
 }

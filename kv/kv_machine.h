@@ -68,6 +68,7 @@ class KvMachine : public raft::StateMachine {
     Result<Digest> digest(Fiber& fiber);
 
  private:
+    Result<void> for_each_record(Fiber& fiber, FunctionRef<bool(ByteView, const ValueRecord&)> visit);
     class AppliedView;
     class BatchView;
     Result<std::optional<ValueRecord>> stored(Fiber& fiber, const Space& space, FlushEpoch epoch, ByteView key, const store::Snapshot* at);
