@@ -151,7 +151,7 @@ Result<void> KvMachine::load(Fiber& fiber, const raft::StateSpace& space) {
     replies_ = std::move(replies);
     created_ = std::move(created);
     cache_.clear();
-    time_.floor(metadata_.time);
+    set_floor();
     return {};
 }
 
@@ -209,8 +209,10 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
         const LogEntry& entry = *decoded;
         next_.applied_index = item.index;
         next_.applied_term = item.term;
-        if (entry.kind == EntryKind::SetTime && entry.stamp > next_.time) next_moves_.emplace_back(set_time_from(entry), entry.stamp);
-        next_.time = std::max(next_.time, entry.stamp);
+        if (entry.kind == EntryKind::SetTime && entry.stamp.time > next_.time) next_moves_.emplace_back(set_time_from(entry), entry.stamp.time);
+        next_.time = std::max(next_.time, entry.stamp.time);
+        next_.time_term = item.term;
+        next_.time_epoch = entry.stamp.epoch;
         Reply reply;
         if (entry.slot.present()) {
             if (std::optional<Reply> repeat = replies_.answer_of(entry.slot); repeat) {
@@ -260,7 +262,7 @@ void KvMachine::put_time(store::Batch& batch) {
     std::optional<StoredTime> pair;
     if (time_.running()) {
         if (!time_.store_due(now, wall) && next_moves_.empty()) return;
-        pair = StoredTime{std::max(time_.at(now), next_.time), wall};
+        pair = StoredTime{std::max(time_.at(now), next_.time), wall, time_.tag().leader, time_.tag().epoch};
         time_.stored(*pair, now);
     } else if (!next_moves_.empty() && time_.before()) {
         // Replayed, after a start: the pair of before the start is one of before these moves. From this batch on they are
@@ -272,12 +274,12 @@ void KvMachine::put_time(store::Batch& batch) {
     if (!pair) return;
     batch.put(local_time_key(space().group), encode_stored_time(*pair));
     env_.tracer.debug("kv.time_stored", {{"time_ns", pair->time.ns}, {"wall_ns", pair->wall.ns}});
-    // A pair in a memtable is lost with the power. The first one, and one that a stepped clock has made wrong, are worth a
+    // A pair in a memtable is lost with the power. The first one of a count, and one that a stepped clock has made wrong, are worth a
     // flush; otherwise the next one of the log's will do, since an old pair says the same as a new one.
     constexpr Duration kStep = Duration::seconds(1), kPause = Duration::seconds(10);
     // So is one that an operator has moved: until the entry is replayed, which is after the election, a restarted member knows
     // of the move by its log's last stamp only, and would lose the outage.
-    if (!flushed_time_ || !next_moves_.empty()) {
+    if (!flushed_time_ || !next_moves_.empty() || pair->epoch != flushed_time_->epoch) {
         flush_time_ = true;
     } else if (now - flushed_time_at_ >= kPause) {
         const int64_t moved = (pair->wall - flushed_time_->wall).ns - (pair->time.ns - flushed_time_->time.ns);
@@ -285,6 +287,8 @@ void KvMachine::put_time(store::Batch& batch) {
     }
     if (flush_time_) flushed_time_ = pair;
 }
+
+void KvMachine::set_floor() { time_.floor({metadata_.time, {metadata_.time_term, metadata_.time_epoch}}); }
 
 void KvMachine::applied(LogIndex) {
     metadata_ = next_;
@@ -295,7 +299,7 @@ void KvMachine::applied(LogIndex) {
     for (const auto& [from, to] : next_moves_) time_.moved(from, to, env_.now());
     next_moves_.clear();
     next_created_.clear();
-    time_.floor(metadata_.time);
+    set_floor();
     if (flush_time_ && store_.request_flush().ok()) {
         flush_time_ = false;
         flushed_time_at_ = env_.now();
@@ -303,26 +307,25 @@ void KvMachine::applied(LogIndex) {
 }
 
 raft::TimeOffer KvMachine::time_offer() const {
-    if (time_.running()) return {time_.at(env_.now()).ns};
+    const TimeTag tag = time_.tag();
+    if (time_.running()) return {time_.at(env_.now()).ns, false, tag.leader, tag.epoch};
     const std::optional<LogTime> estimate = time_.estimate(env_.clock.wall());
-    return estimate ? raft::TimeOffer{estimate->ns, true} : raft::TimeOffer{};
+    return estimate ? raft::TimeOffer{estimate->ns, true, tag.leader, tag.epoch} : raft::TimeOffer{};
 }
 
-void KvMachine::observe_time(int64_t ns, raft::TimeSource source) {
-    if (source == raft::TimeSource::Leader) {
-        time_.follow({ns}, env_.now());
-    } else {
-        time_.raise({ns}, env_.now());
-    }
+void KvMachine::observe_heartbeat(const raft::TimeOffer& offer) { time_.follow({offer.ns}, {offer.leader, offer.epoch}, env_.now()); }
+
+void KvMachine::observe_vote(const raft::TimeOffer& offer, NodeId from, Term term) {
+    time_.offer(from, term, {{offer.ns}, {offer.leader, offer.epoch}, offer.estimate, env_.now()});
 }
 
-void KvMachine::observe_estimate(int64_t ns, NodeId from, Term term) { time_.offer(from, term, {ns}, env_.now()); }
-
-void KvMachine::elected(ByteView newest) {
+void KvMachine::elected(Term term, const raft::Entry* newest) {
     // What is not applied yet, or never will be, has been stamped all the same. A body that says nothing is apply's to report.
-    if (Result<LogEntry> entry = decode_entry(newest); entry.ok()) time_.floor(entry->stamp);
-    if (time_.running()) return;
-    time_.lead(env_.now(), env_.clock.wall());
+    std::optional<StateTime::Floor> logged;
+    if (newest != nullptr)
+        if (Result<LogEntry> entry = decode_entry(newest->body_view()); entry.ok()) logged = {entry->stamp.time, {newest->term, entry->stamp.epoch}};
+    time_.lead(term, logged, env_.now(), env_.clock.wall());
+    if (time_.tag().epoch != term) return;
     const TimeView view = time_view();
     env_.tracer.info("kv.time_begun", {{"source", time_origin_name(view.origin)}, {"time_ns", view.time.ns}, {"wall_ns", view.wall.ns}});
 }

@@ -26,9 +26,9 @@ class KvMachine : public raft::StateMachine {
     Result<void> apply(Fiber& fiber, std::span<raft::ApplyItem> items, store::Batch& batch) override;
     void applied(LogIndex up_to) override;
     raft::TimeOffer time_offer() const override;
-    void observe_time(int64_t ns, raft::TimeSource source) override;
-    void observe_estimate(int64_t ns, NodeId from, Term term) override;
-    void elected(ByteView newest) override;
+    void observe_heartbeat(const raft::TimeOffer& offer) override;
+    void observe_vote(const raft::TimeOffer& offer, NodeId from, Term term) override;
+    void elected(Term term, const raft::Entry* newest) override;
 
     /// A read of the applied state. Requires: a read barrier was passed, Route::Read. Yields. Errors: Io, Corrupt,
     /// Cancelled, Stale (a snapshot came in between: ask again).
@@ -43,9 +43,9 @@ class KvMachine : public raft::StateMachine {
     };
     TimeView time_view() const;
     /// The leader has proposed an entry that moves time to `to`: nothing that it stamps from now on may lie before that.
-    void advance_time(LogTime to) { time_.moved(time_.lower_bound(), to, env_.now()); }
-    /// The leader's stamp for what it proposes now. Never goes back. Requires: it leads, or led.
-    LogTime stamp() { return time_.stamp(env_.now(), env_.clock.wall()); }
+    void advance_time(LogTime to) { time_.advance(to, env_.now()); }
+    /// The leader's stamp for what it proposes now. Never goes back while it leads. Requires: it leads, or led.
+    Stamp stamp() { return {time_.stamp(env_.now(), env_.clock.wall()), time_.tag().epoch}; }
     const Metadata& metadata() const { return metadata_; }
     uint64_t hits() const { return hits_; }
     uint64_t misses() const { return misses_; }
@@ -73,6 +73,7 @@ class KvMachine : public raft::StateMachine {
     class BatchView;
     Result<std::optional<ValueRecord>> stored(Fiber& fiber, const Space& space, FlushEpoch epoch, ByteView key, const store::Snapshot* at);
     void put_time(store::Batch& batch);
+    void set_floor();
     Result<KeyspaceView::Stretch> stored_stretch(Fiber& fiber, const Space& space, FlushEpoch epoch, uint64_t position, size_t records_max,
                                                  const store::Snapshot* at);
     Result<Executed> execute_entry(const LogEntry& entry, const ExecuteContext& context, KeyspaceView& view);

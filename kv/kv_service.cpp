@@ -154,7 +154,7 @@ Result<Outcome> KvService::write_here(Fiber& fiber, ArgvView argv, ClientSlot sl
         TRY(const Transaction transaction, decode_transaction(argv[1]));
         return transact_here(fiber, transaction, slot, deadline);
     }
-    const LogTime stamp = machine_.stamp();
+    const Stamp stamp = machine_.stamp();
     if (ORRERY_DEFECT(increment_from_applied) && is_word(argv.front(), "incrby")) {
         const std::array<ByteView, 2> get{"GET", argv[1]};
         TRY(const Outcome now, read_applied(fiber, get, deadline));
@@ -163,7 +163,7 @@ Result<Outcome> KvService::write_here(Fiber& fiber, ArgvView argv, ClientSlot sl
         TRY(const Outcome done, commit_here(fiber, encode_entry(EntryKind::Command, stamp, slot, set), space_use(argv), deadline));
         return Outcome{Reply::integer(std::atoll(sum.c_str())), done.index};
     }
-    Stamped stamped = stamp_command(argv, stamp);
+    Stamped stamped = stamp_command(argv, stamp.time);
     if (Reply* refused = std::get_if<Reply>(&stamped)) return Outcome{std::move(*refused), LogIndex()};
     return commit_here(fiber, encode_entry(EntryKind::Command, stamp, slot, resp::views_of(std::get<Argv>(stamped))), space_use(argv), deadline);
 }
@@ -180,16 +180,16 @@ Result<Outcome> KvService::transact_here(Fiber& fiber, const Transaction& transa
         compared.watches.clear();
         return transact_here(fiber, compared, slot, deadline);
     }
-    const LogTime stamp = machine_.stamp();
-    const Bytes record = stamp_transaction(transaction, stamp, draws_.next());
+    const Stamp stamp = machine_.stamp();
+    const Bytes record = stamp_transaction(transaction, stamp.time, draws_.next());
     const ByteView word = record;
     return commit_here(fiber, encode_entry(EntryKind::Transaction, stamp, slot, resp::ArgvView(&word, 1)), space_use(transaction), deadline);
 }
 
 Result<Outcome> KvService::read_applied(Fiber& fiber, ArgvView argv, Instant deadline) {
     for (;;) {
-        const LogTime now = machine_.stamp();
-        Result<Executed> done = machine_.read(fiber, argv, now, is_word(argv.front(), "randomkey") ? draws_.next() : 0);
+        const Stamp now = machine_.stamp();
+        Result<Executed> done = machine_.read(fiber, argv, now.time, is_word(argv.front(), "randomkey") ? draws_.next() : 0);
         if (done.failed_with(Code::Stale)) continue;
         if (!done.ok()) return done.error();
         if (!done->tick_needed) {
@@ -296,8 +296,8 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
         std::vector<Begun> begun(commands.size());
         const Instant begun_at = env_.now();
         for (size_t i = 0; i < commands.size(); ++i) {
-            const LogTime stamp = machine_.stamp();
-            Stamped stamped = stamp_command(resp::views_of(commands[i]), stamp);
+            const Stamp stamp = machine_.stamp();
+            Stamped stamped = stamp_command(resp::views_of(commands[i]), stamp.time);
             if (Reply* refused = std::get_if<Reply>(&stamped)) {
                 begun[i].refused = Outcome{std::move(*refused), LogIndex()};
                 continue;
@@ -729,14 +729,15 @@ void KvService::watch_time(Fiber& fiber) {
 Result<LogTime> KvService::set_time(Fiber& fiber, LogTime to, Instant deadline) {
     if (!group_.leads()) return Error(Code::NotLeader, "this node does not lead");
     if (to >= kLatestTime) return Error(Code::Invalid, "state-machine time ends in the year 2116");
-    const LogTime from = machine_.stamp();
+    const Stamp stamp = machine_.stamp();
+    const LogTime from = stamp.time;
     if (to <= from) {
         const int64_t back_ms = (from.ns - to.ns) / 1'000'000;
         return Error(Code::Invalid, "state-machine time is " + std::to_string(back_ms) + " ms beyond the time asked for, and never goes back; it is slewed "
                                         "towards wall time by at most 500 ppm, which takes " + std::to_string(back_ms * 2) +
                                         " s: wait. Nothing was changed");
     }
-    TRY(std::unique_ptr<raft::Group::Proposal> proposal, group_.begin(encode_set_time(from, to), nullptr, raft::SpaceUse::Frees));
+    TRY(std::unique_ptr<raft::Group::Proposal> proposal, group_.begin(encode_set_time(from, {to, stamp.epoch}), nullptr, raft::SpaceUse::Frees));
     // At once, not when it is applied: an expiry that is stamped in between would lie in the past when its entry is.
     machine_.advance_time(to);
     TRY(raft::Committed done, group_.finish(fiber, *proposal, deadline));
@@ -778,8 +779,8 @@ void KvService::purger(Fiber& fiber) {
         const bool work = group_.leads() && machine_.metadata().volatile_keys > 0;
         if (!env_.sleep(fiber, work ? options_.purge_pause : options_.purge_pause * 10).ok()) return;
         if (!group_.leads() || machine_.metadata().volatile_keys == 0) continue;
-        const LogTime now = machine_.stamp();
-        Result<std::vector<Bytes>> keys = machine_.expired_keys(fiber, cursor, now);
+        const Stamp now = machine_.stamp();
+        Result<std::vector<Bytes>> keys = machine_.expired_keys(fiber, cursor, now.time);
         if (keys.failed_with(Code::Cancelled)) return;
         if (!keys.ok() || keys->empty()) continue;
         Result<raft::Committed> done = group_.propose(fiber, encode_entry(EntryKind::Purge, now, {}, resp::views_of(*keys)), nullptr,

@@ -11,20 +11,21 @@ bool may_have_slot(EntryKind kind) { return kind == EntryKind::Command || kind =
 
 }  // namespace
 
-Bytes encode_entry(EntryKind kind, LogTime stamp, ClientSlot slot, resp::ArgvView argv) {
-    CHECK(stamp.ns >= 0, stamp.ns);
+Bytes encode_entry(EntryKind kind, Stamp stamp, ClientSlot slot, resp::ArgvView argv) {
+    CHECK(stamp.time.ns >= 0 && stamp.epoch.value > 0, stamp.time.ns, stamp.epoch);
     CHECK((kind == EntryKind::Tick) == argv.empty(), static_cast<int>(kind), argv.size());
     CHECK(kind != EntryKind::Transaction || argv.size() == 1, argv.size());
     CHECK(may_have_slot(kind) || !slot.present());
     CHECK(slot.present() || slot.sequence == 0);
     Bytes out;
-    size_t bytes = 32;
+    size_t bytes = 40;
     for (ByteView word : argv) bytes += 4 + word.size();
     out.reserve(bytes);
     put_le<uint8_t>(out, kEntryFormat);
     put_le<uint8_t>(out, static_cast<uint8_t>(kind));
     put_le<uint16_t>(out, 0);
-    put_le<int64_t>(out, stamp.ns);
+    put_le<int64_t>(out, stamp.time.ns);
+    put_le<uint64_t>(out, stamp.epoch.value);
     put_le<uint64_t>(out, slot.client);
     put_le<uint64_t>(out, slot.sequence);
     put_le<uint32_t>(out, static_cast<uint32_t>(argv.size()));
@@ -32,10 +33,10 @@ Bytes encode_entry(EntryKind kind, LogTime stamp, ClientSlot slot, resp::ArgvVie
     return out;
 }
 
-Bytes encode_tick(LogTime stamp) { return encode_entry(EntryKind::Tick, stamp, {}, {}); }
+Bytes encode_tick(Stamp stamp) { return encode_entry(EntryKind::Tick, stamp, {}, {}); }
 
-Bytes encode_set_time(LogTime from, LogTime to) {
-    CHECK(from.ns >= 0 && from < to, from.ns, to.ns);
+Bytes encode_set_time(LogTime from, Stamp to) {
+    CHECK(from.ns >= 0 && from < to.time, from.ns, to.time.ns);
     Bytes word;
     put_le<int64_t>(word, from.ns);
     const ByteView argv[] = {word};
@@ -55,13 +56,14 @@ Result<LogEntry> decode_entry(ByteView bytes) {
     LogEntry entry;
     if (!reader.take_le(format)) return malformed("empty");
     if (format != kEntryFormat) return malformed("format " + std::to_string(format));
-    if (!reader.take_le(kind) || !reader.take_le(reserved) || !reader.take_le(entry.stamp.ns) ||
-        !reader.take_le(entry.slot.client) || !reader.take_le(entry.slot.sequence) || !reader.take_le(words))
+    if (!reader.take_le(kind) || !reader.take_le(reserved) || !reader.take_le(entry.stamp.time.ns) ||
+        !reader.take_le(entry.stamp.epoch.value) || !reader.take_le(entry.slot.client) || !reader.take_le(entry.slot.sequence) || !reader.take_le(words))
         return malformed("cut short");
     if (kind < 1 || kind > 5) return malformed("kind " + std::to_string(kind));
     if (reserved != 0) return malformed("reserved bits");
     entry.kind = static_cast<EntryKind>(kind);
-    if (entry.stamp.ns < 0) return malformed("stamp before 1970");
+    if (entry.stamp.time.ns < 0) return malformed("stamp before 1970");
+    if (entry.stamp.epoch.value == 0) return malformed("stamp of no epoch");
     if ((entry.kind == EntryKind::Tick) != (words == 0)) return malformed("words");
     if (entry.kind == EntryKind::Transaction && words != 1) return malformed("words of a transaction");
     if (entry.slot.present() ? !may_have_slot(entry.kind) : entry.slot.sequence != 0) return malformed("client slot");
@@ -76,7 +78,7 @@ Result<LogEntry> decode_entry(ByteView bytes) {
     if (entry.kind == EntryKind::SetTime) {
         if (entry.argv.size() != 1 || entry.argv.front().size() != 8) return malformed("words of a change of time");
         const LogTime from = set_time_from(entry);
-        if (from.ns < 0 || from >= entry.stamp) return malformed("time would go back");
+        if (from.ns < 0 || from >= entry.stamp.time) return malformed("time would go back");
     }
     return entry;
 }

@@ -7,6 +7,7 @@
 
 #include "kv/resp/request_parser.h"
 #include "runtime/base/bytes.h"
+#include "runtime/base/ids.h"
 #include "runtime/base/result.h"
 
 namespace orrery::kv {
@@ -18,6 +19,13 @@ struct LogTime {
     constexpr auto operator<=>(const LogTime&) const = default;
     /// Rounded down. Requires: ns >= 0.
     constexpr int64_t millis() const { return ns / 1'000'000; }
+};
+
+/// What a leader stamps its entries with. `epoch` is the term in which the count began that `time` is of (kv/state_time.h); never 0.
+struct Stamp {
+    LogTime time;
+    Term epoch;
+    auto operator<=>(const Stamp&) const = default;
 };
 
 /// Identifies one write of one client, so that a repeat has no second effect. Zero client: none.
@@ -39,19 +47,19 @@ enum class EntryKind : uint8_t {  // stored; never renumber
 /// A decoded entry; argv looks into the bytes given to decode_entry().
 struct LogEntry {
     EntryKind kind = EntryKind::Command;
-    LogTime stamp;
+    Stamp stamp;
     ClientSlot slot;
     std::vector<ByteView> argv;
 };
 
-inline constexpr uint8_t kEntryFormat = 1;
+inline constexpr uint8_t kEntryFormat = 2;
 
-/// Requires: stamp >= 0; kind Tick has no argv and no slot, kind Purge no slot; kind Transaction exactly one word; the others at
+/// Requires: stamp.time >= 0, stamp.epoch > 0; kind Tick has no argv and no slot, kind Purge no slot; kind Transaction exactly one word; the others at
 /// least one. SetTime has its own function.
-Bytes encode_entry(EntryKind kind, LogTime stamp, ClientSlot slot, resp::ArgvView argv);
-Bytes encode_tick(LogTime stamp);
-/// Requires: 0 <= from < to.
-Bytes encode_set_time(LogTime from, LogTime to);
+Bytes encode_entry(EntryKind kind, Stamp stamp, ClientSlot slot, resp::ArgvView argv);
+Bytes encode_tick(Stamp stamp);
+/// Requires: 0 <= from < to.time.
+Bytes encode_set_time(LogTime from, Stamp to);
 /// Requires: a decoded entry of kind SetTime.
 LogTime set_time_from(const LogEntry& entry);
 

@@ -7,6 +7,11 @@
 // A node that has heard nothing since its start has no running value, but an estimate: what it stored last, plus the wall
 // clock's difference since. Estimates count only when nobody of a leader's vote quorum has a running value; then the
 // smallest does, so that one clock that jumped ahead in the outage expires nothing.
+//
+// A leader that begins from estimates begins a new count, an epoch, named by its term. A member that was cut off meanwhile
+// may have a value of the old count that is seconds away: numbers of two counts say nothing about each other, so each comes
+// with its TimeTag. The newest leader's count is the valid one, since keys may have ends by it; who follows that leader takes
+// its value over, and a leader elected later leaves other counts aside.
 #pragma once
 
 #include <algorithm>
@@ -29,6 +34,13 @@ enum class TimeOrigin : uint8_t {  // told to operators; never renumber
 };
 std::string_view time_origin_name(TimeOrigin origin);
 
+/// What a value of state-machine time is worth.
+struct TimeTag {
+    Term leader;  // of the leader whose word the value goes back to
+    Term epoch;   // in which this count began; 0: no value
+    auto operator<=>(const TimeTag&) const = default;
+};
+
 class StateTime {
  public:
     static constexpr int64_t kSlewPpm = 500;
@@ -45,32 +57,47 @@ class StateTime {
     static constexpr Duration kStoreEvery = Duration::seconds(1);
     static constexpr Duration kStoreStep = Duration::millis(100);
 
+    /// What a log or a state says: a lower bound, not a running value.
+    struct Floor {
+        LogTime time;
+        TimeTag tag;
+    };
+    /// What a voter says with its answer, at `heard` by our clock.
+    struct Offer {
+        LogTime value;
+        TimeTag tag;
+        bool estimate = false;
+        Instant heard;
+    };
+
     // ---- what is known
-    /// The newest stamp in the own log or state: a lower bound, not a running value.
-    void floor(LogTime stamp) { floor_ = std::max(floor_, stamp); }
+    /// The last stamp that was applied.
+    void floor(const Floor& applied) { floor_ = applied; }
     /// The pair stored before this start.
-    void restore(StoredTime pair) { before_ = pair; }
+    void restore(const StoredTime& pair) { before_ = pair; }
     /// The leader's running value, as a heartbeat told it just now.
-    void follow(LogTime value, Instant now);
-    /// A voter's: ours is at least that.
-    void raise(LogTime value, Instant now);
-    /// A voter's estimate, just now, with a vote granted in `term`; only those of the newest term are kept.
-    void offer(NodeId from, Term term, LogTime value, Instant now);
-    /// An entry moved state-machine time from `from` to `to`.
+    void follow(LogTime value, TimeTag tag, Instant now);
+    /// A voter's, with its answer in `term`; only those of the newest term are kept.
+    void offer(NodeId from, Term term, const Offer& offer);
+    /// An applied entry moved state-machine time from `from` to `to`.
     void moved(LogTime from, LogTime to, Instant now);
+    /// The leader's own value is at least that from now on. Requires: running().
+    void advance(LogTime to, Instant now);
 
     // ---- values
     bool running() const { return running_; }
     /// Requires: running().
-    LogTime at(Instant now) const { return {std::max(base_.ns + std::max<int64_t>(0, (now - since_).ns), floor_.ns)}; }
+    LogTime at(Instant now) const { return {std::max(base_.ns + std::max<int64_t>(0, (now - since_).ns), floor_.time.ns)}; }
     /// nullopt for a node that never stored a pair.
     std::optional<LogTime> estimate(WallTime wall) const;
     TimeOrigin origin() const { return running_ ? origin_ : before_ ? TimeOrigin::Estimate : TimeOrigin::None; }
-    LogTime lower_bound() const { return floor_; }
+    LogTime lower_bound() const { return floor_.time; }
+    /// Of the running value, or of the estimate.
+    TimeTag tag() const { return running_ ? tag_ : before_ ? TimeTag{before_->leader, before_->epoch} : TimeTag{}; }
 
     // ---- the leader
-    /// Elected: settles the value from what the vote quorum said. No effect on a running one.
-    void lead(Instant now, WallTime wall);
+    /// Elected in `term`: settles the value from what the vote quorum said and from `logged`, the last stamp in the own log.
+    void lead(Term term, std::optional<Floor> logged, Instant now, WallTime wall);
     /// What a leader stamps with. Requires: running().
     LogTime stamp(Instant now, WallTime wall);
 
@@ -85,19 +112,21 @@ class StateTime {
     const std::optional<StoredTime>& before() const { return before_; }
 
  private:
-    struct Offer {
-        LogTime value;
-        Instant heard;
-    };
-    bool confirmed(LogTime value, Instant now);
-    void run_from(LogTime value, Instant now, TimeOrigin origin);
+    bool confirmed(LogTime value, TimeTag tag, Instant now);
+    void run_from(LogTime value, TimeTag tag, Instant now, TimeOrigin origin);
 
-    LogTime floor_;
+    Floor floor_;
     bool running_ = false;
     TimeOrigin origin_ = TimeOrigin::None;
+    TimeTag tag_;
     LogTime base_;
     Instant since_;
-    std::optional<std::pair<LogTime, Instant>> heard_;  // of a leader, not confirmed yet
+    struct Heard {
+        LogTime value;
+        TimeTag tag;
+        Instant at;
+    };
+    std::optional<Heard> heard_;  // of a leader, not confirmed yet
     std::optional<StoredTime> before_;
     std::optional<StoredTime> stored_;  // in this life
     Instant stored_at_;

@@ -8,9 +8,9 @@ namespace orrery::kv {
 namespace {
 
 constexpr uint8_t kValueFormat = 1;
-constexpr uint8_t kMetadataFormat = 1;
+constexpr uint8_t kMetadataFormat = 2;
 constexpr uint8_t kSlotFormat = 1;
-constexpr uint8_t kStoredTimeFormat = 1;
+constexpr uint8_t kStoredTimeFormat = 2;
 constexpr uint8_t kCreatedFormat = 1;
 
 Error malformed(std::string_view what) { return {Code::Corrupt, "kv store: " + std::string(what)}; }
@@ -188,6 +188,8 @@ Bytes encode_metadata(const Metadata& metadata) {
     put_le<uint64_t>(out, metadata.applied_index.value);
     put_le<uint64_t>(out, metadata.applied_term.value);
     put_le<int64_t>(out, metadata.time.ns);
+    put_le<uint64_t>(out, metadata.time_term.value);
+    put_le<uint64_t>(out, metadata.time_epoch.value);
     put_le<uint64_t>(out, metadata.epoch.value);
     put_le<uint64_t>(out, metadata.keys);
     put_le<uint64_t>(out, metadata.volatile_keys);
@@ -201,7 +203,8 @@ Result<Metadata> decode_metadata(ByteView bytes) {
     if (!reader.take_le(format)) return malformed("metadata cut short");
     if (format != kMetadataFormat) return malformed("metadata format " + std::to_string(format));
     if (!reader.take_le(out.applied_index.value) || !reader.take_le(out.applied_term.value) ||
-        !reader.take_le(out.time.ns) || !reader.take_le(out.epoch.value) || !reader.take_le(out.keys) ||
+        !reader.take_le(out.time.ns) || !reader.take_le(out.time_term.value) || !reader.take_le(out.time_epoch.value) ||
+        !reader.take_le(out.epoch.value) || !reader.take_le(out.keys) ||
         !reader.take_le(out.volatile_keys))
         return malformed("metadata cut short");
     if (!reader.empty()) return malformed("metadata has trailing bytes");
@@ -217,6 +220,8 @@ Bytes encode_stored_time(const StoredTime& time) {
     put_le<uint8_t>(out, kStoredTimeFormat);
     put_le<int64_t>(out, time.time.ns);
     put_le<int64_t>(out, time.wall.ns);
+    put_le<uint64_t>(out, time.leader.value);
+    put_le<uint64_t>(out, time.epoch.value);
     return out;
 }
 
@@ -226,7 +231,8 @@ Result<StoredTime> decode_stored_time(ByteView bytes) {
     StoredTime out;
     if (!reader.take_le(format)) return malformed("time cut short");
     if (format != kStoredTimeFormat) return malformed("time format " + std::to_string(format));
-    if (!reader.take_le(out.time.ns) || !reader.take_le(out.wall.ns)) return malformed("time cut short");
+    if (!reader.take_le(out.time.ns) || !reader.take_le(out.wall.ns) || !reader.take_le(out.leader.value) || !reader.take_le(out.epoch.value))
+        return malformed("time cut short");
     if (!reader.empty()) return malformed("time has trailing bytes");
     // So that sums and differences of them fit.
     constexpr int64_t kLimit = int64_t{1} << 62;

@@ -97,6 +97,8 @@ struct Metadata {
     LogIndex applied_index;
     Term applied_term;
     LogTime time;             // the last stamp applied
+    Term time_term;           // of the entry that had it
+    Term time_epoch;          // of the stamp
     FlushEpoch epoch{1};
     uint64_t keys = 0;        // DBSIZE: changed by log entries only
     uint64_t volatile_keys = 0;  // those with an expiry
@@ -111,6 +113,8 @@ Result<Metadata> decode_metadata(ByteView bytes);
 struct StoredTime {
     LogTime time;
     WallTime wall;
+    Term leader;  // kv/state_time.h: TimeTag
+    Term epoch;
     bool operator==(const StoredTime&) const = default;
 };
 Bytes local_time_key(GroupId group);

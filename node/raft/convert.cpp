@@ -23,6 +23,8 @@ struct ToWire {
     void put_time() {
         out.state_time_ns = time.ns;
         out.state_time_estimated = time.estimate;
+        out.state_time_leader = time.leader;
+        out.state_time_epoch = time.epoch;
     }
     void operator()(const PreVote& body) {
         out.kind = wire::RaftKind::PreVote;
@@ -151,7 +153,7 @@ Result<Message> from_wire(const wire::RaftMessage& in) {
 wire::Heartbeat to_wire_heartbeat(GroupId group, const Message& message, TimeOffer time) {
     const auto& body = std::get<Heartbeat>(message.body);
     return {group, message.from.replica, message.to.replica, message.term, body.round, body.commit, body.lowest_claim,
-            body.push, time.estimate ? 0 : time.ns};
+            body.push, time.estimate ? 0 : time.ns, time.epoch};
 }
 
 Message from_wire_heartbeat(const wire::Heartbeat& in, NodeId from, NodeId to) {

@@ -209,21 +209,19 @@ void Group::receive(Message message, TimeOffer time) {
 void Group::observe_time(const Message& message, TimeOffer time) {
     // Only members move state-machine time, none beyond what it can ever be, and none by an answer to an earlier candidacy.
     if (time.ns <= 0 || time.ns >= kStateTimeLimit || message.to != self() || message.term < core_->term()) return;
+    if (time.epoch.value == 0 || time.epoch > time.leader || time.leader > message.term) return;
     const Configuration& configuration = core_->log().configuration();
     if (kind_of(message) == MessageKind::Heartbeat) {
-        if (!time.estimate && (configuration.is_member(message.from) || core_->leader() == message.from)) machine_->observe_time(time.ns, TimeSource::Leader);
+        if (!time.estimate && (configuration.is_member(message.from) || core_->leader() == message.from)) machine_->observe_heartbeat(time);
         return;
     }
     if (!configuration.is_voter(message.from)) return;  // a learner is of no quorum
     // Only votes: they are asked for once a term, so an answer of this term is of this candidacy. One to a pre-vote may be as
-    // old as a partition; its sender is in the quorum only if it then votes, and says it again.
+    // old as a partition; its sender is in the quorum only if it then votes, and says it again. And only until the election:
+    // from then on keys have ends by the leader's count, and one more voice must not move it.
     const auto* vote = std::get_if<VoteReply>(&message.body);
-    if (vote == nullptr) return;
-    if (!time.estimate) {
-        machine_->observe_time(time.ns, TimeSource::Voter);
-    } else if (vote->granted) {
-        machine_->observe_estimate(time.ns, message.from.node, message.term);
-    }
+    if (vote == nullptr || core_->role() == Role::Leader) return;
+    if (!time.estimate || vote->granted) machine_->observe_vote(time, message.from.node, message.term);
 }
 
 // Called behind every step that may end in an election, before anything else can run: whoever asks leads() and then for a
@@ -237,7 +235,7 @@ void Group::note_election() {
         const Entry* entry = log.at(at);
         if (entry != nullptr && entry->kind == EntryKind::Data) newest = entry;
     }
-    machine_->elected(newest != nullptr ? newest->body_view() : ByteView());
+    machine_->elected(core_->term(), newest);
 }
 
 void Group::send(std::vector<Message> messages) {

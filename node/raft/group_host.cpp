@@ -459,7 +459,7 @@ void GroupHost::on_raft_message(rpc::Message& message) {
         env_.tracer.warning("raft.bad_message", {{"peer", message.peer.node}, {"error", core_message.error().text()}});
         return;
     }
-    group->receive(std::move(*core_message), {decoded->state_time_ns, decoded->state_time_estimated});
+    group->receive(std::move(*core_message), {decoded->state_time_ns, decoded->state_time_estimated, decoded->state_time_leader, decoded->state_time_epoch});
 }
 
 void GroupHost::on_heartbeats(rpc::Message& message) {
@@ -471,7 +471,8 @@ void GroupHost::on_heartbeats(rpc::Message& message) {
     for (const wire::Heartbeat& heartbeat : batch->groups) {
         Group* group = find(heartbeat.group);
         if (group == nullptr || !group->core_) continue;
-        group->receive(from_wire_heartbeat(heartbeat, batch->from_node, batch->to_node), {heartbeat.state_time_ns});
+        group->receive(from_wire_heartbeat(heartbeat, batch->from_node, batch->to_node),
+                       {heartbeat.state_time_ns, false, heartbeat.term, heartbeat.state_time_epoch});
     }
     // What is answered for groups may wait for our disk, and that is just when the disk is short.
     if (!peers_->address(message.peer.node)) return;

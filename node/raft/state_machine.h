@@ -23,15 +23,14 @@ struct ApplyItem {
 };
 
 /// State-machine time of a member just now. A running value was heard of since the start and ran on by the own monotonic
-/// clock; an estimate adds a wall-clock difference to what was stored before the start, and counts only among estimates.
+/// clock; an estimate adds a wall-clock difference to what was stored before the start.
 struct TimeOffer {
     int64_t ns = 0;  // 0: none
     bool estimate = false;
+    Term leader;  // whose word it goes back to; in a heartbeat the sender's own term
+    Term epoch;   // the term whose leader began this count: numbers of two counts say nothing about each other
     bool operator==(const TimeOffer&) const = default;
 };
-
-/// Who said it: the leader with a heartbeat, a voter with its answer to a vote or pre-vote.
-enum class TimeSource : uint8_t { Leader, Voter };
 
 class StateMachine {
  public:
@@ -54,13 +53,13 @@ class StateMachine {
 
     /// State-machine time of this node now, carried by vote answers, and by heartbeats when it is no estimate.
     virtual TimeOffer time_offer() const { return {}; }
-    /// A running value arrived, above 0.
-    virtual void observe_time(int64_t /*ns*/, TimeSource /*source*/) {}
-    /// An estimate arrived, above 0, with a vote granted to us in `term`.
-    virtual void observe_estimate(int64_t /*ns*/, NodeId /*from*/, Term /*term*/) {}
-    /// This node leads from now on. Everything that its vote quorum said was observed before; nothing was proposed yet.
-    /// `newest` is the body of the last Data entry in the own log, empty when none is there.
-    virtual void elected(ByteView /*newest*/) {}
+    /// The leader of `offer.leader` says what time it is by a heartbeat: a running value, above 0.
+    virtual void observe_heartbeat(const TimeOffer& /*offer*/) {}
+    /// So does a voter, by its answer to our candidacy of `term`. An estimate comes with a granted vote only.
+    virtual void observe_vote(const TimeOffer& /*offer*/, NodeId /*from*/, Term /*term*/) {}
+    /// This node leads in `term` from now on. Everything that its vote quorum said was observed before; nothing was proposed
+    /// yet. `newest` is the last Data entry in the own log, null when none is there.
+    virtual void elected(Term /*term*/, const Entry* /*newest*/) {}
 };
 
 }  // namespace orrery::raft

@@ -67,6 +67,8 @@ struct RaftMessage {
   entries @23 :List(RaftEntry);   # body, then attachment, of each in order: in the tail
   textBytes @24 :UInt32;          # in the tail, behind the entries
   stateTimeEstimated @25 :Bool;
+  stateTimeLeader @26 :UInt64;
+  stateTimeEpoch @27 :UInt64;
 }
 
 struct Heartbeat {
@@ -79,6 +81,7 @@ struct Heartbeat {
   lowestClaim @6 :UInt64;
   stateTimeNs @7 :Int64;
   push @8 :Bool;
+  stateTimeEpoch @9 :UInt64;
 }
 
 struct HeartbeatBatch {

@@ -58,6 +58,8 @@ Bytes encode_raft_message(const RaftMessage& message) {
             root.setContext(message.context);
             root.setStateTimeNs(message.state_time_ns);
             root.setStateTimeEstimated(message.state_time_estimated);
+            root.setStateTimeLeader(message.state_time_leader.value);
+            root.setStateTimeEpoch(message.state_time_epoch.value);
             root.setTextBytes(size32(message.text));
             if (message.entries.empty()) return;
             auto entries = root.initEntries(static_cast<unsigned>(message.entries.size()));
@@ -111,6 +113,8 @@ Result<RaftMessage> decode_raft_message(ByteView payload) {
         message.context = root.getContext();
         message.state_time_ns = root.getStateTimeNs();
         message.state_time_estimated = root.getStateTimeEstimated();
+        message.state_time_leader = Term(root.getStateTimeLeader());
+        message.state_time_epoch = Term(root.getStateTimeEpoch());
         auto entries = root.getEntries();
         message.entries.reserve(entries.size());
         for (auto in : entries) {
@@ -154,6 +158,7 @@ Bytes encode_heartbeats(const HeartbeatBatch& batch) {
             out.setLowestClaim(beat.lowest_claim.value);
             out.setPush(beat.push);
             out.setStateTimeNs(beat.state_time_ns);
+            out.setStateTimeEpoch(beat.state_time_epoch.value);
         }
     });
 }
@@ -176,7 +181,8 @@ Result<HeartbeatBatch> decode_heartbeats(ByteView payload) {
                                     .commit = LogIndex(in.getCommit()),
                                     .lowest_claim = LogIndex(in.getLowestClaim()),
                                     .push = in.getPush(),
-                                    .state_time_ns = in.getStateTimeNs()});
+                                    .state_time_ns = in.getStateTimeNs(),
+                                    .state_time_epoch = Term(in.getStateTimeEpoch())});
         }
         return {};
     }));

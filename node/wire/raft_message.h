@@ -73,6 +73,8 @@ struct RaftMessage {
     uint64_t context = 0;       // ReadIndex: the asker's number, echoed
     int64_t state_time_ns = 0;  // state-machine time: heartbeats, replies to votes and pre-votes; 0 = none
     bool state_time_estimated = false;  // replies: not a running value, see node/raft/state_machine.h
+    Term state_time_leader;             // likewise
+    Term state_time_epoch;
     std::vector<RaftEntry> entries;  // Append
     ByteView text;              // Refused
 
@@ -94,6 +96,7 @@ struct Heartbeat {
     LogIndex lowest_claim;
     bool push = false;
     int64_t state_time_ns = 0;  // a running value, or 0
+    Term state_time_epoch;
     bool operator==(const Heartbeat&) const = default;
 };
 struct HeartbeatBatch {

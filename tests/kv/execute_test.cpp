@@ -88,7 +88,7 @@ TEST_CASE("kv execute: expiry goes by state-machine time alone, and an expired k
     for (const char* name : {"GET", "STRLEN", "EXISTS", "TTL", "PTTL", "TYPE", "EXPIRETIME"})
         CHECK_MESSAGE(kv.read({name, "k"}, at_ms(1100)).tick_needed, name);
     CHECK_FALSE(kv.read({"GET", "other"}, at_ms(1100)).tick_needed);
-    kv.apply(encode_tick(at_ms(1100)));
+    kv.apply(encode_tick({at_ms(1100), Term(1)}));
     const Executed after = kv.read({"GET", "k"}, at_ms(1100));
     CHECK_FALSE(after.tick_needed);
     CHECK(after.reply == Reply::null());
@@ -96,7 +96,7 @@ TEST_CASE("kv execute: expiry goes by state-machine time alone, and an expired k
     // The record is still there, and still counted, until an entry takes it away.
     CHECK(kv.read({"DBSIZE"}, at_ms(1100)).reply == number(1));
     const Argv purge = {"k", "k", "other"};
-    CHECK(kv.apply(encode_entry(EntryKind::Purge, at_ms(1101), {}, resp::views_of(purge))) == number(1));
+    CHECK(kv.apply(encode_entry(EntryKind::Purge, {at_ms(1101), Term(1)}, {}, resp::views_of(purge))) == number(1));
     CHECK(kv.read({"DBSIZE"}, at_ms(1101)).reply == number(0));
 }
 
@@ -106,7 +106,7 @@ TEST_CASE("kv execute: a purge leaves keys that were written again or do not exp
     kv.write({"SET", "b", "v", "PX", "1000"}, at_ms(1000));
     kv.write({"SET", "a", "again"}, at_ms(1020));
     const Argv purge = {"a", "b"};
-    CHECK(kv.apply(encode_entry(EntryKind::Purge, at_ms(1020), {}, resp::views_of(purge))) == number(0));
+    CHECK(kv.apply(encode_entry(EntryKind::Purge, {at_ms(1020), Term(1)}, {}, resp::views_of(purge))) == number(0));
     CHECK(kv.records.size() == 2);
 }
 
@@ -188,7 +188,7 @@ TEST_CASE("kv execute: counters equal a count of the records, whatever is run an
                 const Reply reply = kv.write(argv, LogTime{ns});  // check_counters() inside
                 // The unstamped command, executed by its stamp, means the same.
                 if (check_request(resp::views_of(argv)).command != nullptr)
-                    RC_ASSERT(twin.apply(encode_entry(EntryKind::Command, LogTime{ns}, {}, resp::views_of(argv))) == reply);
+                    RC_ASSERT(twin.apply(encode_entry(EntryKind::Command, {LogTime{ns}, Term(1)}, {}, resp::views_of(argv))) == reply);
             } else if (command.route == Route::Read) {
                 const Executed done = kv.read(argv, LogTime{ns});
                 RC_ASSERT(done.mutations.empty());

@@ -10,7 +10,7 @@ rc::Gen<Bytes> any_bytes() { return rc::gen::container<Bytes>(rc::gen::arbitrary
 
 Bytes any_entry() {
     const auto kind = *rc::gen::element(EntryKind::Command, EntryKind::Tick, EntryKind::Purge, EntryKind::Transaction);
-    const LogTime stamp{*rc::gen::nonNegative<int64_t>()};
+    const Stamp stamp{{*rc::gen::nonNegative<int64_t>()}, Term(*rc::gen::inRange<uint64_t>(1, UINT64_MAX))};
     resp::Argv argv;
     ClientSlot slot;
     if (kind != EntryKind::Tick) argv = *rc::gen::nonEmpty(rc::gen::container<resp::Argv>(any_bytes()));
@@ -47,10 +47,10 @@ TEST_CASE("kv log entry: what is decoded is what would be encoded (flipped bytes
     }));
 }
 
-TEST_CASE("kv log entry: the bytes of version 1 stay what they are (golden)") {
+TEST_CASE("kv log entry: the bytes of version 2 stay what they are (golden)") {
     const resp::Argv argv = {"SET", "k", "v"};
-    const Bytes raw = encode_entry(EntryKind::Command, LogTime{0x0102030405060708}, {9, 10}, resp::views_of(argv));
-    Bytes expected({1, 1, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 9, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0});
+    const Bytes raw = encode_entry(EntryKind::Command, {{0x0102030405060708}, Term(7)}, {9, 10}, resp::views_of(argv));
+    Bytes expected({2, 1, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0});
     expected += Bytes({3, 0, 0, 0}) + "SET" + Bytes({1, 0, 0, 0}) + "k" + Bytes({1, 0, 0, 0}) + "v";
     CHECK(raw == expected);
 }
@@ -59,22 +59,25 @@ TEST_CASE("kv log entry: a change of time comes back as it was, and one that wou
     CHECK(rc::check([] {
         const LogTime from{*rc::gen::inRange<int64_t>(0, INT64_MAX - 1)};
         const LogTime to{*rc::gen::inRange<int64_t>(from.ns + 1, INT64_MAX)};
-        Bytes raw = encode_set_time(from, to);
+        Bytes raw = encode_set_time(from, {to, Term(3)});
         const auto back = decode_entry(raw);
         RC_ASSERT(back.ok());
         RC_ASSERT(back->kind == EntryKind::SetTime);
-        RC_ASSERT(back->stamp == to);
+        RC_ASSERT((back->stamp == Stamp{to, Term(3)}));
         RC_ASSERT(set_time_from(*back) == from);
         for (size_t size = 0; size < raw.size(); ++size)
             RC_ASSERT(decode_entry(ByteView(raw).substr(0, size)).failed_with(Code::Corrupt));
         Bytes swapped = raw;
         std::swap_ranges(swapped.begin() + 4, swapped.begin() + 12, swapped.end() - 8);
         RC_ASSERT(decode_entry(swapped).failed_with(Code::Corrupt));
+        Bytes of_no_epoch = raw;
+        of_no_epoch.replace(12, 8, 8, '\0');
+        RC_ASSERT(decode_entry(of_no_epoch).failed_with(Code::Corrupt));
     }));
 }
 
 TEST_CASE("kv log entry: a count of words that the bytes can not hold allocates nothing") {
-    Bytes raw = encode_tick(LogTime{1});
+    Bytes raw = encode_tick({LogTime{1}, Term(1)});
     raw[1] = 1;
     for (size_t i = raw.size() - 4; i < raw.size(); ++i) raw[i] = '\xff';
     CHECK(decode_entry(raw).failed_with(Code::Corrupt));

@@ -45,14 +45,14 @@ class MemoryKeyspace : public kv::KeyspaceView {
         kv::Stamped stamped = kv::stamp_command(resp::views_of(argv), now);
         if (auto* refusal = std::get_if<kv::Reply>(&stamped)) return *refusal;
         const Bytes entry =
-            kv::encode_entry(kv::EntryKind::Command, now, {}, resp::views_of(std::get<kv::Argv>(stamped)));
+            kv::encode_entry(kv::EntryKind::Command, {now, Term(1)}, {}, resp::views_of(std::get<kv::Argv>(stamped)));
         return apply(entry);
     }
 
     kv::Reply apply(ByteView bytes) {
         const kv::LogEntry entry = kv::decode_entry(bytes).value();
         index = index.next();
-        time = entry.stamp;
+        time = entry.stamp.time;
         const kv::ExecuteContext context{.time = time, .now = time, .index = index, .keys = keys};
         if (entry.kind == kv::EntryKind::Tick) return kv::Reply::ok();
         auto done = [&] {
@@ -85,7 +85,7 @@ class MemoryKeyspace : public kv::KeyspaceView {
     kv::Reply transact(const kv::Transaction& transaction, kv::LogTime now) {
         const Bytes record = kv::stamp_transaction(kv::decode_transaction(kv::encode_transaction(transaction)).value(), now, ++draw);
         const ByteView word = record;
-        return apply(kv::encode_entry(kv::EntryKind::Transaction, now, {}, resp::ArgvView(&word, 1)));
+        return apply(kv::encode_entry(kv::EntryKind::Transaction, {now, Term(1)}, {}, resp::ArgvView(&word, 1)));
     }
 
     kv::Executed read(const kv::Argv& argv, kv::LogTime now) {
@@ -98,7 +98,7 @@ class MemoryKeyspace : public kv::KeyspaceView {
     kv::Reply read_with_ticks(const kv::Argv& argv, kv::LogTime now) {
         kv::Executed first = read(argv, now);
         if (!first.tick_needed) return first.reply;
-        apply(kv::encode_tick(now));
+        apply(kv::encode_tick({now, Term(1)}));
         kv::Executed second = read(argv, now);
         require(!second.tick_needed, "one tick was not enough");
         return second.reply;

@@ -42,7 +42,8 @@ TEST_CASE("kv store: value records round trip and refuse what is not one (any re
 
 TEST_CASE("kv store: a stored time round trips; every other length and what no clock shows is refused (any pair)") {
     CHECK(rc::check([] {
-        const StoredTime time{{*rc::gen::inRange<int64_t>(0, int64_t{1} << 62)}, {*rc::gen::inRange<int64_t>(0, int64_t{1} << 62)}};
+        const StoredTime time{{*rc::gen::inRange<int64_t>(0, int64_t{1} << 62)}, {*rc::gen::inRange<int64_t>(0, int64_t{1} << 62)},
+                              Term(*rc::gen::arbitrary<uint64_t>()), Term(*rc::gen::arbitrary<uint64_t>())};
         round_trip(time, encode_stored_time, decode_stored_time);
         Bytes raw = encode_stored_time(time);
         RC_ASSERT(decode_stored_time(raw + "x").failed_with(Code::Corrupt));
@@ -58,6 +59,8 @@ TEST_CASE("kv store: metadata round trips; every other length is refused (any me
         metadata.applied_index = LogIndex(*rc::gen::arbitrary<uint64_t>());
         metadata.applied_term = Term(*rc::gen::arbitrary<uint64_t>());
         metadata.time = LogTime{*rc::gen::nonNegative<int64_t>()};
+        metadata.time_term = Term(*rc::gen::arbitrary<uint64_t>());
+        metadata.time_epoch = Term(*rc::gen::arbitrary<uint64_t>());
         metadata.epoch = FlushEpoch(*rc::gen::inRange<uint64_t>(1, UINT64_MAX));
         metadata.keys = *rc::gen::arbitrary<uint64_t>();
         metadata.volatile_keys = metadata.keys / 2;

@@ -180,7 +180,7 @@ TEST_CASE("kv watch: expiry counts as a change only if the key was there when it
     CHECK(client.exec({{"GET", "k"}}, at_ms(500)) == Reply::null_array());
     client.watch({"k"}, at_ms(500));  // its record is still stored
     REQUIRE(kv.records.contains("k"));
-    kv.apply(encode_entry(EntryKind::Purge, at_ms(600), {}, std::vector<ByteView>{"k"}));
+    kv.apply(encode_entry(EntryKind::Purge, {at_ms(600), Term(1)}, {}, std::vector<ByteView>{"k"}));
     CHECK(client.exec({{"GET", "k"}}, at_ms(700)).kind == Reply::Kind::Array);
 }
 

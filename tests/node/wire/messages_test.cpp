@@ -43,6 +43,8 @@ RaftMessage any_raft_message(std::vector<Bytes>& held) {
     m.context = num();
     m.state_time_ns = static_cast<int64_t>(num());
     m.state_time_estimated = coin();
+    m.state_time_leader = Term(num());
+    m.state_time_epoch = Term(num());
     const int entries = *rc::gen::inRange(0, 12);
     for (int i = 0; i < entries; ++i) {
         RaftEntry entry;
@@ -131,7 +133,7 @@ TEST_CASE("wire: heartbeats of many groups and their answer come back equal") {
     HeartbeatReplyBatch reply{.from_node = NodeId(2), .to_node = NodeId(1), .number = 9, .refused = {}, .progress = {}};
     for (uint64_t i = 1; i <= 1000; ++i) {
         batch.groups.push_back({GroupId(i), ReplicaId(i + 1), ReplicaId(i + 2), Term(i * 3), i * 5, LogIndex(i * 7),
-                                LogIndex(i), i % 2 == 0, static_cast<int64_t>(i) * -11});
+                                LogIndex(i), i % 2 == 0, static_cast<int64_t>(i) * -11, Term(i * 13)});
         reply.refused.push_back({GroupId(i), ReplicaId(i + 2), ReplicaId(i + 1),
                                  static_cast<HeartbeatRefusal>(1 + i % 3), Term(i)});
         reply.progress.push_back({GroupId(i), ReplicaId(i + 2), ReplicaId(i + 1), Term(i), i, LogIndex(i + 1), LogIndex(i + 2), LogIndex(i)});
