@@ -151,14 +151,12 @@ Result<void> ClientSession::flush(Fiber& fiber) {
 }
 
 Result<void> ClientSession::execute_all(Fiber& fiber) {
-    std::vector<Argv> run;  // reads and writes
-    uint64_t run_bytes = 0;
+    RequestRun run;  // reads and writes
     size_t values = 0;
     auto finish_run = [&]() -> Result<void> {
         if (run.empty()) return {};
-        TRY(execute_run(fiber, run));
+        TRY(execute_run(fiber, run.requests()));
         run.clear();
-        run_bytes = 0;
         values = 0;
         return {};
     };
@@ -201,9 +199,8 @@ Result<void> ClientSession::execute_all(Fiber& fiber) {
         if (belongs_to_group(*checked.command) && checked.command->id != CommandId::Watch) {
             // A walk over keys goes alone: as part of a log entry every member would walk.
             const bool alone = checked.command->first_key == 0;
-            if (run.size() >= kRunCommands || run_bytes >= kRunBytes || alone) TRY(finish_run());
-            run.push_back(resp::copy_of(argv));
-            for (ByteView word : argv) run_bytes += word.size();
+            if (run.size() >= kRunCommands || run.bytes() >= kRunBytes || alone) TRY(finish_run());
+            run.add(argv, *checked.command, parser_.argv_stays());
             if (alone) TRY(finish_run());
             if (route == Route::Write && may_answer_value(*checked.command, argv) && ++values >= kRunValues) {
                 TRY(finish_run());
@@ -314,9 +311,9 @@ Result<void> ClientSession::watch(Fiber& fiber, ArgvView argv) {
         answer(Reply::error("ERR WATCH inside MULTI is not allowed"));
         return {};
     }
-    const std::vector<Argv> run{resp::copy_of(argv)};
+    const Request request{argv, client_.command};
     Outcome found;
-    TRY(node_.service()->read_many(fiber, run, [&](Outcome outcome) {
+    TRY(node_.service()->read_many(fiber, {&request, 1}, [&](Outcome outcome) {
         found = std::move(outcome);
         return true;
     }));
@@ -393,9 +390,9 @@ Result<void> ClientSession::exec(Fiber& fiber) {
     return {};
 }
 
-Result<void> ClientSession::execute_run(Fiber& fiber, std::span<const Argv> run) {
+Result<void> ClientSession::execute_run(Fiber& fiber, std::span<const Request> run) {
     KvService& service = *node_.service();
-    auto is_write = [](const Argv& argv) { return find_command(argv.front())->route == Route::Write; };
+    auto is_write = [](const Request& request) { return request.command->route == Route::Write; };
     std::vector<size_t> ends;  // of the parts that are all reads or all writes
     bool any_write = false;
     for (size_t i = 0; i < run.size(); ++i) {
@@ -426,9 +423,9 @@ Result<void> ClientSession::execute_run(Fiber& fiber, std::span<const Argv> run)
     return {};
 }
 
-Result<void> ClientSession::execute_alike(Fiber& fiber, std::span<const Argv> run) {
+Result<void> ClientSession::execute_alike(Fiber& fiber, std::span<const Request> run) {
     KvService& service = *node_.service();
-    if (find_command(run.front().front())->route == Route::Write) {
+    if (run.front().command->route == Route::Write) {
         return service.write_many(fiber, forward_id_, run, [&](Outcome outcome) {
             target_.write_acknowledged(outcome.index);
             answer(outcome.reply);

@@ -43,8 +43,8 @@ class ClientSession : public std::enable_shared_from_this<ClientSession> {
 
     void read_loop(Fiber& fiber);
     Result<void> execute_all(Fiber& fiber);
-    Result<void> execute_run(Fiber& fiber, std::span<const Argv> run);
-    Result<void> execute_alike(Fiber& fiber, std::span<const Argv> run);
+    Result<void> execute_run(Fiber& fiber, std::span<const Request> run);
+    Result<void> execute_alike(Fiber& fiber, std::span<const Request> run);
     Result<void> execute_for_session(Fiber& fiber, const CommandInfo& command, ArgvView argv);
     Result<void> watch(Fiber& fiber, ArgvView argv);
     Result<void> exec(Fiber& fiber);

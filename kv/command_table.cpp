@@ -323,14 +323,49 @@ bool in_category(std::string_view categories, std::string_view category) {
     return false;
 }
 
+namespace {
+
+/// A name in lower case as two words, so that comparing is two comparisons.
+struct PackedName {
+    uint64_t low = 0, high = 0;
+    constexpr bool operator==(const PackedName&) const = default;
+};
+constexpr size_t kLongestName = 16;
+constexpr PackedName packed(std::string_view name) {
+    PackedName out;
+    for (size_t i = 0; i < name.size(); ++i)
+        (i < 8 ? out.low : out.high) |= static_cast<uint64_t>(static_cast<unsigned char>(lower(name[i]))) << (8 * (i % 8));
+    return out;
+}
+static_assert(std::ranges::all_of(kCommands, [](const CommandInfo& command) { return command.name.size() <= kLongestName; }));
+
+// Every command is looked up a few times on its way: open addressing, built at compile time.
+constexpr size_t kIndexSlots = 512;
+static_assert(kIndexSlots >= 2 * kCommands.size());
+constexpr size_t index_slot(const PackedName& name) { return static_cast<size_t>(((name.low ^ name.high * 31) * 0x9e3779b97f4a7c15ull) >> 55); }
+struct IndexSlot {
+    PackedName name;
+    const CommandInfo* command = nullptr;
+};
+constexpr std::array<IndexSlot, kIndexSlots> kIndex = [] {
+    std::array<IndexSlot, kIndexSlots> out{};
+    for (const CommandInfo& command : kCommands) {
+        const PackedName name = packed(command.name);
+        size_t at = index_slot(name);
+        while (out[at].command != nullptr) at = (at + 1) % kIndexSlots;
+        out[at] = {name, &command};
+    }
+    return out;
+}();
+
+}  // namespace
+
 const CommandInfo* find_command(ByteView name) {
-    constexpr size_t kLongestName = 16;
     if (name.size() > kLongestName) return nullptr;
-    char small[kLongestName];
-    std::ranges::transform(name, small, lower);
-    const std::string_view wanted(small, name.size());
-    const auto at = std::ranges::lower_bound(kCommands, wanted, {}, &CommandInfo::name);
-    return at != kCommands.end() && at->name == wanted ? &*at : nullptr;
+    const PackedName wanted = packed(name);
+    for (size_t at = index_slot(wanted); kIndex[at].command != nullptr; at = (at + 1) % kIndexSlots)
+        if (kIndex[at].name == wanted && kIndex[at].command->name.size() == name.size()) return kIndex[at].command;
+    return nullptr;
 }
 
 std::vector<ByteView> keys_of(const CommandInfo& command, ArgvView argv) {

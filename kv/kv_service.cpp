@@ -262,7 +262,7 @@ Result<Outcome> KvService::route(Fiber& fiber, ArgvView argv, ClientSlot slot, b
     }
 }
 
-Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done) {
+Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<const Request> requests, FunctionRef<void(Outcome)> on_done) {
     const Instant deadline = env_.now() + options_.request_timeout;
     auto finish_one = [&](Result<Outcome> done) -> Result<void> {
         if (done.failed_with(Code::Cancelled)) return done.error();
@@ -275,35 +275,35 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
         }
         return {};
     };
-    if (commands.size() > 1 && group_.slowed()) {
+    if (requests.size() > 1 && group_.slowed()) {
         // One wait for all of them: between it and the proposals nothing yields.
         uint64_t bytes = 0;
-        for (const Argv& command : commands)
-            for (const Bytes& word : command) bytes += word.size();
+        for (const Request& request : requests)
+            for (ByteView word : request.argv) bytes += word.size();
         Result<void> admitted = group_.admit(fiber, bytes, deadline);
         if (!admitted.ok()) {
-            for (size_t i = 0; i < commands.size(); ++i) TRY(finish_one(admitted.error()));
+            for (size_t i = 0; i < requests.size(); ++i) TRY(finish_one(admitted.error()));
             return {};
         }
     }
-    if (commands.size() > 1 && group_.leads()) {
+    if (requests.size() > 1 && group_.leads()) {
         // All are proposed before the first is waited for, so that they share log batches. Their order is the log's. What
         // fails here is not tried again: a later one may have taken effect already.
         struct Begun {
             std::unique_ptr<raft::Group::Proposal> proposal;
             Result<Outcome> refused = Code::Unknown;
         };
-        std::vector<Begun> begun(commands.size());
+        std::vector<Begun> begun(requests.size());
         const Instant begun_at = env_.now();
-        for (size_t i = 0; i < commands.size(); ++i) {
+        for (size_t i = 0; i < requests.size(); ++i) {
             const Stamp stamp = machine_.stamp();
-            Stamped stamped = stamp_command(resp::views_of(commands[i]), stamp.time);
+            Stamped stamped = stamp_command(requests[i].argv, stamp.time);
             if (Reply* refused = std::get_if<Reply>(&stamped)) {
                 begun[i].refused = Outcome{std::move(*refused), LogIndex()};
                 continue;
             }
             auto proposal = group_.begin(encode_entry(EntryKind::Command, stamp, {}, resp::views_of(std::get<Argv>(stamped))), nullptr,
-                                         space_use(resp::views_of(commands[i])));
+                                         space_use(requests[i].argv));
             if (proposal.ok()) {
                 begun[i].proposal = std::move(*proposal);
             } else {
@@ -329,10 +329,10 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
         }
         return {};
     }
-    for (const Argv& command : commands) {
+    for (const Request& request : requests) {
         // Forwarded writes carry an id, so that whoever meets one twice can tell.
         const ClientSlot slot = group_.leads() ? ClientSlot{} : ClientSlot{client, ++forward_sequence_};
-        TRY(finish_one(route(fiber, resp::views_of(command), slot, false, deadline)));
+        TRY(finish_one(route(fiber, request.argv, slot, false, deadline)));
     }
     return {};
 }
@@ -345,23 +345,23 @@ Result<Outcome> KvService::transact_routed(Fiber& fiber, uint64_t client, const 
     return route(fiber, resp::views_of(words), slot, false, env_.now() + options_.request_timeout);
 }
 
-Result<size_t> KvService::pipeline(Fiber& fiber, uint64_t client, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done) {
+Result<size_t> KvService::pipeline(Fiber& fiber, uint64_t client, std::span<const Request> requests, FunctionRef<void(Outcome)> on_done) {
     Transaction bundle;
     bundle.mode = TransactionMode::Pipeline;
-    for (const Argv& argv : commands) bundle.commands.push_back(resp::views_of(argv));
+    for (const Request& request : requests) bundle.commands.emplace_back(request.argv.begin(), request.argv.end());
     Result<Outcome> done = transact_routed(fiber, client, bundle);
     if (done.failed_with(Code::Cancelled)) return done.error();
     // Too much for one entry, or for a full disk: some of them may do by themselves.
     if (done.failed_with(Code::Invalid) || done.failed_with(Code::NoSpace) || done.failed_with(Code::Overloaded)) return size_t{0};
-    if (done.ok() && done->reply.kind == Reply::Kind::Array && !done->reply.items.empty() && done->reply.items.size() <= commands.size()) {
+    if (done.ok() && done->reply.kind == Reply::Kind::Array && !done->reply.items.empty() && done->reply.items.size() <= requests.size()) {
         for (Reply& reply : done->reply.items) on_done({std::move(reply), done->index});
         return done->reply.items.size();
     }
     // All share the outcome: no effect, or nobody knows (also when a repeat finds that its replies were not kept).
-    if (done.ok() || done.failed_with(Code::Unknown) || done.failed_with(Code::Timeout)) counters_.unknown += commands.size();
+    if (done.ok() || done.failed_with(Code::Unknown) || done.failed_with(Code::Timeout)) counters_.unknown += requests.size();
     const Reply answer = error_reply(done.ok() ? Error(Code::Unknown) : done.error());
-    for (size_t i = 0; i < commands.size(); ++i) on_done({answer, LogIndex()});
-    return commands.size();
+    for (size_t i = 0; i < requests.size(); ++i) on_done({answer, LogIndex()});
+    return requests.size();
 }
 
 Result<Outcome> KvService::transact(Fiber& fiber, uint64_t client, const Transaction& transaction) {
@@ -371,12 +371,12 @@ Result<Outcome> KvService::transact(Fiber& fiber, uint64_t client, const Transac
     return Outcome{error_reply(done.error()), LogIndex()};
 }
 
-Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done) {
+Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Request> requests, FunctionRef<bool(Outcome)> on_done) {
     const Instant begun = env_.now(), deadline = begun + options_.request_timeout;
     size_t done_count = 0;
     if (const std::optional<Term> term = group_.lease_term()) {
-        while (done_count < commands.size()) {
-            Result<Outcome> done = read_applied(fiber, resp::views_of(commands[done_count]), deadline);
+        while (done_count < requests.size()) {
+            Result<Outcome> done = read_applied(fiber, requests[done_count].argv, deadline);
             if (done.failed_with(Code::Cancelled)) return done.error();
             if (!done.ok() || !group_.lease_vouches(*term)) break;
             ++done_count;
@@ -385,11 +385,11 @@ Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Argv> commands
             if (!on_done(std::move(*done))) return done_count;
         }
     }
-    if (group_.leads() && done_count < commands.size()) {
+    if (group_.leads() && done_count < requests.size()) {
         Result<LogIndex> barrier = group_.read_barrier(fiber, deadline);
         if (barrier.failed_with(Code::Cancelled)) return barrier.error();
-        while (barrier.ok() && done_count < commands.size()) {
-            Result<Outcome> done = read_applied(fiber, resp::views_of(commands[done_count]), deadline);
+        while (barrier.ok() && done_count < requests.size()) {
+            Result<Outcome> done = read_applied(fiber, requests[done_count].argv, deadline);
             if (done.failed_with(Code::Cancelled)) return done.error();
             if (!done.ok()) break;
             ++done_count;
@@ -397,8 +397,8 @@ Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Argv> commands
             if (!on_done(std::move(*done))) return done_count;
         }
     }
-    while (done_count < commands.size()) {
-        Result<Outcome> done = route(fiber, resp::views_of(commands[done_count]), {}, true, deadline);
+    while (done_count < requests.size()) {
+        Result<Outcome> done = route(fiber, requests[done_count].argv, {}, true, deadline);
         if (done.failed_with(Code::Cancelled)) return done.error();
         ++done_count;
         if (!on_done(done.ok() ? std::move(*done) : Outcome{error_reply(done.error()), LogIndex()})) break;
@@ -406,10 +406,10 @@ Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Argv> commands
     return done_count;
 }
 
-Result<size_t> KvService::read_stale(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done) {
+Result<size_t> KvService::read_stale(Fiber& fiber, std::span<const Request> requests, FunctionRef<bool(Outcome)> on_done) {
     size_t done_count = 0;
-    while (done_count < commands.size()) {
-        const std::vector<ByteView> words = resp::views_of(commands[done_count]);
+    while (done_count < requests.size()) {
+        const ArgvView words = requests[done_count].argv;
         // A replica that is out hears nothing any more: what it has would be stale for ever.
         Result<Executed> done = Error(Code::NotReady, "the group has stopped on this node");
         if (!group_.stopped() && !group_.core().removed()) {

@@ -12,6 +12,7 @@
 
 #include "kv/client_state.h"
 #include "kv/kv_machine.h"
+#include "kv/request_run.h"
 #include "kv/wait_command.h"
 #include "kv/wait_tracker.h"
 #include "node/admin/duration_histogram.h"
@@ -46,13 +47,13 @@ class KvService : private raft::GroupObserver {
 
     /// Writes of one connection, in order, with one commit wait for all. Each argv passed check_request() as
     /// Route::Write. `on_done` is called in order, once for each. Yields. Errors: Cancelled.
-    Result<void> write_many(Fiber& fiber, uint64_t client, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done);
+    Result<void> write_many(Fiber& fiber, uint64_t client, std::span<const Request> requests, FunctionRef<void(Outcome)> on_done);
     /// Reads of one connection, at one barrier, until all are done or `on_done` says that it has enough for now: how many
     /// were done. Yields. Errors: Cancelled.
-    Result<size_t> read_many(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done);
+    Result<size_t> read_many(Fiber& fiber, std::span<const Request> requests, FunctionRef<bool(Outcome)> on_done);
     /// The same from this node's own applied state, which may be behind and never is half of two: for READONLY connections. Yields.
     /// Errors: Cancelled.
-    Result<size_t> read_stale(Fiber& fiber, std::span<const Argv> commands, FunctionRef<bool(Outcome)> on_done);
+    Result<size_t> read_stale(Fiber& fiber, std::span<const Request> requests, FunctionRef<bool(Outcome)> on_done);
     /// An operator's: moves state-machine time forward to `to`, here on the leader; the time it was moved from. Yields.
     /// Errors: Invalid (it would go back: says how long to wait, or is out of range), and those of Group::propose().
     Result<LogTime> set_time(Fiber& fiber, LogTime to, Instant deadline);
@@ -63,7 +64,7 @@ class KvService : private raft::GroupObserver {
     /// Reads and writes of one connection as one log entry: how many, from the front, were done, with `on_done` for each in order. 0:
     /// nothing was done, and they must go their ways one by one. Each passed check_request() as Route::Read or Route::Write. Yields.
     /// Errors: Cancelled.
-    Result<size_t> pipeline(Fiber& fiber, uint64_t client, std::span<const Argv> commands, FunctionRef<void(Outcome)> on_done);
+    Result<size_t> pipeline(Fiber& fiber, uint64_t client, std::span<const Request> requests, FunctionRef<void(Outcome)> on_done);
     /// What a transaction may have in bytes, encoded: more than the log takes is refused before a byte of it is logged.
     uint64_t transaction_bytes_max() const { return options_.transaction_bytes_max; }
     /// WAIT and WAITALL. Ends early when `leaver` says so: the client left, or another one unblocked it. Yields. Errors: Cancelled,

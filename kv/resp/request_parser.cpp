@@ -148,6 +148,7 @@ RequestParser::Step RequestParser::inline_request() {
     consumed_ = at_;
     if (inline_argv_.empty()) return Step::Again;
     argv_.assign(inline_argv_.begin(), inline_argv_.end());
+    argv_stays_ = false;
     return Step::Request;
 }
 
@@ -236,6 +237,7 @@ void RequestParser::finish_request() {
     const ByteView all = buffer_;
     argv_.reserve(places_.size());
     for (const Place& place : places_) argv_.push_back(all.substr(consumed_ + place.offset, place.bytes));
+    argv_stays_ = true;
     consumed_ = at_;
     stage_ = Stage::Start;
     if (places_.capacity() * sizeof(Place) > kIdleCapacityMax) std::vector<Place>().swap(places_);
@@ -245,8 +247,7 @@ RequestParser::Step RequestParser::fail(ByteView text) {
     failed_ = true;
     error_text_ = "ERR Protocol error: ";
     error_text_ += text;
-    Bytes().swap(buffer_);
-    consumed_ = at_ = scanned_ = 0;
+    consumed_ = at_ = scanned_ = buffer_.size();  // what was given out before stays valid
     return Step::Error;
 }
 

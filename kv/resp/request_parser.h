@@ -50,8 +50,10 @@ class RequestParser {
     /// The next request in order. Empty requests ("*0", an empty line) are skipped, as Redis skips them.
     Status next();
 
-    /// Requires: the last next() answered Request. At least one word. The views die at the next append() or next().
+    /// Requires: the last next() answered Request. At least one word. Valid until the next append() or next().
     ArgvView argv() const { return argv_; }
+    /// Whether the bytes of argv()'s words lie in the input: then they are valid until the next append().
+    bool argv_stays() const { return argv_stays_; }
 
     /// "ERR Protocol error: ...", in the words of Redis where Redis has such an error. Requires: Status::Error.
     const Bytes& error_text() const { return error_text_; }
@@ -91,6 +93,7 @@ class RequestParser {
     uint64_t request_bytes_ = 0;  // charged against request_bytes_max
     std::vector<Place> places_;
     std::vector<ByteView> argv_;
+    bool argv_stays_ = false;
     Argv inline_argv_;  // unquoted words of an inline request
     bool failed_ = false;
     Bytes error_text_;

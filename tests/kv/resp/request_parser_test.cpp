@@ -179,6 +179,21 @@ TEST_CASE("resp: protocol errors in the words of Redis") {
     CHECK(error_of(Bytes(65'537, 'a') + "\n") == "ERR Protocol error: too big inline request");
 }
 
+TEST_CASE("resp: the words of requests stay where they are until more is read, behind an error too; those of an inline request do not") {
+    RequestParser parser;
+    parser.append("*2\r\n$3\r\nGET\r\n$20\r\nabcdefghijklmnopqrst\r\n*1\r\n$4\r\nPING\r\n*x\r\n");
+    REQUIRE(parser.next() == RequestParser::Status::Request);
+    CHECK(parser.argv_stays());
+    const ByteView key = parser.argv()[1];
+    REQUIRE(parser.next() == RequestParser::Status::Request);
+    CHECK(parser.next() == RequestParser::Status::Error);
+    CHECK(key == "abcdefghijklmnopqrst");
+    RequestParser typed;
+    typed.append("PING\r\n");
+    REQUIRE(typed.next() == RequestParser::Status::Request);
+    CHECK_FALSE(typed.argv_stays());
+}
+
 TEST_CASE("resp: an error is final (good bytes behind it are not looked at)") {
     RequestParser parser;
     parser.append("*x\r\n");
