@@ -46,7 +46,7 @@ TEST_CASE("kv commands: every command is found by its name, in any case, and has
         name[0] = static_cast<char>(name[0] - 'a' + 'A');
         CHECK(find_command(name) == &info);
         CHECK(find_command(name + Bytes(1, '\0')) == nullptr);
-        CHECK(find_command(ByteView(name).substr(1)) == nullptr);
+        CHECK(find_command(name + "x") == nullptr);
         CHECK((info.route == Route::Write) == ((info.flags & kFlagWrite) != 0));
         if (info.id == CommandId::Watch) continue;  // a read of the group, but no read command to its clients
         CHECK((info.route == Route::Read) == ((info.flags & kFlagReadonly) != 0));
