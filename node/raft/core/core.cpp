@@ -131,11 +131,13 @@ bool Core::well_formed(const Message& message) const {
 
 // An answer counts for a replica, so it must come from the very one that is configured. A request only has to be true:
 // where its term is above ours our configuration may be the older one, and an elected leader stays one whatever we
-// think its replica id should be.
+// think its replica id should be, also when its term came to us by its candidacy or by somebody else.
 bool Core::accepts_sender(const Message& message) {
     std::optional<Member> configured = log_.configuration().find(message.from.node);
     if (!configured || log_.configuration().names(message.from)) return true;
-    return is_request(kind_of(message)) && (message.term > hard_.term || leader_ == message.from);
+    if (!is_request(kind_of(message))) return false;
+    const bool leads = from_leader(kind_of(message)) && message.term == hard_.term && !leader_.node;
+    return message.term > hard_.term || leads || leader_ == message.from;
 }
 
 void Core::step(Instant now, Message message) {

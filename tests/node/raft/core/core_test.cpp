@@ -606,6 +606,28 @@ TEST_CASE("raft core: another replica id is refused, as sender of an answer and 
     CHECK(c[2].term() == Term(1));
 }
 
+TEST_CASE("raft core: a leader with a replica id that is new to us is followed, whoever told us of its term first") {
+    // Node 3 was replaced while node 2 was away: node 2's log names the replica before it.
+    Cluster c = led();
+    Message vote = say(3, 2, 9, Vote{{LogIndex(100), Term(8)}, false});
+    vote.from.replica = ReplicaId(77);
+    c.cut_off(2);
+    c.run(Duration::seconds(3));  // no leader is heard any more
+    c[2].step(c.now(), vote);
+    REQUIRE(c[2].term() == Term(9));
+    Message beat = say(3, 2, 9, Heartbeat{1, LogIndex(0), LogIndex(0), false});
+    beat.from.replica = ReplicaId(77);
+    c[2].step(c.now(), beat);
+    CHECK(c[2].leader() == beat.from);
+    Message second = say(1, 2, 9, Heartbeat{1, LogIndex(0), LogIndex(0), false});
+    second.from.replica = ReplicaId(78);  // a term has one leader
+    c[2].step(c.now(), second);
+    CHECK(c[2].leader() == beat.from);
+    c.pump(2);
+    REQUIRE(c.at(2).refusals.size() == 1);
+    CHECK(c.at(2).refusals[0].reason == RefusalReason::WrongSender);
+}
+
 TEST_CASE("raft core: nothing a peer can say wraps an index or stops the node") {
     Cluster c = led();
     uint64_t huge = UINT64_MAX;
