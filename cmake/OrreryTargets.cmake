@@ -1,8 +1,18 @@
-# orrery_library(NAME SOURCES... [DEPS...] [PRIVATE_DEPS...]): a static library of one folder. Every
+# orrery_library(NAME [TOGETHER] SOURCES... [ALONE...] [DEPS...] [PRIVATE_DEPS...]): a static library of one folder. Every
 # header of the folder joins a header set, so that `all_verify_interface_header_sets` compiles each alone.
+#
+# TOGETHER: four sources are compiled as one (except with -DORRERY_TOGETHER=OFF, as the debug preset has it, where a missing
+# include shows), which takes a third less time, most of it spent on headers. Then no two sources of the library may have a
+# private function, type or constant of one name: the compiler says so, or, of overloads, tidy.private_names. ALONE are those
+# of SOURCES that it does not suit. Never for an archive whose objects are linked or replaced one by one (check_failed(),
+# --wrap): one object then brings them all, and what is called inside one object is not wrapped.
 function(orrery_library name)
-    cmake_parse_arguments(arg "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+    cmake_parse_arguments(arg "TOGETHER" "" "SOURCES;ALONE;DEPS;PRIVATE_DEPS" ${ARGN})
     add_library(${name} STATIC ${arg_SOURCES})
+    if(arg_TOGETHER AND ORRERY_TOGETHER)
+        set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 4)
+        set_source_files_properties(${arg_ALONE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
     file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h)
     if(headers)
         target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${headers})
