@@ -1,5 +1,6 @@
 # Compiler flags, the sanitizer choice, packages. Presets set ORRERY_SANITIZE.
 set(ORRERY_SANITIZE "" CACHE STRING "address (with undefined) or thread; empty for none")
+option(ORRERY_TOGETHER "libraries that allow it are compiled four sources at a time" ON)
 
 add_library(orrery_flags INTERFACE)
 target_include_directories(orrery_flags INTERFACE ${PROJECT_SOURCE_DIR})

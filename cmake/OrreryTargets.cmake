@@ -1,8 +1,18 @@
-# orrery_library(NAME SOURCES... [DEPS...] [PRIVATE_DEPS...]): a static library of one folder. Every
+# orrery_library(NAME [TOGETHER] SOURCES... [ALONE...] [DEPS...] [PRIVATE_DEPS...]): a static library of one folder. Every
 # header of the folder joins a header set, so that `all_verify_interface_header_sets` compiles each alone.
+#
+# TOGETHER: four sources are compiled as one (except with -DORRERY_TOGETHER=OFF, as the debug preset has it, where a missing
+# include shows), which takes a third less time, most of it spent on headers. Then no two sources of the library may have a
+# private function, type or constant of one name: the compiler says so, or, of overloads, tidy.private_names. ALONE are those
+# of SOURCES that it does not suit. Never for an archive whose objects are linked or replaced one by one (check_failed(),
+# --wrap): one object then brings them all, and what is called inside one object is not wrapped.
 function(orrery_library name)
-    cmake_parse_arguments(arg "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+    cmake_parse_arguments(arg "TOGETHER" "" "SOURCES;ALONE;DEPS;PRIVATE_DEPS" ${ARGN})
     add_library(${name} STATIC ${arg_SOURCES})
+    if(arg_TOGETHER AND ORRERY_TOGETHER)
+        set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 4)
+        set_source_files_properties(${arg_ALONE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
     file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h)
     if(headers)
         target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${headers})
@@ -32,15 +42,32 @@ function(orrery_cold target)
     endif()
 endfunction()
 
-# orrery_test(NAME SOURCES... [DEPS...] [LABELS...] [TIMEOUT seconds]): a doctest executable, run by ctest as one test.
+# How tests are compiled. In a release build at -O0, a fourth less work than at -O1: most of them run for less time than they
+# compile. BUSY are those that run for more than a second or two; what they inline of the product's headers counts too.
+function(orrery_test_options target busy)
+    orrery_cold(${target})
+    if(NOT busy AND NOT ORRERY_SANITIZE)
+        target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O0>)
+    endif()
+endfunction()
+
+# orrery_test_part(NAME [BUSY] SOURCES... [DEPS...]): what several tests share, compiled once; they name it in their DEPS.
+function(orrery_test_part name)
+    cmake_parse_arguments(arg "BUSY" "" "SOURCES;DEPS" ${ARGN})
+    add_library(${name} OBJECT ${arg_SOURCES})
+    target_link_libraries(${name} PUBLIC orrery_flags doctest::doctest ${arg_DEPS})
+    orrery_test_options(${name} ${arg_BUSY})
+endfunction()
+
+# orrery_test(NAME [BUSY] SOURCES... [DEPS...] [LABELS...] [TIMEOUT seconds]): a doctest executable, run by ctest as one test.
 function(orrery_test name)
-    cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+    cmake_parse_arguments(arg "BUSY" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 300)
     endif()
     add_executable(${name} ${arg_SOURCES})
     target_link_libraries(${name} PRIVATE orrery_flags orrery_doctest_main ${arg_DEPS})
-    orrery_cold(${name})
+    orrery_test_options(${name} ${arg_BUSY})
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
 endfunction()

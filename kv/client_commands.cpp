@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <optional>
 
+#include "kv/common_replies.h"
 #include "kv/resp/number.h"
 #include "kv/text_case.h"
 #include "runtime/base/check.h"
 
 namespace orrery::kv {
 namespace {
-
-Reply syntax_error() { return Reply::error("ERR syntax error"); }
 
 // Client names and versions end up in one-line lists.
 bool is_plain(ByteView text) {

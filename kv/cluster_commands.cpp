@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kv/common_replies.h"
 #include "kv/resp/number.h"
 #include "kv/text_case.h"
 #include "runtime/base/check.h"
@@ -28,8 +29,6 @@ uint16_t crc16(ByteView bytes) {
     for (char c : bytes) crc = static_cast<uint16_t>((crc << 8) ^ kCrcTable[((crc >> 8) ^ static_cast<unsigned char>(c)) & 0xff]);
     return crc;
 }
-
-Reply bulk_of(std::string_view text) { return Reply::bulk(Bytes(text)); }
 
 void append_hex(Bytes& out, uint64_t value, int digits) {
     static constexpr char kDigits[] = "0123456789abcdef";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kv/common_replies.h"
 #include "kv/text_case.h"
 #include "runtime/base/check.h"
 
@@ -230,8 +231,6 @@ constexpr std::array<bool, kCommandCount> kContainers = [] {
     for (const SubcommandInfo& subcommand : kSubcommands) out[static_cast<size_t>(subcommand.container)] = true;
     return out;
 }();
-
-Reply bulk_of(std::string_view text) { return Reply::bulk(Bytes(text)); }
 
 Reply key_specs_of(const CommandInfo& command) {
     if (command.first_key == 0) return Reply::array({});

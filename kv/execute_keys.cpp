@@ -4,6 +4,7 @@
 #include <climits>
 #include <cstdlib>
 
+#include "kv/common_replies.h"
 #include "kv/execute_run.h"
 #include "kv/glob.h"
 #include "kv/resp/number.h"
@@ -17,9 +18,6 @@ namespace {
 constexpr size_t kScanCountMax = 4096;     // more is read in several calls: a cursor is cheap
 constexpr size_t kStretchRecords = 256;    // of a walk over all keys
 constexpr size_t kRandomCandidates = 64;   // RANDOMKEY chooses among so many neighbours, evenly
-
-Reply not_an_integer() { return Reply::error("ERR value is not an integer or out of range"); }
-Reply syntax_error() { return Reply::error("ERR syntax error"); }
 
 /// As strtoul() reads it, for Redis does.
 std::optional<uint64_t> parse_cursor(ByteView text) {

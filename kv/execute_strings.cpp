@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 
+#include "kv/common_replies.h"
 #include "kv/execute_run.h"
 #include "kv/resp/number.h"
 #include "kv/set_options.h"
@@ -19,7 +20,6 @@ static_assert(std::numeric_limits<long double>::digits == 64, "members would dis
 
 constexpr size_t kFloatTextMax = 5 * 1024;  // longest number Redis reads or writes
 
-Reply not_an_integer() { return Reply::error("ERR value is not an integer or out of range"); }
 Reply not_a_float() { return Reply::error("ERR value is not a valid float"); }
 
 Reply value_or_null(SeenKey& seen) {

@@ -4,6 +4,7 @@
 
 #include "kv/client_commands.h"
 #include "kv/cluster_commands.h"
+#include "kv/common_replies.h"
 #include "kv/config_commands.h"
 #include "kv/info.h"
 #include "kv/resp/number.h"
@@ -12,8 +13,6 @@
 
 namespace orrery::kv {
 namespace {
-
-Reply bulk_of(std::string_view text) { return Reply::bulk(Bytes(text)); }
 
 Reply wrong_password() { return Reply::error("WRONGPASS invalid username-password pair or user is disabled."); }
 

@@ -5,7 +5,7 @@
 namespace orrery::kv {
 namespace {
 
-Error malformed(std::string_view what) { return {Code::Corrupt, "kv log entry: " + std::string(what)}; }
+Error malformed_entry(std::string_view what) { return {Code::Corrupt, "kv log entry: " + std::string(what)}; }
 
 bool may_have_slot(EntryKind kind) { return kind == EntryKind::Command || kind == EntryKind::Transaction; }
 
@@ -54,31 +54,31 @@ Result<LogEntry> decode_entry(ByteView bytes) {
     uint16_t reserved = 0;
     uint32_t words = 0;
     LogEntry entry;
-    if (!reader.take_le(format)) return malformed("empty");
-    if (format != kEntryFormat) return malformed("format " + std::to_string(format));
+    if (!reader.take_le(format)) return malformed_entry("empty");
+    if (format != kEntryFormat) return malformed_entry("format " + std::to_string(format));
     if (!reader.take_le(kind) || !reader.take_le(reserved) || !reader.take_le(entry.stamp.time.ns) ||
         !reader.take_le(entry.stamp.epoch.value) || !reader.take_le(entry.slot.client) || !reader.take_le(entry.slot.sequence) || !reader.take_le(words))
-        return malformed("cut short");
-    if (kind < 1 || kind > 5) return malformed("kind " + std::to_string(kind));
-    if (reserved != 0) return malformed("reserved bits");
+        return malformed_entry("cut short");
+    if (kind < 1 || kind > 5) return malformed_entry("kind " + std::to_string(kind));
+    if (reserved != 0) return malformed_entry("reserved bits");
     entry.kind = static_cast<EntryKind>(kind);
-    if (entry.stamp.time.ns < 0) return malformed("stamp before 1970");
-    if (entry.stamp.epoch.value == 0) return malformed("stamp of no epoch");
-    if ((entry.kind == EntryKind::Tick) != (words == 0)) return malformed("words");
-    if (entry.kind == EntryKind::Transaction && words != 1) return malformed("words of a transaction");
-    if (entry.slot.present() ? !may_have_slot(entry.kind) : entry.slot.sequence != 0) return malformed("client slot");
-    if (words > reader.rest().size() / 4) return malformed("more words than bytes");
+    if (entry.stamp.time.ns < 0) return malformed_entry("stamp before 1970");
+    if (entry.stamp.epoch.value == 0) return malformed_entry("stamp of no epoch");
+    if ((entry.kind == EntryKind::Tick) != (words == 0)) return malformed_entry("words");
+    if (entry.kind == EntryKind::Transaction && words != 1) return malformed_entry("words of a transaction");
+    if (entry.slot.present() ? !may_have_slot(entry.kind) : entry.slot.sequence != 0) return malformed_entry("client slot");
+    if (words > reader.rest().size() / 4) return malformed_entry("more words than bytes");
     entry.argv.reserve(words);
     for (uint32_t i = 0; i < words; ++i) {
         ByteView word;
-        if (!reader.take_string(word)) return malformed("cut short");
+        if (!reader.take_string(word)) return malformed_entry("cut short");
         entry.argv.push_back(word);
     }
-    if (!reader.empty()) return malformed("trailing bytes");
+    if (!reader.empty()) return malformed_entry("trailing bytes");
     if (entry.kind == EntryKind::SetTime) {
-        if (entry.argv.size() != 1 || entry.argv.front().size() != 8) return malformed("words of a change of time");
+        if (entry.argv.size() != 1 || entry.argv.front().size() != 8) return malformed_entry("words of a change of time");
         const LogTime from = set_time_from(entry);
-        if (from.ns < 0 || from >= entry.stamp.time) return malformed("time would go back");
+        if (from.ns < 0 || from >= entry.stamp.time) return malformed_entry("time would go back");
     }
     return entry;
 }

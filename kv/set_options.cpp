@@ -1,5 +1,6 @@
 #include "kv/set_options.h"
 
+#include "kv/common_replies.h"
 #include "kv/resp/number.h"
 #include "kv/text_case.h"
 
@@ -24,8 +25,6 @@ const ExpiryWord* find_expiry_word(ByteView text) {
         if (is_word(text, word.word)) return &word;
     return nullptr;
 }
-
-Reply syntax_error() { return Reply::error("ERR syntax error"); }
 
 Reply invalid_time(std::string_view command) {
     return Reply::error("ERR invalid expire time in '" + Bytes(command) + "' command");

@@ -13,7 +13,7 @@ constexpr uint8_t kSlotFormat = 1;
 constexpr uint8_t kStoredTimeFormat = 2;
 constexpr uint8_t kCreatedFormat = 1;
 
-Error malformed(std::string_view what) { return {Code::Corrupt, "kv store: " + std::string(what)}; }
+Error malformed_record(std::string_view what) { return {Code::Corrupt, "kv store: " + std::string(what)}; }
 
 Bytes area_begin(const Space& space, RecordArea area) {
     Bytes out = space_begin(space);
@@ -39,8 +39,8 @@ Result<Space> take_space(ByteReader& reader, RecordArea wanted) {
     Space space;
     uint8_t area = 0;
     if (!take_be64(reader, space.group.value) || !take_be64(reader, space.generation.value) || !reader.take_le(area))
-        return malformed("key cut short");
-    if (area != static_cast<uint8_t>(wanted)) return malformed("key of area " + std::to_string(area));
+        return malformed_record("key cut short");
+    if (area != static_cast<uint8_t>(wanted)) return malformed_record("key of area " + std::to_string(area));
     return space;
 }
 
@@ -114,10 +114,10 @@ Result<DataKey> decode_data_key(ByteView bytes) {
     ByteReader reader(bytes);
     DataKey out;
     TRY(out.space, take_space(reader, RecordArea::Data));
-    if (!take_be64(reader, out.epoch.value) || !take_be64(reader, out.hash)) return malformed("key cut short");
-    if (out.epoch.value == 0) return malformed("key of epoch 0");
+    if (!take_be64(reader, out.epoch.value) || !take_be64(reader, out.hash)) return malformed_record("key cut short");
+    if (out.epoch.value == 0) return malformed_record("key of epoch 0");
     out.key = reader.rest();
-    if (out.hash != key_hash(out.key)) return malformed("key does not match its hash");
+    if (out.hash != key_hash(out.key)) return malformed_record("key does not match its hash");
     return out;
 }
 
@@ -125,7 +125,7 @@ Result<uint64_t> decode_slot_key(ByteView bytes) {
     ByteReader reader(bytes);
     TRY(take_space(reader, RecordArea::Slots));
     uint64_t client = 0;
-    if (!take_be64(reader, client) || !reader.empty() || client == 0) return malformed("slot key");
+    if (!take_be64(reader, client) || !reader.empty() || client == 0) return malformed_record("slot key");
     return client;
 }
 
@@ -133,9 +133,9 @@ Result<uint16_t> decode_created_key(ByteView bytes) {
     ByteReader reader(bytes);
     TRY(take_space(reader, RecordArea::Created));
     ByteView raw;
-    if (!reader.take_bytes(2, raw) || !reader.empty()) return malformed("created key");
+    if (!reader.take_bytes(2, raw) || !reader.empty()) return malformed_record("created key");
     const auto bucket = static_cast<uint16_t>(static_cast<uint8_t>(raw[0]) << 8 | static_cast<uint8_t>(raw[1]));
-    if (bucket >= CreatedKeys::kBuckets) return malformed("bucket of a created key");
+    if (bucket >= CreatedKeys::kBuckets) return malformed_record("bucket of a created key");
     return bucket;
 }
 
@@ -150,8 +150,8 @@ Result<LogIndex> decode_created(ByteView bytes) {
     ByteReader reader(bytes);
     uint8_t format = 0;
     LogIndex out;
-    if (!reader.take_le(format) || !reader.take_le(out.value) || !reader.empty()) return malformed("created record");
-    if (format != kCreatedFormat || out.value == 0) return malformed("created record contradicts itself");
+    if (!reader.take_le(format) || !reader.take_le(out.value) || !reader.empty()) return malformed_record("created record");
+    if (format != kCreatedFormat || out.value == 0) return malformed_record("created record contradicts itself");
     return out;
 }
 
@@ -173,10 +173,10 @@ Result<ValueRecord> decode_value(ByteView bytes) {
     ValueRecord out;
     if (!reader.take_le(format) || !reader.take_le(type) || !reader.take_le(out.modified.value) ||
         !reader.take_le(out.expire_at_ms))
-        return malformed("value cut short");
-    if (format != kValueFormat) return malformed("value format " + std::to_string(format));
-    if (type != static_cast<uint8_t>(ValueType::String)) return malformed("value type " + std::to_string(type));
-    if (out.expire_at_ms < 0) return malformed("value expires before 1970");
+        return malformed_record("value cut short");
+    if (format != kValueFormat) return malformed_record("value format " + std::to_string(format));
+    if (type != static_cast<uint8_t>(ValueType::String)) return malformed_record("value type " + std::to_string(type));
+    if (out.expire_at_ms < 0) return malformed_record("value expires before 1970");
     out.type = static_cast<ValueType>(type);
     out.data = reader.rest();
     return out;
@@ -200,15 +200,15 @@ Result<Metadata> decode_metadata(ByteView bytes) {
     ByteReader reader(bytes);
     uint8_t format = 0;
     Metadata out;
-    if (!reader.take_le(format)) return malformed("metadata cut short");
-    if (format != kMetadataFormat) return malformed("metadata format " + std::to_string(format));
+    if (!reader.take_le(format)) return malformed_record("metadata cut short");
+    if (format != kMetadataFormat) return malformed_record("metadata format " + std::to_string(format));
     if (!reader.take_le(out.applied_index.value) || !reader.take_le(out.applied_term.value) ||
         !reader.take_le(out.time.ns) || !reader.take_le(out.time_term.value) || !reader.take_le(out.time_epoch.value) ||
         !reader.take_le(out.epoch.value) || !reader.take_le(out.keys) ||
         !reader.take_le(out.volatile_keys))
-        return malformed("metadata cut short");
-    if (!reader.empty()) return malformed("metadata has trailing bytes");
-    if (out.time.ns < 0 || out.epoch.value == 0 || out.volatile_keys > out.keys) return malformed("metadata contradicts itself");
+        return malformed_record("metadata cut short");
+    if (!reader.empty()) return malformed_record("metadata has trailing bytes");
+    if (out.time.ns < 0 || out.epoch.value == 0 || out.volatile_keys > out.keys) return malformed_record("metadata contradicts itself");
     return out;
 }
 
@@ -229,14 +229,14 @@ Result<StoredTime> decode_stored_time(ByteView bytes) {
     ByteReader reader(bytes);
     uint8_t format = 0;
     StoredTime out;
-    if (!reader.take_le(format)) return malformed("time cut short");
-    if (format != kStoredTimeFormat) return malformed("time format " + std::to_string(format));
+    if (!reader.take_le(format)) return malformed_record("time cut short");
+    if (format != kStoredTimeFormat) return malformed_record("time format " + std::to_string(format));
     if (!reader.take_le(out.time.ns) || !reader.take_le(out.wall.ns) || !reader.take_le(out.leader.value) || !reader.take_le(out.epoch.value))
-        return malformed("time cut short");
-    if (!reader.empty()) return malformed("time has trailing bytes");
+        return malformed_record("time cut short");
+    if (!reader.empty()) return malformed_record("time has trailing bytes");
     // So that sums and differences of them fit.
     constexpr int64_t kLimit = int64_t{1} << 62;
-    if (out.time.ns < 0 || out.time.ns >= kLimit || out.wall.ns < 0 || out.wall.ns >= kLimit) return malformed("time out of range");
+    if (out.time.ns < 0 || out.time.ns >= kLimit || out.wall.ns < 0 || out.wall.ns >= kLimit) return malformed_record("time out of range");
     return out;
 }
 
@@ -254,16 +254,16 @@ Result<SlotRecord> decode_slot(ByteView bytes) {
     ByteReader reader(bytes);
     uint8_t format = 0, kept = 0;
     SlotRecord out;
-    if (!reader.take_le(format)) return malformed("slot cut short");
-    if (format != kSlotFormat) return malformed("slot format " + std::to_string(format));
+    if (!reader.take_le(format)) return malformed_record("slot cut short");
+    if (format != kSlotFormat) return malformed_record("slot format " + std::to_string(format));
     if (!reader.take_le(out.sequence) || !reader.take_le(out.used.value) || !reader.take_le(kept))
-        return malformed("slot cut short");
-    if (kept > 1) return malformed("slot flag");
+        return malformed_record("slot cut short");
+    if (kept > 1) return malformed_record("slot flag");
     out.reply_kept = kept == 1;
     if (out.reply_kept) {
         TRY(out.reply, resp::take_reply(reader));
     }
-    if (!reader.empty()) return malformed("slot has trailing bytes");
+    if (!reader.empty()) return malformed_record("slot has trailing bytes");
     return out;
 }
 

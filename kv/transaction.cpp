@@ -5,7 +5,7 @@
 namespace orrery::kv {
 namespace {
 
-Error malformed(std::string_view what) { return {Code::Corrupt, "kv transaction: " + std::string(what)}; }
+Error malformed_transaction(std::string_view what) { return {Code::Corrupt, "kv transaction: " + std::string(what)}; }
 
 }  // namespace
 
@@ -41,36 +41,36 @@ Result<Transaction> decode_transaction(ByteView bytes) {
     Transaction out;
     uint8_t mode = 0;
     uint32_t watches = 0, commands = 0;
-    if (!reader.take_le(mode)) return malformed("empty");
-    if (mode < 1 || mode > 2) return malformed("mode " + std::to_string(mode));
+    if (!reader.take_le(mode)) return malformed_transaction("empty");
+    if (mode < 1 || mode > 2) return malformed_transaction("mode " + std::to_string(mode));
     out.mode = static_cast<TransactionMode>(mode);
-    if (!reader.take_le(out.draw) || !reader.take_le(watches)) return malformed("cut short");
-    if (watches > 0 && out.mode == TransactionMode::Pipeline) return malformed("a pipeline that watches");
-    if (watches > reader.rest().size() / 20) return malformed("more watches than bytes");
+    if (!reader.take_le(out.draw) || !reader.take_le(watches)) return malformed_transaction("cut short");
+    if (watches > 0 && out.mode == TransactionMode::Pipeline) return malformed_transaction("a pipeline that watches");
+    if (watches > reader.rest().size() / 20) return malformed_transaction("more watches than bytes");
     out.watches.reserve(watches);
     for (uint32_t i = 0; i < watches; ++i) {
         WatchView watch;
         if (!reader.take_le(watch.modified.value) || !reader.take_le(watch.seen_at.value) || !reader.take_string(watch.key))
-            return malformed("cut short");
+            return malformed_transaction("cut short");
         out.watches.push_back(watch);
     }
-    if (!reader.take_le(commands)) return malformed("cut short");
-    if (commands > reader.rest().size() / 8) return malformed("more commands than bytes");
+    if (!reader.take_le(commands)) return malformed_transaction("cut short");
+    if (commands > reader.rest().size() / 8) return malformed_transaction("more commands than bytes");
     out.commands.reserve(commands);
     for (uint32_t i = 0; i < commands; ++i) {
         uint32_t words = 0;
-        if (!reader.take_le(words)) return malformed("cut short");
-        if (words == 0) return malformed("command without words");
-        if (words > reader.rest().size() / 4) return malformed("more words than bytes");
+        if (!reader.take_le(words)) return malformed_transaction("cut short");
+        if (words == 0) return malformed_transaction("command without words");
+        if (words > reader.rest().size() / 4) return malformed_transaction("more words than bytes");
         std::vector<ByteView>& command = out.commands.emplace_back();
         command.reserve(words);
         for (uint32_t j = 0; j < words; ++j) {
             ByteView word;
-            if (!reader.take_string(word)) return malformed("cut short");
+            if (!reader.take_string(word)) return malformed_transaction("cut short");
             command.push_back(word);
         }
     }
-    if (!reader.empty()) return malformed("trailing bytes");
+    if (!reader.empty()) return malformed_transaction("trailing bytes");
     return out;
 }
 

@@ -8,7 +8,7 @@ namespace orrery::raft {
 
 namespace {
 
-Result<Bytes> ask(Fiber& fiber, Env& env, const Address& to, wire::Operation operation, Bytes body, Instant deadline) {
+Result<Bytes> ask_once(Fiber& fiber, Env& env, const Address& to, wire::Operation operation, Bytes body, Instant deadline) {
     const Instant by = std::min(deadline, env.now() + Duration::seconds(2));
     return rpc::operator_call(fiber, env, to, {operation, GroupId(), 0, wire::TrafficClass::Control, {by}}, std::move(body));
 }
@@ -16,7 +16,7 @@ Result<Bytes> ask(Fiber& fiber, Env& env, const Address& to, wire::Operation ope
 /// Until it answers, refuses for good, or the deadline passes.
 Result<Bytes> ask_until(Fiber& fiber, Env& env, const Address& to, wire::Operation operation, const Bytes& body, Instant deadline) {
     for (;;) {
-        Result<Bytes> answer = ask(fiber, env, to, operation, body, deadline);
+        Result<Bytes> answer = ask_once(fiber, env, to, operation, body, deadline);
         if (answer.ok() || answer.code() == Code::Cancelled || answer.code() == Code::Invalid || answer.code() == Code::Exists)
             return answer;
         if (env.now() + Duration::millis(50) >= deadline)

@@ -12,13 +12,13 @@ namespace orrery::raft {
 namespace {
 constexpr size_t kHolesARound = 64;
 constexpr Duration kFetchTimeout = Duration::seconds(2);
-constexpr Duration kPauseMin = Duration::millis(50);
-constexpr Duration kPauseMax = Duration::seconds(2);
+constexpr Duration kFetchPauseMin = Duration::millis(50);
+constexpr Duration kFetchPauseMax = Duration::seconds(2);
 }  // namespace
 
 void Group::fill_holes(Fiber& fiber) {
     const uint64_t found = core_->status(env_.now()).holes;
-    Duration pause = kPauseMin;
+    Duration pause = kFetchPauseMin;
     while (!stopped_ && core_->status(env_.now()).holes > 0) {
         bool got_on = false;
         for (const LogPosition& hole : core_->missing(kHolesARound)) {
@@ -27,7 +27,7 @@ void Group::fill_holes(Fiber& fiber) {
             if (stopped_) return;
             got_on |= filled.ok() && *filled;
         }
-        pause = got_on ? kPauseMin : std::min(pause * 2, kPauseMax);
+        pause = got_on ? kFetchPauseMin : std::min(pause * 2, kFetchPauseMax);
         if (!env_.sleep(fiber, pause).ok()) return;
     }
     if (!stopped_) env_.tracer.info("raft.log_whole", {{"group", id_}, {"holes", found}});
@@ -52,7 +52,7 @@ Result<bool> Group::fetch_body(Fiber& fiber, LogPosition hole) {
 
 /// The state up to the floor is lost, the log is whole: nobody else can see that, so the leader is told.
 void Group::fetch_state(Fiber& fiber) {
-    Duration pause = kPauseMin;
+    Duration pause = kFetchPauseMin;
     while (!stopped_ && core_->stateless()) {
         const Member from = leader();
         if (from && from != self() && !receiving_ && !installing_) {
@@ -62,7 +62,7 @@ void Group::fetch_state(Fiber& fiber) {
             if (asked.failed_with(Code::Cancelled)) return;
         }
         if (!env_.sleep(fiber, pause).ok()) return;
-        pause = std::min(pause * 2, kPauseMax);
+        pause = std::min(pause * 2, kFetchPauseMax);
     }
     if (stopped_) return;
     env_.tracer.info("raft.state_back", {{"group", id_}, {"applied", applied_.applied.index}});

@@ -10,8 +10,8 @@ namespace orrery::raft {
 
 namespace {
 
-constexpr Duration kPauseMin = Duration::millis(500);
-constexpr Duration kPauseMax = Duration::seconds(5);
+constexpr Duration kReturnPauseMin = Duration::millis(500);
+constexpr Duration kReturnPauseMax = Duration::seconds(5);
 constexpr Duration kAttempt = Duration::seconds(6);
 
 /// Where others were: as the old life knew last, and as the cluster was founded.
@@ -50,7 +50,7 @@ Result<void> return_to_group(Fiber& fiber, Env& env, NodeDirectory& directory, s
         trouble = "no other member is known";
         return {};
     }
-    Duration pause = kPauseMin;
+    Duration pause = kReturnPauseMin;
     while (!directory.founding()) {
         Result<wire::GroupChangeReply> done = change_members(fiber, env, group, change, env.now() + kAttempt);
         if (done.failed_with(Code::Cancelled)) return done.error();
@@ -63,7 +63,7 @@ Result<void> return_to_group(Fiber& fiber, Env& env, NodeDirectory& directory, s
         trouble = said;
         // The leader invites by itself; it is asked again in case it was another cluster's word, or one that was lost.
         TRY(env.sleep(fiber, pause));
-        pause = std::min(pause * 2, kPauseMax);
+        pause = std::min(pause * 2, kReturnPauseMax);
     }
     trouble.clear();
     return {};

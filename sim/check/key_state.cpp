@@ -26,7 +26,7 @@ uint64_t plus(uint64_t x, uint64_t y) {
 }
 
 // Only the form that the server itself writes: no sign '+', no leading zeros, no blanks.
-std::optional<int64_t> integer_of(const Bytes& text) {
+std::optional<int64_t> counter_of(const Bytes& text) {
     int64_t number = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -87,7 +87,7 @@ bool KeyState::holds(const Value& value, const TextPrint& print) const {
 }
 
 std::optional<int64_t> KeyState::incremented(int64_t by) const {
-    std::optional<int64_t> number = present_ ? integer_of(text_) : 0;
+    std::optional<int64_t> number = present_ ? counter_of(text_) : 0;
     int64_t sum = 0;
     if (!number || __builtin_add_overflow(*number, by, &sum)) return std::nullopt;
     return sum;

@@ -14,24 +14,24 @@ constexpr uint64_t kLeastStepsPerKey =
     200'000;  // a hard key must not leave the easy ones after it undecided
 constexpr size_t kShownSteps = 12, kShownOpen = 12;
 
-Error invalid(const Operation& operation, const std::string& why) {
+Error refused(const Operation& operation, const std::string& why) {
     return Error(Code::Invalid, operation.text() + ": " + why);
 }
 
-Result<void> check_shape(const Operation& operation, Model model) {
+Result<void> check_step_shape(const Operation& operation, Model model) {
     OpKind kind = operation.kind;
     bool in_model = (model == Model::Kv && kind != OpKind::Txn) || kind == OpKind::Get || kind == OpKind::Set ||
                     (model == Model::Register ? kind == OpKind::Cas : kind == OpKind::Append);
     if (!in_model)
-        return invalid(operation,
+        return refused(operation,
                        "not an operation of the model '" + std::string(model_name(model)) + "'");
     if ((kind == OpKind::Set || kind == OpKind::Append) && !operation.value)
-        return invalid(operation, "it has no value");
+        return refused(operation, "it has no value");
     if (operation.status == OpStatus::Ok) {
         if (operation.end_sequence <= operation.start_sequence)
-            return invalid(operation, "it ends before it starts");
+            return refused(operation, "it ends before it starts");
         if (kind == OpKind::Cas && !operation.output.number)
-            return invalid(operation, "a cas that is ok must say whether it matched");
+            return refused(operation, "a cas that is ok must say whether it matched");
     }
     return {};
 }
@@ -121,7 +121,7 @@ Result<LinearizabilityReport> check_linearizable(std::span<const Operation> oper
     std::map<ByteView, std::vector<KeyOp>> by_key;
     for (size_t i = 0; i < operations.size(); ++i) {
         if (is_wait(operations[i].kind)) continue;
-        TRY(check_shape(operations[i], model));
+        TRY(check_step_shape(operations[i], model));
         if (!counts(operations[i])) continue;
         by_key[operations[i].key].push_back(prepare_key_op(operations[i], i));
         ++report.operations;

@@ -30,23 +30,23 @@ void each_touch(const Operation& operation, uint32_t source, F&& body) {
         if (told || operation.parts[part].kind != OpKind::Get) body(operation.parts[part].key, Touch{&operation, source, part});
 }
 
-Error invalid(const Operation& operation, const std::string& what) { return Error(Code::Invalid, operation.text() + ": " + what); }
+Error invalid_operation(const Operation& operation, const std::string& what) { return Error(Code::Invalid, operation.text() + ": " + what); }
 
-Result<void> check_shape(const Operation& operation, Model model) {
+Result<void> check_ordered_shape(const Operation& operation, Model model) {
     auto allowed = [&](OpKind kind) {
         return kind == OpKind::Get || (kind == OpKind::Append && model != Model::Counter) || (kind == OpKind::Incr && model != Model::List);
     };
     const bool ok = operation.status == OpStatus::Ok;
     if (operation.kind == OpKind::Txn ? model != Model::Txn : !allowed(operation.kind))
-        return invalid(operation, "not an operation of the model '" + std::string(model_name(model)) + "'");
-    if (operation.kind == OpKind::Append && !operation.value) return invalid(operation, "it has no value");
+        return invalid_operation(operation, "not an operation of the model '" + std::string(model_name(model)) + "'");
+    if (operation.kind == OpKind::Append && !operation.value) return invalid_operation(operation, "it has no value");
     for (const TxnPart& part : operation.parts) {
-        if (!allowed(part.kind)) return invalid(operation, "a transaction is made of get, append and incr");
-        if (part.kind == OpKind::Append && !part.value) return invalid(operation, "an append without a value");
+        if (!allowed(part.kind)) return invalid_operation(operation, "a transaction is made of get, append and incr");
+        if (part.kind == OpKind::Append && !part.value) return invalid_operation(operation, "an append without a value");
     }
     if (!ok) return {};
-    if (operation.end_sequence <= operation.start_sequence) return invalid(operation, "it ends before it starts");
-    if (operation.kind == OpKind::Txn && operation.output.answers.size() != operation.parts.size()) return invalid(operation, "it has not as many answers as parts");
+    if (operation.end_sequence <= operation.start_sequence) return invalid_operation(operation, "it ends before it starts");
+    if (operation.kind == OpKind::Txn && operation.output.answers.size() != operation.parts.size()) return invalid_operation(operation, "it has not as many answers as parts");
     return {};
 }
 
@@ -96,7 +96,7 @@ Result<void> Checker::collect() {
     for (uint32_t i = 0; i < operations_.size(); ++i) {
         const Operation& operation = operations_[i];
         if (is_wait(operation.kind)) continue;
-        TRY(check_shape(operation, model_));
+        TRY(check_ordered_shape(operation, model_));
         if (operation.status == OpStatus::Fail || (operation.kind == OpKind::Get && operation.status != OpStatus::Ok)) {
             // Kept for one thing: a write that was refused and is seen all the same.
             if (operation.status == OpStatus::Fail) each_touch(operation, i, [&](const Bytes& key, Touch touch) { touches[key].push_back(touch); });

@@ -24,12 +24,12 @@ bool contradicts(uint64_t chain_a, uint64_t chain_b) {
     return chain_a != 0 && chain_b != 0 && chain_a != chain_b;
 }
 
-std::string number(uint64_t value) {
+std::string decimal(uint64_t value) {
     return std::to_string(value);
 }
 
 std::string at(uint64_t index, Term term) {
-    return "index " + number(index) + " term " + number(term.value);
+    return "index " + decimal(index) + " term " + decimal(term.value);
 }
 
 }  // namespace
@@ -56,7 +56,7 @@ void RaftInvariants::report(std::string_view name, std::string_view site, const 
                             Where where, std::string text) {
     violations_.add(
         name, site, stamp,
-        "group " + number(where.first.value) + " node " + number(where.second.value) + ": " + text);
+        "group " + decimal(where.first.value) + " node " + decimal(where.second.value) + ": " + text);
 }
 
 // ---- elections
@@ -66,7 +66,7 @@ void RaftInvariants::observe_term(const Stamp& stamp, Where where, Replica& repl
     if (term < replica.term)
         report(
             "raft.monotone-term", site, stamp, where,
-            "its term went back from " + number(replica.term.value) + " to " + number(term.value));
+            "its term went back from " + decimal(replica.term.value) + " to " + decimal(term.value));
     replica.term = std::max(replica.term, term);
 }
 
@@ -80,8 +80,8 @@ void RaftInvariants::voted(const Stamp& stamp, GroupId group, NodeId node, Term 
     auto [vote, is_first] = voter.votes.try_emplace(term, candidate);
     if (!is_first && vote->second != candidate)
         report("raft.vote-once", "vote", stamp, {group, node},
-               "it voted for node " + number(candidate.value) + " in term " + number(term.value) +
-                   ", after a vote for node " + number(vote->second.value));
+               "it voted for node " + decimal(candidate.value) + " in term " + decimal(term.value) +
+                   ", after a vote for node " + decimal(vote->second.value));
     if (voter.votes.size() > kVotesKept) voter.votes.erase(voter.votes.begin());
     observe_term(stamp, {group, node}, voter, term, "vote");
 }
@@ -93,8 +93,8 @@ void RaftInvariants::leader_elected(const Stamp& stamp, GroupId group_id, NodeId
     auto [known, is_first] = group.leaders.try_emplace(term, node);
     if (!is_first && known->second != node)
         report("raft.election-safety", "election", stamp, where,
-               "it is leader of term " + number(term.value) + ", whose leader is node " +
-                   number(known->second.value) + " already");
+               "it is leader of term " + decimal(term.value) + ", whose leader is node " +
+                   decimal(known->second.value) + " already");
     if (group.leaders.size() > kLeadersKept) group.leaders.erase(group.leaders.begin());
     observe_term(stamp, where, leader, term, "election");
     leader.leading = leader.leads = term;
@@ -119,11 +119,11 @@ void RaftInvariants::check_completeness(const Stamp& stamp, Where where, Group& 
     }
     if (must_hold == 0) return;
     std::string committed =
-        number(must_hold) + " was committed in term " + number(committed_term.value);
+        decimal(must_hold) + " was committed in term " + decimal(committed_term.value);
     if (last_index(leader) < must_hold) {
         report("raft.leader-completeness", "election", stamp, where,
-               "it leads term " + number(term.value) + " with a log that ends at index " +
-                   number(last_index(leader)) + ", though index " + committed);
+               "it leads term " + decimal(term.value) + " with a log that ends at index " +
+                   decimal(last_index(leader)) + ", though index " + committed);
         return;
     }
     std::optional<Entry> truth = committed_at(group, must_hold), own = entry_at(leader, must_hold);
@@ -131,9 +131,9 @@ void RaftInvariants::check_completeness(const Stamp& stamp, Where where, Group& 
         ++unverified_;
     } else if (truth->term != own->term || contradicts(truth->chain, own->chain)) {
         report("raft.leader-completeness", "election", stamp, where,
-               "it leads term " + number(term.value) + " and holds " + at(must_hold, own->term) +
+               "it leads term " + decimal(term.value) + " and holds " + at(must_hold, own->term) +
                    " where another entry of index " + committed + " (entry term " +
-                   number(truth->term.value) + ")");
+                   decimal(truth->term.value) + ")");
     }
 }
 
@@ -144,8 +144,8 @@ void RaftInvariants::cut(const Stamp& stamp, Where where, Replica& replica, uint
     if (from > last_index(replica)) return;
     if (from <= replica.commit)
         report("raft.truncated-committed", site, stamp, where,
-               "it removes its log from index " + number(from) +
-                   ", though it has committed up to " + number(replica.commit));
+               "it removes its log from index " + decimal(from) +
+                   ", though it has committed up to " + decimal(replica.commit));
     uint64_t kept = from > replica.base ? from - 1 - replica.base : 0;
     auto first_cut = replica.entries.begin() +
                      static_cast<std::ptrdiff_t>(std::min<uint64_t>(replica.entries.size(), kept));
@@ -176,8 +176,8 @@ void RaftInvariants::append(const Stamp& stamp, GroupId group_id, NodeId node, L
     }
     if (index > last_index(log) + 1) {
         report("raft.log-gap", "append", stamp, where,
-               "it appends index " + number(index) + " to a log that ends at " +
-                   number(last_index(log)));
+               "it appends index " + decimal(index) + " to a log that ends at " +
+                   decimal(last_index(log)));
         // Go on as if the log began here, with what precedes not known.
         log.entries.clear();
         log.base = index - 1;
@@ -212,8 +212,8 @@ void RaftInvariants::durable(const Stamp& stamp, GroupId group, NodeId node, Log
     Replica& log = replica(group, node);
     if (index.value > last_index(log))
         report("raft.durable-beyond-log", "durable", stamp, {group, node},
-               "index " + number(index.value) + " is durable, but its log ends at " +
-                   number(last_index(log)));
+               "index " + decimal(index.value) + " is durable, but its log ends at " +
+                   decimal(last_index(log)));
     log.durable = std::max(log.durable, std::min(index.value, last_index(log)));
     std::erase_if(log.cuts, [&](const Cut& cut) { return cut.from <= index.value; });
     if (log.cuts.empty()) log.cuts_dropped = false;
@@ -228,16 +228,16 @@ void RaftInvariants::snapshot_installed(const Stamp& stamp, GroupId group_id, No
     std::optional<Entry> truth = committed_at(group, index);
     if (index > group.last_committed())
         report("raft.snapshot-uncommitted", "snapshot", stamp, where,
-               "it installs a snapshot at index " + number(index) + ", but nothing beyond " +
-                   number(group.last_committed()) + " was committed");
+               "it installs a snapshot at index " + decimal(index) + ", but nothing beyond " +
+                   decimal(group.last_committed()) + " was committed");
     else if (truth && truth->term != term)
         report("raft.snapshot-uncommitted", "snapshot", stamp, where,
                "it installs a snapshot at " + at(index, term) +
-                   ", but the committed entry has term " + number(truth->term.value));
+                   ", but the committed entry has term " + decimal(truth->term.value));
     if (log.applied && index < *log.applied)
         report("raft.monotone-applied", "snapshot", stamp, where,
-               "a snapshot at index " + number(index) + " replaces a state that had applied " +
-                   number(*log.applied));
+               "a snapshot at index " + decimal(index) + " replaces a state that had applied " +
+                   decimal(*log.applied));
     if (log.present && index == log.base && term == log.base_term) {
         // Told again after a restart, or sent again to a replica whose state was lost while its log was not.
         log.commit = std::max(log.commit, index);
@@ -266,8 +266,8 @@ void RaftInvariants::configuration_at(const Stamp& stamp, GroupId group, NodeId 
     Replica& log = replica(group, node);
     if (log.leads.value != 0 && log.configuration_index > log.commit && index.value > log.configuration_index)
         report("raft.change-over-pending", "configuration", stamp, {group, node},
-               "it leads term " + number(log.leads.value) + " and changes the members at index " + number(index.value) +
-                   ", though the change at index " + number(log.configuration_index) + " is committed only up to " + number(log.commit));
+               "it leads term " + decimal(log.leads.value) + " and changes the members at index " + decimal(index.value) +
+                   ", though the change at index " + decimal(log.configuration_index) + " is committed only up to " + decimal(log.commit));
     log.configuration_index = index.value;
 }
 
@@ -317,7 +317,7 @@ void RaftInvariants::check_quorum(const Stamp& stamp, Where where, const Group& 
         if (holders * 2 <= half->size())
             report("raft.commit-without-quorum", "commit", stamp, where,
                    "it commits " + at(index, entry.term) + ", which is durable on " +
-                       number(holders) + " of " + number(half->size()) + " voters");
+                       decimal(holders) + " of " + decimal(half->size()) + " voters");
     }
 }
 
@@ -329,11 +329,11 @@ void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, L
     uint64_t index = log_index.value;
     if (index < log.commit)
         report("raft.monotone-commit", "commit", stamp, where,
-               "its commit index went back from " + number(log.commit) + " to " + number(index));
+               "its commit index went back from " + decimal(log.commit) + " to " + decimal(index));
     if (index > last_index(log)) {
         report("raft.commit-beyond-log", "commit", stamp, where,
-               "it commits up to index " + number(index) + ", but its log ends at " +
-                   number(last_index(log)));
+               "it commits up to index " + decimal(index) + ", but its log ends at " +
+                   decimal(last_index(log)));
         index = last_index(log);
     }
     log.commit = std::max(log.commit, index);
@@ -347,7 +347,7 @@ void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, L
         else if (truth->term != own->term || contradicts(truth->chain, own->chain))
             report("raft.commit-safety", "commit", stamp, where,
                    "it commits " + at(index, own->term) + ", but another entry (term " +
-                       number(truth->term.value) + ") or prefix is committed there");
+                       decimal(truth->term.value) + ") or prefix is committed there");
         return;
     }
     // Raft 5.4.2: a leader counts replicas for entries of its own term only; what is older commits with those.
@@ -355,7 +355,7 @@ void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, L
     const std::optional<Entry> newest = entry_at(log, newest_index);
     if (log.leads.value != 0 && newest && newest->term < log.leads)
         report("raft.commit-old-term", "commit", stamp, where,
-               "it leads term " + number(log.leads.value) + " and commits " + at(newest_index, newest->term) +
+               "it leads term " + decimal(log.leads.value) + " and commits " + at(newest_index, newest->term) +
                    " as the newest entry, though none of its own term is committed");
     // The committed prefix of the group grows by this node's entries: first, do they go on from it?
     uint64_t joint = group.last_committed();
@@ -363,8 +363,8 @@ void RaftInvariants::commit(const Stamp& stamp, GroupId group_id, NodeId node, L
     if (truth && before &&
         (truth->term != before->term || contradicts(truth->chain, before->chain)))
         report("raft.commit-safety", "commit", stamp, where,
-               "it commits up to " + number(index) + " on top of " + at(joint, before->term) +
-                   ", but another entry (term " + number(truth->term.value) +
+               "it commits up to " + decimal(index) + " on top of " + at(joint, before->term) +
+                   ", but another entry (term " + decimal(truth->term.value) +
                    ") or prefix is committed there");
     if (joint < log.base) {  // it knows only its snapshot; nothing was told of the entries below
         group.committed.clear();
@@ -386,21 +386,21 @@ void RaftInvariants::apply(const Stamp& stamp, GroupId group_id, NodeId node, Lo
     uint64_t index = log_index.value;
     if (log.applied && index != *log.applied + 1)
         report("raft.monotone-applied", "apply", stamp, where,
-               "it applies index " + number(index) + " after index " + number(*log.applied));
+               "it applies index " + decimal(index) + " after index " + decimal(*log.applied));
     if (index > log.commit)
         report("raft.applied-beyond-commit", "apply", stamp, where,
-               "it applies index " + number(index) + ", but has committed only up to " +
-                   number(log.commit));
+               "it applies index " + decimal(index) + ", but has committed only up to " +
+                   decimal(log.commit));
     if (index > log.durable)
         report("raft.applied-beyond-durable", "apply", stamp, where,
-               "it applies index " + number(index) + ", but its log is durable only up to " +
-                   number(log.durable));
+               "it applies index " + decimal(index) + ", but its log is durable only up to " +
+                   decimal(log.durable));
     Entry entry{term, entry_hash, 0};
     std::optional<Entry> own = index > log.base ? entry_at(log, index) : std::nullopt;
     if (own && (own->term != term || own->hash != entry_hash))
         report("raft.state-machine-safety", "apply", stamp, where,
                "it applies an entry of " + at(index, term) +
-                   " that is not the one of its own log (term " + number(own->term.value) + ")");
+                   " that is not the one of its own log (term " + decimal(own->term.value) + ")");
     if (index <= group.floor) {
         ++unverified_;
     } else {
@@ -409,8 +409,8 @@ void RaftInvariants::apply(const Stamp& stamp, GroupId group_id, NodeId node, Lo
         if (!is_first && (other.hash != entry_hash || other.term != term))
             report("raft.state-machine-safety", "apply", stamp, where,
                    "it applies an entry of " + at(index, term) + ", but node " +
-                       number(known->second.second.value) + " applied another one of term " +
-                       number(other.term.value));
+                       decimal(known->second.second.value) + " applied another one of term " +
+                       decimal(other.term.value));
     }
     log.applied = std::max(log.applied.value_or(0), index);
     if (index > group.floor + 2 * options_.keep_entries && index % 64 == 0) prune(group);
@@ -466,8 +466,8 @@ void RaftInvariants::recovered(const Stamp& stamp, GroupId group, NodeId node, L
     Where where{group, node};
     if (last.value < log.durable)
         report("raft.durable-lost", "recovery", stamp, where,
-               "its log ends at index " + number(last.value) +
-                   " after the restart, but was durable up to " + number(log.durable));
+               "its log ends at index " + decimal(last.value) +
+                   " after the restart, but was durable up to " + decimal(log.durable));
     if (!bring_back_cut_tail(log, last.value, last_term)) {
         if (log.cuts_dropped)
             ++unverified_;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kVersionMax = int64_t{1} << 60;  // sums and differences stay in range
 
-Error invalid(ByteView key, const std::string& why) {
+Error invalid_key(ByteView key, const std::string& why) {
     return Error(Code::Invalid, "key " + quote_value(Bytes(key)) + ": " + why);
 }
 
@@ -123,17 +123,17 @@ Result<void> VersionOrder::check_touches() {
         counter_ = true;
         up |= touch.by() > 0;
         down |= touch.by() < 0;
-        if (touch.by() > kVersionMax || touch.by() < -kVersionMax) return invalid(key_, "an increment beyond 2^60");
+        if (touch.by() > kVersionMax || touch.by() < -kVersionMax) return invalid_key(key_, "an increment beyond 2^60");
     }
-    if (lists && counter_) return invalid(key_, "it is appended to and counted: its answers tell no order");
-    if (up && down) return invalid(key_, "it is counted up and down: its answers tell no order");
+    if (lists && counter_) return invalid_key(key_, "it is appended to and counted: its answers tell no order");
+    if (up && down) return invalid_key(key_, "it is counted up and down: its answers tell no order");
     if (down) sign_ = -1;
     for (const Touch& touch : touches_) {
-        if (touch.kind() == OpKind::Append && touch.text().empty()) return invalid(key_, "an append of nothing: " + name_of(touch));
+        if (touch.kind() == OpKind::Append && touch.text().empty()) return invalid_key(key_, "an append of nothing: " + name_of(touch));
         if (is_write(touch) && touch.ok() && !touch.answer())
-            return invalid(key_, "a write that is ok must say what it answered: " + name_of(touch));
+            return invalid_key(key_, "a write that is ok must say what it answered: " + name_of(touch));
         if (is_write(touch) && touch.ok() && (*touch.answer() > kVersionMax || *touch.answer() < -kVersionMax))
-            return invalid(key_, "an answer beyond 2^60: " + name_of(touch));
+            return invalid_key(key_, "an answer beyond 2^60: " + name_of(touch));
     }
     return {};
 }
@@ -192,7 +192,7 @@ Result<void> VersionOrder::place_list() {
     std::sort(tokens.begin(), tokens.end());
     for (size_t i = 1; i < tokens.size(); ++i)
         if (tokens[i].first.starts_with(tokens[i - 1].first))
-            return invalid(key_, "appended texts must differ, none the beginning of another: " + name_of(touches_[tokens[i - 1].second]) + " and " + name_of(touches_[tokens[i].second]));
+            return invalid_key(key_, "appended texts must differ, none the beginning of another: " + name_of(touches_[tokens[i - 1].second]) + " and " + name_of(touches_[tokens[i].second]));
     if (longest) {
         shown_ = static_cast<int64_t>(longest->read()->size());
         walk(*longest, tokens);

@@ -17,7 +17,7 @@ size_t line_at(ByteView text, size_t at, ByteView& line) {
     return end + 2;
 }
 
-Result<int64_t> number_of(ByteView line) {
+Result<int64_t> reply_number(ByteView line) {
     int64_t value = 0;
     auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value);
     if (error != std::errc() || end != line.data() + line.size())
@@ -43,12 +43,12 @@ Result<size_t> parse_at(ByteView text, size_t at, int depth, resp::Reply& out) {
             out = resp::Reply::error(line);
             return next;
         case ':': {
-            TRY(int64_t value, number_of(line));
+            TRY(int64_t value, reply_number(line));
             out = resp::Reply::integer(value);
             return next;
         }
         case '$': {
-            TRY(int64_t length, number_of(line));
+            TRY(int64_t length, reply_number(line));
             if (length == -1) {
                 out = resp::Reply::null();
                 return next;
@@ -63,7 +63,7 @@ Result<size_t> parse_at(ByteView text, size_t at, int depth, resp::Reply& out) {
             return next + size + 2;
         }
         case '*': {
-            TRY(int64_t count, number_of(line));
+            TRY(int64_t count, reply_number(line));
             if (count == -1) {
                 out = resp::Reply::null_array();
                 return next;

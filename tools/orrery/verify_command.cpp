@@ -12,7 +12,7 @@ namespace orrery::cli {
 
 namespace {
 
-constexpr uint32_t kExcerptLines = 16;
+constexpr uint32_t kDivergenceLines = 16;
 constexpr uint64_t kStepsBehind = 24;  // so many steps behind the first divergent one are shown too
 
 struct Tally {
@@ -138,7 +138,7 @@ class Verify {
             return;
         }
         console_.line(fmt::format("          first divergent step: {}", show_count(*step)));
-        const auto runs = both_until(seed, *step, *step + kStepsBehind, kExcerptLines);
+        const auto runs = both_until(seed, *step, *step + kStepsBehind, kDivergenceLines);
         if (!runs.ok()) return;
         bisected_ = {{"seed", seed}, {"step", *step}, {"plain", runs->first.record.excerpt}, {"changed", runs->second.record.excerpt}};
         for (const auto& [name, outcome] : {std::pair{"plain surroundings", &runs->first}, std::pair{"changed surroundings", &runs->second}}) {

@@ -10,7 +10,7 @@ void drop_node(std::vector<Member>& list, NodeId node) {
     std::erase_if(list, [&](const Member& member) { return member.node == node; });
 }
 
-bool holds(const std::vector<Member>& list, Member member) {
+bool is_among(const std::vector<Member>& list, Member member) {
     return std::find(list.begin(), list.end(), member) != list.end();
 }
 
@@ -31,12 +31,12 @@ Result<std::optional<Configuration>> with_member(const Configuration& now, Membe
     Configuration::Parts next = now.parts();
     if (as == AddAs::Learner && std::any_of(next.voters.begin(), next.voters.end(), [&](const Member& voter) { return voter.node == member.node; }))
         return Error(Code::Invalid, "node " + std::to_string(member.node.value) + " is a voter and cannot become a learner; remove it first");
-    if (!holds(next.voters, member) && !holds(next.learners, member)) {
+    if (!is_among(next.voters, member) && !is_among(next.learners, member)) {
         drop_node(next.learners, member.node);  // an earlier life of it
         drop_node(next.promoting, member.node);
         next.learners.push_back(member);
     }
-    if (as == AddAs::Voter && holds(next.learners, member) && !holds(next.promoting, member)) next.promoting.push_back(member);
+    if (as == AddAs::Voter && is_among(next.learners, member) && !is_among(next.promoting, member)) next.promoting.push_back(member);
     next.contacts[member] = Bytes(contact);
     TRY(std::optional<Configuration> changed, made(std::move(next)));
     if (*changed == now) return std::optional<Configuration>();
