@@ -142,7 +142,7 @@ TEST_CASE("scenario: readers have no share of the operations and read until the 
 }
 
 TEST_CASE("scenario: leases that are kept wrongly let a reader see the past, and clean ones do not (kv-leases, kv-promises)") {
-    for (auto [name, defect] : {std::pair("kv-leases", "lease_ignores_drift"), {"kv-promises", "lease_kept_on_transfer"}, {"kv-promises", "lease_promise_broken"}}) {
+    for (auto [name, defect] : {std::pair("kv-leases", "lease_ignores_drift"), {"kv-promises", "lease_kept_on_transfer"}, {"kv-promises", "lease_promise_broken"}, {"kv-promises", "lease_promise_forgotten"}}) {
         const Scenario family = scenario_of_file(std::string("scenarios/swarm/") + name + ".toml");
         RunOptions options;
         options.defects = {defect};
