@@ -212,6 +212,9 @@ class Drawer {
                 events_.push_back({"", when, crash});
             } else if (what < 0.75) {
                 events_.push_back({"", when, NetClog{.node = whom, .peer = {}, .direction = draws.chance(0.5) ? Direction::From : Direction::To, .for_time = lasts}});
+            } else if (what < 0.82) {
+                // What arrives meanwhile is met in one turn.
+                events_.push_back({"", when, ProcPause{whom, lasts}});
             } else if (what < 0.9) {
                 events_.push_back({"", when, DiskStall{whom, lasts}});
             } else {

@@ -103,6 +103,7 @@ class Workload {
     void run_wait_aof(Fiber& fiber, Client& client);
     void run_in_transaction(Fiber& fiber, Client& client);
     void run_and_leave(Fiber& fiber, Client& client);
+    void run_unblocked(Fiber& fiber, Client& client);
     check::Operation draw_wait(Client& client, bool all);
     Instant deadline_of(const Client& client, const std::vector<Sent>& sent) const;
     check::ExpiryOp draw_expiring(Client& client);
