@@ -429,6 +429,7 @@ Result<size_t> KvService::read_stale(Fiber& fiber, std::span<const Request> requ
 
 bool KvService::Leaver::unblock(Unblock how) {
     const bool answered = waiting_ != nullptr && waiting_->outcome && waiting_->outcome->end != WaitEnd::Unblocked;
+    if (answered && waits_ && !interrupted()) waiting_->tracer.probe("wait.unblocked_as_it_ended");
     if (!waits_ || interrupted() || answered || (exchange_ != nullptr && exchange_->ended())) return false;
     unblock_ = how;
     if (wake_ != nullptr) wake_->notify_all();
@@ -538,7 +539,7 @@ Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked,
         tell(*known);
         return *std::move(known);
     }
-    Waiting waiting;
+    Waiting waiting{.tracer = env_.tracer, .outcome = {}, .done = {}};
     waiting_.emplace(request.client, &waiting);
     timer_changed_.notify_all();
     if (leaver != nullptr) {
@@ -556,9 +557,14 @@ Result<WaitOutcome> KvService::wait_here(Fiber& fiber, const WaitRequest& asked,
         leaver->waiting_ = nullptr;
     }
     waiting_.erase(request.client);
+    if (waiting.outcome && leaver != nullptr && leaver->unblock_ != Unblock::No) env_.tracer.probe("wait.unblocked_as_it_ended");
     if (waiting.outcome) return *std::move(waiting.outcome);
-    if (leaver != nullptr && !leaver->left() && leaver->interrupted())
-        if (std::optional<WaitOutcome> now = tracker_.unblock(request.client, WaitEnd::TimedOut)) return *std::move(now);
+    if (leaver != nullptr && !leaver->left() && leaver->interrupted()) {
+        if (std::optional<WaitOutcome> now = tracker_.unblock(request.client, WaitEnd::TimedOut)) {
+            env_.tracer.debug("kv.wait_left", {{"wait", request.client}});
+            return *std::move(now);
+        }
+    }
     if (!ORRERY_DEFECT(wait_leaks_waiter)) tracker_.remove(request.client);
     env_.tracer.debug("kv.wait_left", {{"wait", request.client}});
     if (!waited.ok()) return waited.error();

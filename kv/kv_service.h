@@ -96,6 +96,7 @@ class KvService : private raft::GroupObserver {
 
  private:
     struct Waiting {
+        Tracer& tracer;
         std::optional<WaitOutcome> outcome;
         Notify done;
     };

@@ -243,7 +243,11 @@ void GroupHost::follow_members(GroupId group, std::initializer_list<const Config
     }
     for (const Member& member : also)
         if (auto known = before.find(member.node); known != before.end()) now.try_emplace(member.node, known->second);
-    for (const auto& [node, reached] : now) peers_->set_address(node, reached.address, reached.incarnation);
+    for (const auto& [node, reached] : now) {
+        peers_->set_address(node, reached.address, reached.incarnation);
+        // Who has just started answers with its vote or not at all: a lost answer costs its group an election timeout.
+        peers_->begin(node, wire::TrafficClass::Control);
+    }
     for (const auto& [node, reached] : before) {
         const bool kept = std::any_of(members_.begin(), members_.end(), [&, node = node](const auto& item) { return item.second.contains(node); });
         if (!kept) peers_->remove(node);

@@ -43,6 +43,8 @@ class Peers {
     /// Shuts its sessions and forgets it. Atomic.
     void remove(NodeId node);
     std::optional<Address> address(NodeId node) const;
+    /// Has a session begun, if there is none: the first message would be dropped for want of one. Atomic.
+    void begin(NodeId node, TrafficClass traffic) { (void)want(node, traffic); }
 
     /// One-way message on the session of `traffic`. False when dropped (no session yet: one is begun). Atomic.
     bool send(NodeId node, Operation operation, GroupId group, uint64_t entity, TrafficClass traffic, Bytes payload);

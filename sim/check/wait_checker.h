@@ -89,6 +89,7 @@ struct LeaderTruth {
 
 struct WaitCheckerOptions {
     Duration turn = Duration::millis(50);  // W6: how much later than its timeout a reply may be
+    int64_t slow_ppm = 10'000;  // W6: by so much a server's clock may be slow
     size_t max_open =
         65'536;  // waiters at once; one more is refused and makes the verdict inconclusive
     size_t max_violations = 64;

@@ -33,6 +33,7 @@ constexpr SwarmClass kClasses[] = {
     {"replace", false, "machines replaced: a disk emptied, the new life taken in, one at a time"},
     {"rot", false, "bits of one member's log and Store flip, again and again, and crashes that make it look (class C)"},
     {"waits", false, "groups of 1, 2, 3 and 5, short and long waits, idle tails; faults in the turn in which a wait begins or ends"},
+    {"leases", false, "what breaks leases that are kept wrongly: slow leaders cut off from fast members, hand-overs and elections that cut the leader off, voters restarted while another has lost touch"},
     {"read-error", false, "latent sector errors (class C)"},
     {"bit-rot", false, "flipped durable bits (class C)"},
 };
@@ -125,12 +126,14 @@ class Drawer {
             return Fault(MemberReplace{numbered(draws), draws.between(Duration::millis(10), Duration::seconds(2))});
         });
         change_members();
+        break_leases();
         std::stable_sort(
             events_.begin(), events_.end(), [](const PlannedFault& a, const PlannedFault& b) {
                 return std::get<TriggerAt>(a.trigger).at < std::get<TriggerAt>(b.trigger).at;
             });
         crash_in_changes();
         faults_at_waits();
+        cut_off_at_candidacies();
         holds();  // behind what has a time: they wait for their point
         for (size_t i = 0; i < events_.size(); ++i) events_[i].id = "e" + std::to_string(i + 1);
         return std::move(events_);
@@ -209,11 +212,64 @@ class Drawer {
                 events_.push_back({"", when, crash});
             } else if (what < 0.75) {
                 events_.push_back({"", when, NetClog{.node = whom, .peer = {}, .direction = draws.chance(0.5) ? Direction::From : Direction::To, .for_time = lasts}});
+            } else if (what < 0.82) {
+                // What arrives meanwhile is met in one turn.
+                events_.push_back({"", when, ProcPause{whom, lasts}});
             } else if (what < 0.9) {
                 events_.push_back({"", when, DiskStall{whom, lasts}});
             } else {
                 events_.push_back({"", when, AdminTransfer{"follower(kv," + std::to_string(draws.below(std::max<uint64_t>(members_ - 1, 1))) + ")"}});
             }
+        }
+    }
+    // A leader that is cut off from the members, not from its clients, is deposed without knowing it; only its lease can keep it
+    // from answering what is no longer true. Each episode makes one promise matter.
+    void break_leases() {
+        if (!draw_.on("leases")) return;
+        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
+        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(1 + draw_.stream("leases").below(3)) * scale));
+        for (uint64_t i = 0; i < count; ++i) {
+            RandomStream draws = draw_.stream("leases", 1 + i);
+            const Duration at = draws.between(Duration{}, chaos_), lasts = log_uniform(draws, 0.7, 2.5),
+                           out_of_touch = draws.between(Duration::millis(50), Duration::millis(550)), restart = log_uniform(draws, 0.0005, 0.03);
+            const double what = draws.unit();
+            const bool restarts = draws.chance(0.6), powerless = draws.chance(0.5);
+            const uint64_t which = draws.chance(0.7) ? 0 : 1;
+            const NodeName leader = "leader(kv)", one = "follower(kv," + std::to_string(which) + ")", other = "follower(kv," + std::to_string(1 - which) + ")";
+            auto add = [&](Duration when, Fault fault) { events_.push_back({"", TriggerAt{when}, std::move(fault)}); };
+            auto isolate = [&](Duration when) {
+                NetPartition cut;
+                cut.node = leader;
+                cut.for_time = lasts;
+                add(when, cut);
+            };
+            if (what < 0.35) {
+                // The leader's clock is as slow as it may be, the others' as fast.
+                add(at, ClockDrift{leader, -spec_.drift_ppm});
+                for (const NodeName& fast : {one, other}) add(at, ClockDrift{fast, spec_.drift_ppm});
+                isolate(at);
+            } else if (what < 0.55) {
+                // Called by the leader, elected while that hears nobody: cut_off_at_candidacies().
+                add(at, AdminTransfer{one});
+            } else {
+                // One member loses touch with the leader and will campaign; the other is in touch until, perhaps, it restarts.
+                add(at, NetClog{.node = leader, .peer = one, .direction = Direction::Both, .for_time = out_of_touch + lasts});
+                if (restarts) add(at + out_of_touch, ProcCrash{.node = other, .death = powerless ? CrashDeath::Power : CrashDeath::Kill, .restart_after = restart});
+                isolate(at + out_of_touch);
+            }
+        }
+    }
+    /// In the turn in which somebody campaigns the leader is cut off from the members: the votes pass it by.
+    void cut_off_at_candidacies() {
+        if (!draw_.on("leases")) return;
+        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
+        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(1 + draw_.stream("leases.votes").below(3)) * scale));
+        for (uint64_t i = 0; i < count; ++i) {
+            RandomStream draws = draw_.stream("leases.votes", 1 + i);
+            NetPartition cut;
+            cut.node = "leader(kv)";
+            cut.for_time = log_uniform(draws, 0.1, 2);
+            events_.push_back({"", TriggerWhen{.point = "raft.role", .node = "", .nth = 1 + draws.below(8), .where = "role='candidate'"}, cut});
         }
     }
     void change_members() {

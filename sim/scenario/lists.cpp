@@ -60,6 +60,8 @@ std::vector<NamedText> list_probes() {
             {"wait.resumed_at_new_leader", "the leader lost its office during a wait, which went on elsewhere"},
             {"wait.spans_joint", "a wait lasted through both phases of a change of members"},
             {"wait.timed_out_as_another_was_released", "in one turn one wait's time was up and another was satisfied"},
+            {"wait.unblocked", "CLIENT UNBLOCK ended it"},
+            {"wait.unblocked_as_it_ended", "CLIENT UNBLOCK came in the very turn in which its count or its time ended it"},
             {"wait.unsynced_entry_lost", "a member received the target, lost power before its sync, and came back without it"}};
 }
 

@@ -3,6 +3,7 @@
 #include "sim/scenario/workload_client.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace orrery::sim {
 
@@ -11,10 +12,11 @@ using check::OpStatus;
 using resp::Reply;
 
 void Workload::run_odd_wait(Fiber& fiber, Client& client) {
-    switch (client.draws.below(4)) {
+    switch (client.draws.below(5)) {
         case 0: return run_between_writes(fiber, client);
         case 1: return run_wait_aof(fiber, client);
         case 2: return run_in_transaction(fiber, client);
+        case 3: return run_unblocked(fiber, client);
         default: return run_and_leave(fiber, client);
     }
 }
@@ -82,6 +84,45 @@ void Workload::run_and_leave(Fiber& fiber, Client& client) {
     const Duration stays = Duration::micros(client.draws.between(50, 200'000));
     if (client.resp.send(fiber, bytes, client.env.now() + spec_.op_timeout).ok()) (void)client.env.sleep(fiber, stays);
     client.resp.close();
+}
+
+// A second connection unblocks the first. Whoever was told that it did so must be right, and the wait has one answer. Many of one
+// go off about when the count or the time ends the wait, or wait in the queue of a paused node together with what ends it.
+void Workload::run_unblocked(Fiber& fiber, Client& client) {
+    RespClient other(client.env);
+    const Duration timeout = spec_.wait_timeout + Duration::millis(static_cast<int64_t>(next_wait_++));
+    const Instant by = client.env.now() + spec_.op_timeout + timeout;
+    const bool all = client.draws.chance(0.5), as_error = client.draws.chance(0.5), at_the_end = client.draws.chance(0.3);
+    const Duration drawn = Duration::micros(std::llround(client.draws.log_uniform(50, 50'000)));
+    auto ask = [&](RespClient& one, const std::vector<Bytes>& words) -> Result<Reply> {
+        TRY(one.send(fiber, encode_command(words), by));
+        return one.receive(fiber, by);
+    };
+    auto give_up = [&](const Error& error) {
+        if (error.code == Code::Corrupt) world_.fail("resp.bad-reply", error.context);
+        client.resp.close();
+    };
+    if (Result<void> made = other.connect(fiber, cluster_.client_address(client.member), client.env.now() + Duration::millis(300)); !made.ok()) return;
+    Result<Reply> id = ask(client.resp, {"CLIENT", "ID"});
+    if (!id.ok()) return give_up(id.error());
+    if (id->is_error()) return;
+    const Bytes time = std::to_string(timeout.as_millis());
+    const Bytes wait = all ? encode_command({"WAITALL", time}) : encode_command({"WAIT", std::to_string(cluster_.size()), time});
+    if (Result<void> sent = client.resp.send(fiber, wait, by); !sent.ok()) return give_up(sent.error());
+    if (!client.env.sleep(fiber, at_the_end ? timeout : drawn).ok()) return;
+    const Result<Reply> took = ask(other, {"CLIENT", "UNBLOCK", std::to_string(id->number), as_error ? "ERROR" : "TIMEOUT"});
+    Result<Reply> reply = client.resp.receive(fiber, by);
+    if (!reply.ok()) return give_up(reply.error());
+    const bool unblocked = ByteView(reply->text).starts_with("UNBLOCKED client");
+    if (took.ok() && took->kind == Reply::Kind::Integer) {
+        if (took->number == 1) watcher_.reached("wait.unblocked");
+        if (unblocked != (as_error && took->number == 1))
+            world_.fail("resp.wrong-reply", "CLIENT UNBLOCK was answered " + std::to_string(took->number) + ", and the wait '" + reply->text.substr(0, 80) + "'");
+    }
+    // One answer, and no more: what comes next belongs to what is asked next.
+    const Result<Reply> next = ask(client.resp, {"ECHO", time});
+    if (!next.ok()) return give_up(next.error());
+    if (!next->is_error() && next->text != time) world_.fail("resp.wrong-reply", "behind an unblocked wait ECHO was answered '" + next->text.substr(0, 80) + "'");
 }
 
 // ---- at the end of a run

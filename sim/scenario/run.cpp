@@ -117,16 +117,18 @@ class Run {
     }
     static check::WaitCheckerOptions wait_options(const Scenario& plan) {
         // With faults about, a late answer may be the network's doing.
-        return {.turn = plan.plan.events.empty() ? Duration::millis(500) : Duration::seconds(3600)};
+        return {.turn = plan.plan.events.empty() ? Duration::millis(500) : Duration::seconds(3600), .slow_ppm = std::max<int64_t>(most_drift_ppm(plan), 10'000)};
+    }
+    static int64_t most_drift_ppm(const Scenario& plan) {
+        int64_t ppm = 0;
+        for (const PlannedFault& event : plan.plan.events)
+            if (const auto* drift = std::get_if<ClockDrift>(&event.fault)) ppm = std::max(ppm, std::abs(drift->ppm));
+        return ppm;
     }
 
     static check::ExpiryOptions expiry_options(const Scenario& plan) {
         // State-machine time follows the leader's clock, which drifts, and is slewed.
-        int64_t ppm = 0;
-        for (const PlannedFault& event : plan.plan.events)
-            if (const auto* drift = std::get_if<ClockDrift>(&event.fault))
-                ppm = std::max(ppm, std::abs(drift->ppm));
-        return {.rate_ppb = (ppm + kv::StateTime::kSlewPpm) * 1000};
+        return {.rate_ppb = (most_drift_ppm(plan) + kv::StateTime::kSlewPpm) * 1000};
     }
 
     enum class Ended : uint8_t { Yes, No };

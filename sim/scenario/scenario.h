@@ -92,6 +92,10 @@ struct WorkloadSpec {
     Duration idle_tail;          // nobody writes for so long before the last WAITs
     std::vector<std::string> script;  // kind kv-script: the clients' commands, see script.h
     std::string target = "any";  // which node a client connects to: any, or a symbolic node
+    /// Of the clients, the last so many do nothing but read until the chaos phase ends, and each stays with one node: who else
+    /// asks a deposed leader before it is told? They have no share of `ops`.
+    uint64_t readers = 0;
+    Duration reader_think = Duration::millis(20);  // mean pause between two reads of a reader, exponential
     bool operator==(const WorkloadSpec&) const = default;
 };
 

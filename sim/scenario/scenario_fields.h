@@ -46,6 +46,7 @@ void visit_table(Either<WorkloadSpec> auto& t, auto&& v) {
     v("think", t.think), v("burst_p", t.burst_p), v("op_timeout", t.op_timeout),
         v("wait_timeout", t.wait_timeout);
     v("odd_waits_p", t.odd_waits_p);
+    v("readers", t.readers), v("reader_think", t.reader_think);
     v("idle_tail", t.idle_tail), v("target", t.target), v("script", t.script);
 }
 void visit_table(Either<Limits> auto& t, auto&& v) {

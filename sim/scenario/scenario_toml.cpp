@@ -404,6 +404,7 @@ void check_values(const Scenario& scenario, Reading& reading) {
         "there is no workload '" + scenario.workload.kind + "'" + suggestion(scenario.workload.kind, kinds));
     bad(scenario.workload.clients < 1 || scenario.workload.clients > 64, "E0314",
         "workload.clients must be 1 to 64");
+    bad(scenario.workload.readers > scenario.workload.clients, "E0342", "workload.readers are of workload.clients, not more");
     for (size_t i = 0; i < scenario.workload.script.size(); ++i) {
         const Result<ScriptStep> step = parse_step(scenario.workload.script[i], scenario.workload.clients);
         bad(!step.ok(), "E0340", "workload.script, line " + std::to_string(i + 1) + ": " + (step.ok() ? "" : step.error().context));

@@ -30,11 +30,14 @@ Workload::Workload(World& world, Cluster& cluster, Watcher& watcher, const Scena
       history_(history),
       waits_(waits),
       liveness_(liveness),
-      expiry_(expiry) {}
+      expiry_(expiry),
+      readers_read_(plan.phases.chaos) {}
 
 Workload::~Workload() = default;
 
 void Workload::start() {
+    const uint64_t writers = spec_.clients - spec_.readers;
+    readers_until_ = world_.now() + readers_read_;
     for (size_t i = 0; i < spec_.clients; ++i) {
         Env& env = *cluster_.client(i).env();
         auto client = std::make_unique<Client>(env, world_.timeline().stream("workload", i));
@@ -42,7 +45,8 @@ void Workload::start() {
         client->number = next_client_++;
         for (const std::string& line : spec_.script)
             if (Result<ScriptStep> step = parse_step(line, spec_.clients); step.ok() && step->client == i) client->steps.push_back(std::move(*step));
-        client->left = spec_.ops / spec_.clients + (i < spec_.ops % spec_.clients ? 1 : 0);
+        client->reads_only = i >= writers;
+        if (!client->reads_only) client->left = spec_.ops / writers + (i < spec_.ops % writers ? 1 : 0);
         clients_.push_back(std::move(client));
         ++running_;
         env.spawn("workload.client", [this, i](Fiber& fiber) {
@@ -157,7 +161,9 @@ Bytes Workload::command_of(const Operation& operation) const {
 // -------------------------------------------------------------------------------------------------
 
 void Workload::connect(Fiber& fiber, Client& client) {
-    if (spec_.target == "any") {
+    if (client.reads_only) {
+        client.member = client.index % cluster_.founders();
+    } else if (spec_.target == "any") {
         client.member = client.draws.below(cluster_.size());
     } else {
         const std::vector<Host*> meant = cluster_.resolve(spec_.target, client.draws);
@@ -178,6 +184,7 @@ void Workload::connect(Fiber& fiber, Client& client) {
 void Workload::run_client(Fiber& fiber, size_t index) {
     Client& client = *clients_[index];
     if (spec_.kind == "kv-script") return run_script(fiber, client);
+    if (client.reads_only) return run_reader(fiber, client);
     while (client.left > 0 && !stopping_ && !fiber.cancelled()) {
         if (!client.resp.connected()) {
             connect(fiber, client);
@@ -208,6 +215,18 @@ void Workload::run_client(Fiber& fiber, size_t index) {
         const uint64_t count = std::min<uint64_t>(burst ? burst_size : 1, client.left);
         client.left -= count;
         run_batch(fiber, client, count);
+    }
+}
+
+void Workload::run_reader(Fiber& fiber, Client& client) {
+    while (!stopping_ && !fiber.cancelled() && world_.now() < readers_until_) {
+        if (!client.resp.connected()) {
+            connect(fiber, client);
+            continue;
+        }
+        const double pause = client.draws.exponential(std::max(1.0, static_cast<double>(spec_.reader_think.ns)));
+        if (!client.env.sleep(fiber, Duration::nanos(std::llround(std::min(pause, 60e9)))).ok()) return;
+        if (!stopping_) run_batch(fiber, client, 1, Operation::get(client.number, "s" + std::to_string(client.draws.below(spec_.keys))));
     }
 }
 

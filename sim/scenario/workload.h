@@ -81,6 +81,7 @@ class Workload {
 
     void run_client(Fiber& fiber, size_t index);
     void run_script(Fiber& fiber, Client& client);
+    void run_reader(Fiber& fiber, Client& client);
     /// `given`: in place of drawn ones.
     void run_batch(Fiber& fiber, Client& client, size_t count, std::optional<check::Operation> given = {});
     void run_expiring(Fiber& fiber, Client& client, check::ExpiryOp op);
@@ -102,6 +103,7 @@ class Workload {
     void run_wait_aof(Fiber& fiber, Client& client);
     void run_in_transaction(Fiber& fiber, Client& client);
     void run_and_leave(Fiber& fiber, Client& client);
+    void run_unblocked(Fiber& fiber, Client& client);
     check::Operation draw_wait(Client& client, bool all);
     Instant deadline_of(const Client& client, const std::vector<Sent>& sent) const;
     check::ExpiryOp draw_expiring(Client& client);
@@ -123,6 +125,8 @@ class Workload {
     check::Liveness& liveness_;
     check::ExpiryChecker& expiry_;
     std::vector<std::unique_ptr<Client>> clients_;
+    const Duration readers_read_;
+    Instant readers_until_;
     bool stopping_ = false;
     size_t running_ = 0;
     uint64_t next_client_ = 1;

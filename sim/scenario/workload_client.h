@@ -14,6 +14,7 @@ struct Workload::Client {
     RespClient resp;
     RandomStream draws;
     size_t index = 0;
+    bool reads_only = false;  // a reader: stays with one node
     uint64_t number = 0;    // in the history
     size_t member = 0;      // connected to
     uint64_t left = 0;      // operations

@@ -271,6 +271,9 @@ TEST_CASE("kv clients: READONLY reads see all of a write to many keys or nothing
     cluster.run(Duration::seconds(2));
     cluster.start(follower);
     std::set<std::string> seen;
+    std::string nothing = "*30\r\n";  // what was durable at the crash may end before the first write
+    for (int key = 0; key < 30; ++key) nothing += "$-1\r\n";
+    bool before = false;
     cluster.errand([&](Fiber& fiber, Env& env) {
         const Instant until = env.now() + Duration::seconds(8);
         while (env.now() < until) {
@@ -288,7 +291,11 @@ TEST_CASE("kv clients: READONLY reads see all of a write to many keys or nothing
         });
         while (!writer_ended) {
             const std::string all = client.talk(read);
-            REQUIRE(all.starts_with("*30\r\n$106\r\n"));
+            if (all == nothing) {
+                before = true;
+                continue;
+            }
+            REQUIRE_MESSAGE(all.starts_with("*30\r\n$106\r\n"), all.substr(0, 200));
             const std::string one = all.substr(5, 6 + 106 + 2);
             std::string wanted = "*30\r\n";
             for (int key = 0; key < 30; ++key) wanted += one;
@@ -297,7 +304,7 @@ TEST_CASE("kv clients: READONLY reads see all of a write to many keys or nothing
         }
     }, Duration::seconds(30));
     CHECK(seen.size() > 100);
-    CHECK(seen.begin()->find("\r\n100000xxx") != std::string::npos);  // of before the snapshot
+    CHECK((before || seen.begin()->find("\r\n100000xxx") != std::string::npos));  // of before the snapshot
     CHECK(cluster.node(follower)->group()->space()->generation > Generation(1));
 }
 

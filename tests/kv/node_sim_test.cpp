@@ -192,7 +192,8 @@ TEST_CASE("kv: a wall clock more than ten seconds off is an error event of the l
     jump(Duration::seconds(-15));
     CHECK(count.off == 3);
     const std::string info = cluster.ask("n2", "INFO server\r\n");
-    CHECK_MESSAGE(info.find("state_time_ahead_ms:14") != std::string::npos, info);  // 15 s, and some slew
+    const bool ahead = info.find("state_time_ahead_ms:149") != std::string::npos || info.find("state_time_ahead_ms:150") != std::string::npos;
+    CHECK_MESSAGE(ahead, info);  // 15 s, and some slew: less at a follower, by the delay of a heartbeat
 }
 
 TEST_CASE("kv: an operator moves time forward through any node, never back, and it stays moved through an outage") {

@@ -335,4 +335,9 @@ TEST_CASE("wait: what a server owes beside the numbers: time (W6), order (W8), p
     checker.twice(at_ms(700), 8);
     checker.overtaken(at_ms(700), "a write");
     CHECK_EQ(names_in(checker), "wait.late wait.stalled wait.leaked wait.replied-twice wait.overtaken");
+    WaitChecker slow({.slow_ppm = 100'000});  // 500 ms of such a clock are 556 ms
+    slow.took(at_ms(700), Duration::millis(500), Duration::millis(605), Duration::millis(50));
+    CHECK_EQ(names_in(slow), "");
+    slow.took(at_ms(700), Duration::millis(500), Duration::millis(607), Duration::millis(50));
+    CHECK_EQ(names_in(slow), "wait.late");
 }

@@ -97,3 +97,32 @@ TEST_CASE("expand: waits draw groups of one to five, short and long times, idle 
     CHECK(idle > 300 * 3 / 10);
     for (const char* point : {"kv.wait_begun", "kv.wait_ended", "raft.configuration", "raft.commit"}) CHECK(points.contains(point));
 }
+
+TEST_CASE("expand: leases draw slow leaders, hand-overs, lost touch with restarts, and cuts at candidacies, by name only") {
+    Scenario scenario = family();
+    scenario.swarm->include = {"leases"};
+    scenario.swarm->off_p = 0;
+    int slow = 0, handed = 0, clogged = 0, restarted = 0, at_candidacy = 0;
+    for (uint64_t seed = 1; seed <= 200; ++seed) {
+        const Scenario plan = expand(scenario, seed);
+        CHECK(beyond_budget(plan.budget, plan.plan.events, plan.cluster.kv).empty());
+        handed += !of_kind(plan, "admin.transfer").empty();
+        clogged += !of_kind(plan, "net.clog").empty();
+        restarted += !of_kind(plan, "proc.crash").empty();
+        for (const PlannedFault& event : plan.plan.events) {
+            if (const auto* drift = std::get_if<ClockDrift>(&event.fault)) {
+                CHECK(drift->ppm == (drift->node == "leader(kv)" ? -500 : 500));  // the swarm's bound
+                ++slow;
+            }
+            const auto* cut = std::get_if<NetPartition>(&event.fault);
+            if (cut == nullptr) continue;
+            CHECK(cut->node == "leader(kv)");
+            CHECK_FALSE(cut->clients);  // who cuts the clients off sees no stale read
+            at_candidacy += std::holds_alternative<TriggerWhen>(event.trigger);
+        }
+    }
+    for (int count : {slow, handed, clogged, restarted, at_candidacy}) CHECK(count > 30);
+    scenario.swarm->include.clear();
+    for (const PlannedFault& event : expand(scenario, 1).plan.events)
+        if (const auto* when = std::get_if<TriggerWhen>(&event.trigger)) CHECK(when->where.empty());
+}

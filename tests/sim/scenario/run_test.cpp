@@ -127,6 +127,38 @@ TEST_CASE("scenario: WAIT that counts, requires, aims, waits or forgets wrongly 
     }
 }
 
+TEST_CASE("scenario: readers have no share of the operations and read until the chaos phase ends") {
+    Scenario plan = quiet();
+    plan.workload.clients = 4;
+    plan.workload.readers = 3;
+    plan.workload.ops = 10;
+    const ChildResult result = run_in_child(plan);
+    CHECK_MESSAGE(result.outcome == check::Outcome::Pass, result.text);
+    // 10 of the writer; 3 x 2 s / (20 ms and the round trip) of the readers.
+    CHECK(result.ok > 110);
+    CHECK(result.ok < 10 + 3 * 100 + 40);
+    plan.workload.readers = 0;
+    CHECK(run_in_child(plan).ok < 30);
+}
+
+TEST_CASE("scenario: leases that are kept wrongly let a reader see the past, and clean ones do not (kv-leases, kv-promises)") {
+    for (auto [name, defect] : {std::pair("kv-leases", "lease_ignores_drift"), {"kv-promises", "lease_kept_on_transfer"}, {"kv-promises", "lease_promise_broken"}, {"kv-promises", "lease_promise_forgotten"}}) {
+        const Scenario family = scenario_of_file(std::string("scenarios/swarm/") + name + ".toml");
+        RunOptions options;
+        options.defects = {defect};
+        bool caught = false;
+        for (uint64_t seed = 1; seed <= 150 && !caught; ++seed) {
+            const ChildResult result = run_in_child(expand(family, seed), options);
+            if (result.outcome != check::Outcome::Violated) continue;
+            CHECK(result.names.find("linearizability") != std::string::npos);
+            caught = true;
+            const ChildResult clean = run_in_child(expand(family, seed));
+            CHECK_MESSAGE(clean.outcome == check::Outcome::Pass, clean.text);
+        }
+        CHECK_MESSAGE(caught, defect);
+    }
+}
+
 TEST_CASE("scenario: the demo passes, and names the invariant of each defect its head names") {
     const Scenario demo = scenario_of_file("scenarios/demo.toml");
     CHECK(run_in_child(demo).outcome == check::Outcome::Pass);

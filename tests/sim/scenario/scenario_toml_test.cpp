@@ -18,7 +18,7 @@ std::string problems_of(const std::string& text) {
 TEST_CASE(
     "scenario files: what is written reads back as the same (every swarm family, several seeds)") {
     for (const char* name : {"kv-default", "kv-waitall", "kv-restart", "kv-partition",
-                             "kv-snapshot", "kv-slow-disk", "kv-damage", "kv-expiry", "kv-members", "kv-leases"}) {
+                             "kv-snapshot", "kv-slow-disk", "kv-damage", "kv-expiry", "kv-members", "kv-leases", "kv-promises"}) {
         const Scenario family = scenario_of_file(std::string("scenarios/swarm/") + name + ".toml");
         CHECK(lint_scenario(family, name).empty());
         const Loaded again = load_scenario(scenario_to_toml(family), name);
