@@ -327,11 +327,17 @@ Result<void> Store::request_flush() {
     how.allow_write_stall = true;  // without it the call itself could wait for a stall to end
     RocksScope scope(engine_->call());
     rocksdb::Status status = engine_->db()->Flush(how);
+    if (status.IsTryAgain()) {
+        // All memtables are full and about to be flushed: one more can not be begun before one of them has been.
+        flush_again_ = true;
+        return {};
+    }
     if (!status.ok()) {
         background_error(health_of(status), status.IsCorruption(), status.ToString());
         return health_error();
     }
     flush_requested_ = last_sequence_;
+    flush_again_ = false;
     return {};
 }
 
@@ -430,6 +436,8 @@ void Store::flushed_up_to(uint64_t sequence) {
 
 void Store::stall_may_be_over() {
     stalled_ = false;
+    // What is wrong with the Store its next user hears.
+    if (flush_again_) (void)request_flush();
     progress_.notify_all();
 }
 

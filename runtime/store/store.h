@@ -226,6 +226,7 @@ class Store {
     uint64_t last_sequence_ = 0;      // of the last batch written
     uint64_t durable_sequence_ = 0;   // covered by completed flushes
     uint64_t flush_requested_ = 0;    // last_sequence_ when a flush was last asked for
+    bool flush_again_ = false;        // one was asked for that could not be begun yet
     uint64_t written_bytes_ = 0;      // of all batches since open
     uint64_t durable_bytes_ = 0;      // of those covered
     Health health_ = Health::Writable;

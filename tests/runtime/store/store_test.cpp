@@ -190,6 +190,34 @@ TEST_CASE("store: full memtables answer Overloaded, and the batch goes in after 
     });
 }
 
+TEST_CASE("store: a flush asked for while all memtables are full is begun when one of them has been flushed") {
+    MemoryDisk disk;
+    run_on(disk, 33, [](Fiber& fiber, SmallWorld& world) -> Result<void> {
+        TRY(auto store, Store::open(fiber, world.env(), tiny()));
+        Result<void> result;
+        Batch batch;
+        for (uint64_t count = 0; result.ok() && count < 10'000; ++count) {  // no yield: no flush can run
+            batch.clear();
+            batch.put("key" + std::to_string(count), std::string(1000, 'x'));
+            result = store->write(batch);
+        }
+        REQUIRE(result.failed_with(Code::Overloaded));
+        REQUIRE(store->unflushed_bytes() > 0);
+        SUBCASE("in the background") {
+            CHECK(store->request_flush().ok());
+            CHECK(store->health() == Health::Writable);
+            TRY(world.env().sleep(fiber, Duration::seconds(10)));
+            CHECK(store->unflushed_bytes() == 0);
+        }
+        SUBCASE("and waited for") {
+            CHECK(store->flush(fiber).ok());
+            CHECK(store->unflushed_bytes() == 0);
+        }
+        TRY(store->close(fiber));
+        return {};
+    });
+}
+
 TEST_CASE("store: a miss of the cache is unknown to get_cached and found by get") {
     MemoryDisk disk;
     run_on(disk, 31, [](Fiber& fiber, SmallWorld& world) -> Result<void> {
