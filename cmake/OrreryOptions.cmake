@@ -13,8 +13,10 @@ target_compile_options(orrery_flags INTERFACE -Wall -Wextra -Wno-missing-field-i
     -Werror=unused-result -Werror=return-type -Werror=switch -Werror=reorder
     -Werror=delete-non-virtual-dtor -Werror=overloaded-virtual)
 if(ORRERY_SANITIZE STREQUAL "address")
-    target_compile_options(orrery_flags INTERFACE -fsanitize=address,undefined
-        -fno-sanitize-recover=undefined)
+    # A target's own options stand before these, so it can not take a sanitizer back; it says ORRERY_COLD instead.
+    set(cold $<BOOL:$<TARGET_PROPERTY:ORRERY_COLD>>)
+    target_compile_options(orrery_flags INTERFACE -fsanitize=address
+        $<$<NOT:${cold}>:-fsanitize=undefined> $<$<NOT:${cold}>:-fno-sanitize-recover=undefined>)
     target_link_options(orrery_flags INTERFACE -fsanitize=address,undefined)
 elseif(ORRERY_SANITIZE STREQUAL "thread")
     target_compile_options(orrery_flags INTERFACE -fsanitize=thread -Wno-tsan)

@@ -32,22 +32,28 @@ function(orrery_write_archive_list)
 endfunction()
 
 # orrery_cold(TARGET): code whose speed nobody feels (tests, command lines) takes a third less time to compile at -O1 and without
-# line numbers of its own, which the debug and sanitizer builds keep. Under ASan it is left out of UBSan, which looks at the
-# product: doctest's macros and CLI11's templates would cost a third of that build.
+# line numbers of its own, which the debug and sanitizer builds keep. With ASan it is left out of UBSan (ORRERY_COLD: see
+# OrreryOptions.cmake), which looks at the product, and compiled at -O0: doctest's macros, JSON and CLI11's templates would cost
+# half of that build.
 function(orrery_cold target)
-    if(ORRERY_SANITIZE)
-        target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1> -fno-sanitize=undefined)
+    set_target_properties(${target} PROPERTIES ORRERY_COLD ON)
+    if(ORRERY_SANITIZE STREQUAL "address")
+        target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O0>)
+    elseif(ORRERY_SANITIZE)
+        target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
     else()
         target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1 -g0>)
     endif()
 endfunction()
 
-# How tests are compiled. In a release build at -O0, a fourth less work than at -O1: most of them run for less time than they
+# How tests are compiled. At -O0, a fourth less work than at -O1: most of them run for less time than they
 # compile. BUSY are those that run for more than a second or two; what they inline of the product's headers counts too.
 function(orrery_test_options target busy)
     orrery_cold(${target})
     if(NOT busy AND NOT ORRERY_SANITIZE)
         target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O0>)
+    elseif(busy AND ORRERY_SANITIZE)
+        target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
     endif()
 endfunction()
 
