@@ -3,12 +3,12 @@ import support
 
 
 class PrivateNames(support.TreeTest):
-    def library(self, text):
+    def declare(self, text):
         self.plant("kv/CMakeLists.txt", text)
 
     def setUp(self):
         super().setUp()
-        self.library("orrery_library(kv TOGETHER  # why\n    SOURCES a.cpp b.cpp c.cpp\n    DEPS base)\n")
+        self.declare("orrery_library(kv TOGETHER  # why\n    SOURCES a.cpp b.cpp c.cpp\n    DEPS base)\n")
         for name in "abc":
             self.plant(f"kv/{name}.cpp", "namespace kv {\nint public_%s(int x) { return x; }\n}\n" % name)
 
@@ -54,13 +54,13 @@ class PrivateNames(support.TreeTest):
     def test_sources_alone_and_other_libraries_may_share(self):
         self.private("a", "int twice(int x) { return x; }")
         self.private("b", "int twice(long x) { return x; }")
-        self.library("orrery_library(kv TOGETHER\n    SOURCES a.cpp b.cpp c.cpp\n    ALONE b.cpp\n    DEPS base)\n")
+        self.declare("orrery_library(kv TOGETHER\n    SOURCES a.cpp b.cpp c.cpp\n    ALONE b.cpp\n    DEPS base)\n")
         self.assert_clean(self.check())
-        self.library("orrery_library(one TOGETHER SOURCES a.cpp)\norrery_library(two TOGETHER SOURCES b.cpp c.cpp)\n")
+        self.declare("orrery_library(one TOGETHER SOURCES a.cpp)\norrery_library(two TOGETHER SOURCES b.cpp c.cpp)\n")
         self.assert_clean(self.check())
 
     def test_a_tree_without_such_a_library_is_not_held(self):
-        self.library("orrery_library(kv SOURCES a.cpp b.cpp)\n")
+        self.declare("orrery_library(kv SOURCES a.cpp b.cpp)\n")
         self.assertEqual(self.check()[0], 2)
 
 
