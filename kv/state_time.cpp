@@ -78,6 +78,7 @@ std::optional<LogTime> StateTime::estimate(WallTime wall) const {
 }
 
 void StateTime::lead(Term term, std::optional<Floor> logged, Instant now, WallTime wall) {
+    if (offers_term_ != term) offers_.clear();  // of a candidacy that came to nothing
     std::vector<Offer> said;
     if (running_) said.push_back({at(now), tag_, false, now});
     if (const std::optional<LogTime> own = estimate(wall); own && !running_) said.push_back({*own, tag(), true, now});

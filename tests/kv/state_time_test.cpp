@@ -64,12 +64,12 @@ TEST_CASE("state time: a member that has just started offers what it stored and 
 TEST_CASE("state time: after an outage of all the smallest estimate of the quorum counts (one clock jumped by an hour)") {
     StateTime leader = restarted();
     leader.offer(n2, Term(5), estimate(log_s(1030), at_s(7)));
-    leader.lead(Term(6), {}, at_s(7), wall_s(1030 + 3600));
+    leader.lead(Term(5), {}, at_s(7), wall_s(1030 + 3600));
     CHECK(leader.at(at_s(7)) == log_s(1030));
     CHECK(leader.origin() == TimeOrigin::Estimate);
     StateTime other = restarted();
     other.offer(n2, Term(5), estimate(log_s(1030 + 3600), at_s(7)));
-    other.lead(Term(6), {}, at_s(7), wall_s(1030));
+    other.lead(Term(5), {}, at_s(7), wall_s(1030));
     CHECK(other.at(at_s(7)) == log_s(1030));
 }
 
@@ -80,6 +80,10 @@ TEST_CASE("state time: the estimates of an earlier candidacy do not count, and t
     leader.offer(n2, Term(5), estimate(log_s(1011), at_s(20.5)));  // late
     leader.lead(Term(6), {}, at_s(21), wall_s(1100));
     CHECK(leader.at(at_s(21)) == log_s(1041));
+    StateTime later = restarted();
+    later.offer(n2, Term(5), estimate(log_s(1005), at_s(1)));
+    later.lead(Term(6), {}, at_s(21), wall_s(1030));  // its voters knew nothing
+    CHECK(later.at(at_s(21)) == log_s(1030));
 }
 
 TEST_CASE("state time: a running value of anybody beats all estimates; the greatest of them counts") {
@@ -87,7 +91,7 @@ TEST_CASE("state time: a running value of anybody beats all estimates; the great
     leader.offer(n2, Term(5), estimate(log_s(1030), at_s(7)));
     leader.offer(n3, Term(5), running(log_s(2000), at_s(7)));
     leader.offer(NodeId(4), Term(5), running(log_s(1999), at_s(7)));
-    leader.lead(Term(6), {}, at_s(7), wall_s(1030));
+    leader.lead(Term(5), {}, at_s(7), wall_s(1030));
     CHECK(leader.at(at_s(8)) == log_s(2001));
     CHECK(leader.origin() == TimeOrigin::Running);
 }
@@ -95,25 +99,25 @@ TEST_CASE("state time: a running value of anybody beats all estimates; the great
 TEST_CASE("state time: the last stamp in the log is a lower bound of what a leader begins with") {
     StateTime leader = restarted();
     leader.offer(n2, Term(5), estimate(log_s(1030), at_s(7)));
-    leader.lead(Term(6), StateTime::Floor{log_s(1500), kFirst}, at_s(7), wall_s(1100));
+    leader.lead(Term(5), StateTime::Floor{log_s(1500), kFirst}, at_s(7), wall_s(1100));
     CHECK(leader.stamp(at_s(7), wall_s(1100)) == log_s(1500));
     StateTime applied = restarted();
     applied.floor({log_s(1400), kFirst});
-    applied.lead(Term(6), {}, at_s(7), wall_s(1100));
+    applied.lead(Term(5), {}, at_s(7), wall_s(1100));
     CHECK(applied.stamp(at_s(7), wall_s(1100)) == log_s(1400));
 }
 
 TEST_CASE("state time: a fresh member takes the others' estimates, and a group of fresh ones the leader's wall clock") {
     StateTime fresh;
     fresh.offer(n2, Term(5), estimate(log_s(1030), at_s(7)));
-    fresh.lead(Term(6), {}, at_s(7), wall_s(5000));
+    fresh.lead(Term(5), {}, at_s(7), wall_s(5000));
     CHECK(fresh.at(at_s(7)) == log_s(1030));
     StateTime founding;
-    founding.lead(Term(6), {}, at_s(7), wall_s(5000));
+    founding.lead(Term(5), {}, at_s(7), wall_s(5000));
     CHECK(founding.at(at_s(7)) == log_s(5000));
     CHECK(founding.origin() == TimeOrigin::Wall);
     StateTime alone = restarted();  // the only member of its group
-    alone.lead(Term(6), {}, at_s(7), wall_s(1030));
+    alone.lead(Term(5), {}, at_s(7), wall_s(1030));
     CHECK(alone.at(at_s(7)) == log_s(1030));
 }
 
@@ -212,7 +216,7 @@ TEST_CASE("state time: a leader's stamps never go back and are slewed by at most
     CHECK(rc::check([] {
         StateTime leader;
         Instant now = at_s(10);
-        leader.lead(Term(6), {}, now, wall_s(1000));
+        leader.lead(Term(5), {}, now, wall_s(1000));
         LogTime last = leader.stamp(now, wall_s(1000));
         for (int i = 0; i < 20; ++i) {
             const int64_t step = *rc::gen::inRange<int64_t>(0, 100 * kSecond);
@@ -243,7 +247,7 @@ TEST_CASE("state time: the seeded defect goes by the leader's wall clock after a
     const test::DefectScope defect(Defect::outage_time_by_leader_clock);
     StateTime leader = restarted();
     leader.offer(n2, Term(5), estimate(log_s(1030), at_s(7)));
-    leader.lead(Term(6), {}, at_s(7), wall_s(4630));
+    leader.lead(Term(5), {}, at_s(7), wall_s(4630));
     CHECK(leader.at(at_s(7)) == log_s(4630));
 }
 
