@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "runtime/store/engine.h"
+#include "runtime/store/memtable.h"
 
 namespace orrery::store {
 
@@ -28,6 +29,7 @@ rocksdb::Options rocksdb_options(const Options& options) {
     out.max_write_buffer_number = static_cast<int>(options.memtables_max);
     out.min_write_buffer_number_to_merge = 1;
     out.arena_block_size = small ? 4 << 10 : 0;
+    out.memtable_factory = make_memtable_factory(options.key_prefix_bytes);
     out.allow_concurrent_memtable_write = false;  // one writer: the loop thread
     out.enable_write_thread_adaptive_yield = false;
     out.level0_file_num_compaction_trigger = 4;

@@ -73,6 +73,7 @@ struct Options {
     std::string path = "store";                       // directory below the data directory; created when missing
     uint64_t memtable_bytes = 32ull << 20;            // [64 KiB, 1 GiB]; a full one is flushed by itself
     uint32_t memtables_max = 3;                       // [2, 8]; all full: write() answers Overloaded
+    uint32_t key_prefix_bytes = 25;                   // of most keys, many share that many bytes and few the eight behind them; for speed only
     uint64_t cache_bytes = 64ull << 20;               // blocks of files in memory; 0 makes most get_cached() unknown
     uint64_t file_bytes = 32ull << 20;                // target size of one table file
     uint64_t scan_chunk_bytes_max = 4ull << 20;       // upper limit of ScanLimits::bytes
