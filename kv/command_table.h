@@ -97,6 +97,12 @@ struct CheckedRequest {
 /// Unknown command, unknown subcommand and wrong number of words, in the words of Redis 7.0. Requires: argv not empty.
 CheckedRequest check_request(ArgvView argv);
 
+/// A request that passed check_request() as that command.
+struct Request {
+    ArgvView argv;
+    const CommandInfo* command = nullptr;
+};
+
 /// COMMAND [COUNT | INFO names... | DOCS names... | LIST | GETKEYS ...]. Requires: passed check_request().
 Reply command_command(ArgvView argv);
 

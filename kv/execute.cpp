@@ -89,51 +89,52 @@ Reply reply_too_large(const ExecuteContext& context) {
     return Reply::error("ERR the reply is larger than " + std::to_string(context.reply_bytes_max) + " bytes; ask for less at once");
 }
 
-bool Run::is_live(const ValueRecord& record) {
+bool Run::is_live(const Record& record) {
     if (record.expired(context.time)) return false;
     if (record.expired(context.now)) out.tick_needed = true;
     return true;
 }
 
-Result<SeenKey> Run::look(ByteView key) {
-    TRY(auto record, view_.get(key));
-    SeenKey seen;
+Result<SeenKey> Run::look(const HashedKey& key) {
+    TRY(RecordRef record, view_.get(key));
+    SeenKey seen{key};
     if (record) {
         seen.stored = true;
-        seen.stored_volatile = record->expire_at_ms != 0;
+        seen.stored_volatile = record->expire_at_ms() != 0;
         if (is_live(*record)) seen.live = std::move(record);
     }
     ++(seen.live ? out.hits : out.misses);
     return seen;
 }
 
-void Run::put(ByteView key, const SeenKey& seen, Bytes data, int64_t expire_at_ms) {
+void Run::put(const SeenKey& seen, ByteView data, int64_t expire_at_ms) {
     out.keys_delta += seen.stored ? 0 : 1;
     out.volatile_delta += (expire_at_ms != 0) - (seen.stored_volatile ? 1 : 0);
-    if (!seen.live) out.created.push_back(key_hash(key));
-    out.mutations.push_back(
-        {Bytes(key), ValueRecord{.modified = context.index, .expire_at_ms = expire_at_ms, .data = std::move(data)}});
+    if (!seen.live) out.created.push_back(seen.key.hash);
+    out.mutations.push_back(Record::make(seen.key, {.modified = context.index, .expire_at_ms = expire_at_ms, .data = data}));
 }
 
-void Run::remove(ByteView key, const SeenKey& seen) {
+void Run::remove(const SeenKey& seen) {
     CHECK(seen.stored);
     out.keys_delta -= 1;
     out.volatile_delta -= seen.stored_volatile ? 1 : 0;
-    out.mutations.push_back({Bytes(key), std::nullopt});
+    out.mutations.push_back(Record::absent(seen.key));
 }
 
 Result<Executed> execute(ArgvView argv, const ExecuteContext& context, KeyspaceView& view) {
-    const CheckedRequest request = check_request(argv);
+    CheckedRequest checked = check_request(argv);
+    if (checked.command != nullptr) return execute(Request{argv, checked.command}, context, view);
     // An entry of a newer version may hold what this one does not know; a member must not answer it with an effect.
-    if (request.command == nullptr) {
-        Executed refused;
-        refused.reply = request.refusal;
-        return refused;
-    }
+    Executed refused;
+    refused.reply = std::move(checked.refusal);
+    return refused;
+}
+
+Result<Executed> execute(const Request& request, const ExecuteContext& context, KeyspaceView& view) {
     CHECK(request.command->route == Route::Read || request.command->route == Route::Write, request.command->name);
     CHECK(context.now >= context.time, context.now.ns, context.time.ns);
     Run run(context, view);
-    TRY(run.out.reply, dispatch(*request.command, run, argv));
+    TRY(run.out.reply, dispatch(*request.command, run, request.argv));
     return std::move(run.out);
 }
 
@@ -141,11 +142,11 @@ Result<Executed> execute_purge(ArgvView keys, const ExecuteContext& context, Key
     Executed out;
     int64_t removed = 0;
     for (ByteView key : distinct(keys)) {
-        TRY(const auto record, view.get(key));
+        TRY(const RecordRef record, view.get(key));
         if (!record || !record->expired(context.time)) continue;
         out.keys_delta -= 1;
         out.volatile_delta -= 1;
-        out.mutations.push_back({Bytes(key), std::nullopt});
+        out.mutations.push_back(Record::absent(record->hashed_key()));
         ++removed;
     }
     out.reply = Reply::integer(removed);

@@ -10,6 +10,7 @@
 
 #include "kv/command_table.h"
 #include "kv/log_entry.h"
+#include "kv/record.h"
 #include "kv/stored_format.h"
 #include "kv/transaction.h"
 #include "runtime/base/function.h"
@@ -21,13 +22,13 @@ namespace orrery::kv {
 class KeyspaceView {
  public:
     virtual ~KeyspaceView() = default;
-    /// Errors: those of the Store (Io, Corrupt), or NotReady when the record is not in memory and the caller must not
-    /// wait here; execute() then has no effect and may be repeated.
-    virtual Result<std::optional<ValueRecord>> get(ByteView key) = 0;
+    /// Nothing: there is no record of the key. Errors: those of the Store (Io, Corrupt), or NotReady when the record is not in
+    /// memory and the caller must not wait here; execute() then has no effect and may be repeated.
+    virtual Result<RecordRef> get(const HashedKey& key) = 0;
     /// The records from a scan position on (stored_format.h), in the order of the Store, about `records_max` of them. It may
     /// have none although there are more: `next` tells. Errors: as get().
     struct Stretch {
-        std::vector<std::pair<Bytes, ValueRecord>> records;
+        std::vector<RecordRef> records;
         std::optional<uint64_t> next;  // all records at lower positions were given; nullopt: there are no more
     };
     virtual Result<Stretch> stretch(uint64_t position, size_t records_max) = 0;
@@ -46,14 +47,9 @@ struct ExecuteContext {
     uint64_t pipeline_bytes_max = 1ull << 20;
 };
 
-struct Mutation {
-    Bytes key;
-    std::optional<ValueRecord> record;  // nullopt: removed
-};
-
 struct Executed {
     Reply reply;
-    std::vector<Mutation> mutations;  // each key at most once
+    std::vector<RecordRef> mutations;  // each key at most once; one that does not exist() was removed
     bool flush = false;               // a new epoch: all keys go, before `mutations`
     std::vector<uint64_t> created;    // hashes of keys that came into being, for CreatedKeys; also of those that went again
     int64_t keys_delta = 0;           // for Metadata::keys; with flush: counts from 0, as the next
@@ -65,8 +61,10 @@ struct Executed {
     uint64_t misses = 0;
 };
 
-/// Requires: Route::Read or Route::Write, passed check_request(); a write went through stamp_command().
+/// Requires: Route::Read or Route::Write; a write went through stamp_command().
 /// A malformed argument is an error reply, never an Error. Errors: those of `view`; no effect then.
+Result<Executed> execute(const Request& request, const ExecuteContext& context, KeyspaceView& view);
+/// Words of the log: what check_request() refuses has that reply and no effect.
 Result<Executed> execute(ArgvView argv, const ExecuteContext& context, KeyspaceView& view);
 
 /// All of it against one state, or nothing if a watched key has changed: then the reply is the null array. The commands see what

@@ -30,27 +30,27 @@ Result<Reply> run_expire(Run& run, ArgvView argv, CommandId id) {
                               TimeRange::Any, find_command(argv[0])->name);
     if (auto* refusal = std::get_if<Reply>(&at)) return std::move(*refusal);
     const int64_t wanted_ms = std::get<int64_t>(at);
-    TRY(SeenKey seen, run.look(argv[1]));
-    if (!seen.live || !conditions_hold(std::get<ExpireOptions>(parsed), seen.live->expire_at_ms, wanted_ms))
+    TRY(const SeenKey seen, run.look(argv[1]));
+    if (!seen.live || !conditions_hold(std::get<ExpireOptions>(parsed), seen.live->expire_at_ms(), wanted_ms))
         return Reply::integer(0);
     if (wanted_ms <= run.context.time.millis())
-        run.remove(argv[1], seen);
+        run.remove(seen);
     else
-        run.put(argv[1], seen, std::move(seen.live->data), wanted_ms);
+        run.put(seen, seen.live->data(), wanted_ms);
     return Reply::integer(1);
 }
 
 Result<Reply> run_persist(Run& run, ArgvView argv) {
-    TRY(SeenKey seen, run.look(argv[1]));
-    if (!seen.live || seen.live->expire_at_ms == 0) return Reply::integer(0);
-    run.put(argv[1], seen, std::move(seen.live->data), 0);
+    TRY(const SeenKey seen, run.look(argv[1]));
+    if (!seen.live || seen.live->expire_at_ms() == 0) return Reply::integer(0);
+    run.put(seen, seen.live->data(), 0);
     return Reply::integer(1);
 }
 
 Result<Reply> run_time_to_live(Run& run, ArgvView argv, CommandId id) {
     TRY(const SeenKey seen, run.look(argv[1]));
     if (!seen.live) return Reply::integer(-2);
-    const int64_t at_ms = seen.live->expire_at_ms;
+    const int64_t at_ms = seen.live->expire_at_ms();
     if (at_ms == 0) return Reply::integer(-1);
     const bool absolute = id == CommandId::Expiretime || id == CommandId::Pexpiretime;
     const bool seconds = id == CommandId::Ttl || id == CommandId::Expiretime;

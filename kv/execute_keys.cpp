@@ -73,7 +73,7 @@ Result<Reply> run_del(Run& run, ArgvView argv) {
     int64_t removed = 0;
     for (ByteView key : distinct(argv.subspan(1))) {
         TRY(const SeenKey seen, run.look(key));
-        if (seen.stored) run.remove(key, seen);
+        if (seen.stored) run.remove(seen);
         if (seen.live) ++removed;
     }
     return Reply::integer(removed);
@@ -94,14 +94,14 @@ Result<Reply> run_type(Run& run, ArgvView argv) {
 }
 
 Result<Reply> run_rename(Run& run, ArgvView argv, CommandId id) {
-    TRY(SeenKey from, run.look(argv[1]));
+    TRY(const SeenKey from, run.look(argv[1]));
     if (!from.live) return Reply::error("ERR no such key");
     const bool always = id == CommandId::Rename;
     if (argv[1] == argv[2]) return always ? Reply::ok() : Reply::integer(0);
     TRY(const SeenKey to, run.look(argv[2]));
     if (to.live && !always) return Reply::integer(0);
-    run.put(argv[2], to, std::move(from.live->data), from.live->expire_at_ms);
-    run.remove(argv[1], from);
+    run.put(to, from.live->data(), from.live->expire_at_ms());
+    run.remove(from);
     return always ? Reply::ok() : Reply::integer(1);
 }
 
@@ -121,11 +121,11 @@ Result<Reply> run_copy(Run& run, ArgvView argv) {
         }
     }
     if (argv[1] == argv[2]) return Reply::error("ERR source and destination objects are the same");
-    TRY(SeenKey from, run.look(argv[1]));
+    TRY(const SeenKey from, run.look(argv[1]));
     if (!from.live) return Reply::integer(0);
     TRY(const SeenKey to, run.look(argv[2]));
     if (to.live && !replace) return Reply::integer(0);
-    run.put(argv[2], to, std::move(from.live->data), from.live->expire_at_ms);
+    run.put(to, from.live->data(), from.live->expire_at_ms());
     return Reply::integer(1);
 }
 
@@ -134,11 +134,11 @@ Result<Reply> run_keys(Run& run, ArgvView argv) {
     uint64_t bytes = 0;
     for (std::optional<uint64_t> position = 0; position;) {
         TRY(KeyspaceView::Stretch stretch, run.stretch(*position, kStretchRecords));
-        for (auto& [key, record] : stretch.records) {
-            if (!fits(argv[1], key) || !run.is_live(record)) continue;
-            bytes += 16 + key.size();
+        for (const RecordRef& record : stretch.records) {
+            if (!fits(argv[1], record->key()) || !run.is_live(*record)) continue;
+            bytes += 16 + record->key().size();
             if (bytes > run.context.reply_bytes_max) return reply_too_large(run.context);
-            keys.push_back(Reply::bulk(std::move(key)));
+            keys.push_back(Reply::bulk(Bytes(record->key())));
         }
         position = stretch.next;
     }
@@ -158,12 +158,12 @@ Result<Reply> run_scan(Run& run, ArgvView argv) {
     }
     std::vector<Reply> keys;
     uint64_t bytes = 0;
-    for (auto& [key, record] : stretch.records) {
-        if (!fits(options.pattern, key) || !run.is_live(record)) continue;
+    for (const RecordRef& record : stretch.records) {
+        if (!fits(options.pattern, record->key()) || !run.is_live(*record)) continue;
         if (options.type && !is_word(*options.type, "string")) continue;
-        bytes += 16 + key.size();
+        bytes += 16 + record->key().size();
         if (bytes > run.context.reply_bytes_max) return reply_too_large(run.context);
-        keys.push_back(Reply::bulk(std::move(key)));
+        keys.push_back(Reply::bulk(Bytes(record->key())));
     }
     return Reply::array({Reply::bulk(std::to_string(stretch.next.value_or(0))), Reply::array(std::move(keys))});
 }
@@ -175,8 +175,8 @@ Result<Reply> run_randomkey(Run& run) {
     auto gather = [&](uint64_t from, uint64_t end) -> Result<void> {
         for (std::optional<uint64_t> position = from; position && *position < end && candidates.size() < kRandomCandidates;) {
             TRY(KeyspaceView::Stretch stretch, run.stretch(*position, kRandomCandidates));
-            for (auto& [key, record] : stretch.records)
-                if (scan_position(key_hash(key)) < end && run.is_live(record)) candidates.push_back(std::move(key));
+            for (const RecordRef& record : stretch.records)
+                if (scan_position(record->hash()) < end && run.is_live(*record)) candidates.emplace_back(record->key());
             position = stretch.next;
         }
         return {};
@@ -190,7 +190,7 @@ Result<Reply> run_randomkey(Run& run) {
 Result<Reply> run_object(Run& run, ArgvView argv) {
     TRY(const SeenKey seen, run.look(argv[2]));
     if (!seen.live) return Reply::null();
-    if (is_word(argv[1], "encoding")) return Reply::bulk(Bytes(encoding_of(seen.live->data)));
+    if (is_word(argv[1], "encoding")) return Reply::bulk(Bytes(encoding_of(seen.live->data())));
     if (is_word(argv[1], "refcount")) return Reply::integer(1);
     // When a key was last used is not kept: a read would have to write.
     if (is_word(argv[1], "idletime")) return Reply::integer(0);
@@ -203,7 +203,7 @@ Result<Reply> run_watch(Run& run, ArgvView argv) {
     std::vector<Reply> out{Reply::integer(static_cast<int64_t>(run.context.index.value))};
     for (ByteView key : argv.subspan(1)) {
         TRY(const SeenKey seen, run.look(key));
-        out.push_back(Reply::integer(seen.live ? static_cast<int64_t>(seen.live->modified.value) : 0));
+        out.push_back(Reply::integer(seen.live ? static_cast<int64_t>(seen.live->modified().value) : 0));
     }
     return Reply::array(std::move(out));
 }

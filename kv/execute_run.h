@@ -8,7 +8,8 @@ namespace orrery::kv {
 
 /// What is known of a key.
 struct SeenKey {
-    std::optional<ValueRecord> live;  // nullopt: absent or expired
+    HashedKey key;                    // looks into the command
+    RecordRef live;                   // nothing: absent or expired
     bool stored = false;              // a record exists, live or expired: it is in the counters
     bool stored_volatile = false;     // with an expiry
 };
@@ -18,13 +19,13 @@ class Run {
     Run(const ExecuteContext& the_context, KeyspaceView& view) : context(the_context), view_(view) {}
 
     /// Counts a hit or miss, and notes a key that is gone at `now` but not at `time`. Errors: those of the view.
-    Result<SeenKey> look(ByteView key);
+    Result<SeenKey> look(const HashedKey& key);
     /// One of stretch(): is the key there? Notes a key that is gone at `now` but not at `time`.
-    bool is_live(const ValueRecord& record);
+    bool is_live(const Record& record);
     Result<KeyspaceView::Stretch> stretch(uint64_t position, size_t records_max) { return view_.stretch(position, records_max); }
     /// Each key at most once, put or removed, in a command. `seen` is what look() said of it.
-    void put(ByteView key, const SeenKey& seen, Bytes data, int64_t expire_at_ms);
-    void remove(ByteView key, const SeenKey& seen);
+    void put(const SeenKey& seen, ByteView data, int64_t expire_at_ms);
+    void remove(const SeenKey& seen);
 
     const ExecuteContext& context;
     Executed out;

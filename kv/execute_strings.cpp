@@ -22,9 +22,7 @@ constexpr size_t kFloatTextMax = 5 * 1024;  // longest number Redis reads or wri
 
 Reply not_a_float() { return Reply::error("ERR value is not a valid float"); }
 
-Reply value_or_null(SeenKey& seen) {
-    return seen.live ? Reply::bulk(std::move(seen.live->data)) : Reply::null();
-}
+Reply value_or_null(const SeenKey& seen) { return seen.live ? Reply::bulk(Bytes(seen.live->data())) : Reply::null(); }
 
 std::optional<long double> parse_float(ByteView text) {
     if (text.empty() || text.size() >= kFloatTextMax) return std::nullopt;
@@ -52,19 +50,19 @@ Bytes float_text(long double value) {
 }  // namespace
 
 Result<Reply> run_get(Run& run, ArgvView argv) {
-    TRY(SeenKey seen, run.look(argv[1]));
+    TRY(const SeenKey seen, run.look(argv[1]));
     return value_or_null(seen);
 }
 
 Result<Reply> run_getdel(Run& run, ArgvView argv) {
-    TRY(SeenKey seen, run.look(argv[1]));
-    if (seen.stored) run.remove(argv[1], seen);
+    TRY(const SeenKey seen, run.look(argv[1]));
+    if (seen.stored) run.remove(seen);
     return value_or_null(seen);
 }
 
 Result<Reply> run_getset(Run& run, ArgvView argv) {
-    TRY(SeenKey seen, run.look(argv[1]));
-    run.put(argv[1], seen, Bytes(argv[2]), 0);
+    TRY(const SeenKey seen, run.look(argv[1]));
+    run.put(seen, argv[2], 0);
     return value_or_null(seen);
 }
 
@@ -72,7 +70,7 @@ Result<Reply> run_getex(Run& run, ArgvView argv) {
     auto parsed = parse_getex_options(argv);
     if (auto* refusal = std::get_if<Reply>(&parsed)) return std::move(*refusal);
     const GetexOptions& options = std::get<GetexOptions>(parsed);
-    TRY(SeenKey seen, run.look(argv[1]));
+    TRY(const SeenKey seen, run.look(argv[1]));
     // As in Redis a time that makes no sense is an error only if the key exists.
     if (!seen.live) return Reply::null();
     std::optional<int64_t> expire_at_ms;
@@ -80,16 +78,15 @@ Result<Reply> run_getex(Run& run, ArgvView argv) {
         auto at = absolute_millis(*options.expiry, options.unit, options.base, run.context.time, TimeRange::Positive, "getex");
         if (auto* refusal = std::get_if<Reply>(&at)) return std::move(*refusal);
         expire_at_ms = std::get<int64_t>(at);
-    } else if (options.persist && seen.live->expire_at_ms != 0) {
+    } else if (options.persist && seen.live->expire_at_ms() != 0) {
         expire_at_ms = 0;
     }
-    Bytes data = std::move(seen.live->data);
     if (expire_at_ms && *expire_at_ms != 0 && *expire_at_ms <= run.context.time.millis()) {
-        run.remove(argv[1], seen);
+        run.remove(seen);
     } else if (expire_at_ms) {
-        run.put(argv[1], seen, data, *expire_at_ms);
+        run.put(seen, seen.live->data(), *expire_at_ms);
     }
-    return Reply::bulk(std::move(data));
+    return value_or_null(seen);
 }
 
 Result<Reply> run_getrange(Run& run, ArgvView argv) {
@@ -97,9 +94,9 @@ Result<Reply> run_getrange(Run& run, ArgvView argv) {
     if (!first) return not_an_integer();
     const auto last = resp::parse_int64(argv[3]);
     if (!last) return not_an_integer();
-    TRY(SeenKey seen, run.look(argv[1]));
+    TRY(const SeenKey seen, run.look(argv[1]));
     if (!seen.live) return Reply::bulk("");
-    const Bytes& data = seen.live->data;
+    const ByteView data = seen.live->data();
     const auto size = static_cast<int64_t>(data.size());
     int64_t start = *first, end = *last;
     if (start < 0 && end < 0 && start > end) return Reply::bulk("");
@@ -107,7 +104,7 @@ Result<Reply> run_getrange(Run& run, ArgvView argv) {
     if (end < 0) end = std::max<int64_t>(0, size + end);
     end = std::min(end, size - 1);
     if (start > end || size == 0) return Reply::bulk("");
-    return Reply::bulk(data.substr(static_cast<size_t>(start), static_cast<size_t>(end - start + 1)));
+    return Reply::bulk(Bytes(data.substr(static_cast<size_t>(start), static_cast<size_t>(end - start + 1))));
 }
 
 Result<Reply> run_setrange(Run& run, ArgvView argv) {
@@ -115,8 +112,8 @@ Result<Reply> run_setrange(Run& run, ArgvView argv) {
     if (!offset) return not_an_integer();
     if (*offset < 0) return Reply::error("ERR offset is out of range");
     const ByteView value = argv[3];
-    TRY(SeenKey seen, run.look(argv[1]));
-    Bytes data = seen.live ? std::move(seen.live->data) : Bytes();
+    TRY(const SeenKey seen, run.look(argv[1]));
+    Bytes data(seen.live ? seen.live->data() : ByteView());
     if (value.empty()) return Reply::integer(static_cast<int64_t>(data.size()));
     if (static_cast<uint64_t>(*offset) > run.context.value_bytes_max ||
         static_cast<uint64_t>(*offset) + value.size() > run.context.value_bytes_max)
@@ -125,7 +122,7 @@ Result<Reply> run_setrange(Run& run, ArgvView argv) {
     if (data.size() < at + value.size()) data.resize(at + value.size(), '\0');
     data.replace(at, value.size(), value);
     const auto bytes = static_cast<int64_t>(data.size());
-    run.put(argv[1], seen, std::move(data), seen.live ? seen.live->expire_at_ms : 0);
+    run.put(seen, data, seen.live ? seen.live->expire_at_ms() : 0);
     return Reply::integer(bytes);
 }
 
@@ -133,7 +130,7 @@ Result<Reply> run_mget(Run& run, ArgvView argv) {
     std::vector<Reply> values;
     uint64_t bytes = 0;
     for (ByteView key : argv.subspan(1)) {
-        TRY(SeenKey seen, run.look(key));
+        TRY(const SeenKey seen, run.look(key));
         values.push_back(value_or_null(seen));
         bytes += reply_bytes(values.back());
         if (bytes > run.context.reply_bytes_max) return reply_too_large(run.context);
@@ -152,11 +149,11 @@ Result<Reply> run_mset(Run& run, ArgvView argv, CommandId id) {
     for (const auto& [key, value] : values) {
         TRY(SeenKey one, run.look(key));
         if (one.live && if_absent) return Reply::integer(0);
-        if (one.live) one.live->data = Bytes();  // not needed: many large values are not held at once
+        if (one.live) one.live = Record::make(one.key, {});  // the value is not needed: many large ones are not held at once
         seen.push_back(std::move(one));
     }
     size_t i = 0;
-    for (const auto& [key, value] : values) run.put(key, seen[i++], Bytes(value), 0);
+    for (const auto& [key, value] : values) run.put(seen[i++], value, 0);
     return if_absent ? Reply::integer(1) : Reply::ok();
 }
 
@@ -171,16 +168,16 @@ Result<Reply> run_set(Run& run, ArgvView argv) {
         if (auto* refusal = std::get_if<Reply>(&at)) return std::move(*refusal);
         expire_at_ms = std::get<int64_t>(at);
     }
-    TRY(SeenKey seen, run.look(argv[1]));
+    TRY(const SeenKey seen, run.look(argv[1]));
     const bool refused = (options.condition == SetOptions::Condition::IfAbsent && seen.live) ||
                          (options.condition == SetOptions::Condition::IfPresent && !seen.live);
     if (!refused) {
-        if (options.keep_ttl && seen.live) expire_at_ms = seen.live->expire_at_ms;
+        if (options.keep_ttl && seen.live) expire_at_ms = seen.live->expire_at_ms();
         if (expire_at_ms != 0 && expire_at_ms <= run.context.time.millis()) {
             // Set and expired in one step: nobody can ever see it.
-            if (seen.stored) run.remove(argv[1], seen);
+            if (seen.stored) run.remove(seen);
         } else {
-            run.put(argv[1], seen, Bytes(argv[2]), expire_at_ms);
+            run.put(seen, argv[2], expire_at_ms);
         }
     }
     if (options.get) return value_or_null(seen);
@@ -193,32 +190,32 @@ Result<Reply> run_setex(Run& run, ArgvView argv, CommandId id) {
                               run.context.time, TimeRange::Positive, seconds ? "setex" : "psetex");
     if (auto* refusal = std::get_if<Reply>(&at)) return std::move(*refusal);
     TRY(const SeenKey seen, run.look(argv[1]));
-    run.put(argv[1], seen, Bytes(argv[3]), std::get<int64_t>(at));
+    run.put(seen, argv[3], std::get<int64_t>(at));
     return Reply::ok();
 }
 
 Result<Reply> run_setnx(Run& run, ArgvView argv) {
     TRY(const SeenKey seen, run.look(argv[1]));
     if (seen.live) return Reply::integer(0);
-    run.put(argv[1], seen, Bytes(argv[2]), 0);
+    run.put(seen, argv[2], 0);
     return Reply::integer(1);
 }
 
 Result<Reply> run_append(Run& run, ArgvView argv) {
-    TRY(SeenKey seen, run.look(argv[1]));
-    Bytes data = seen.live ? std::move(seen.live->data) : Bytes();
-    const int64_t expire_at_ms = seen.live ? seen.live->expire_at_ms : 0;
+    TRY(const SeenKey seen, run.look(argv[1]));
+    Bytes data(seen.live ? seen.live->data() : ByteView());
+    const int64_t expire_at_ms = seen.live ? seen.live->expire_at_ms() : 0;
     if (data.size() + argv[2].size() > run.context.value_bytes_max)
         return Reply::error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     data += argv[2];
     const auto bytes = static_cast<int64_t>(data.size());
-    run.put(argv[1], seen, std::move(data), expire_at_ms);
+    run.put(seen, data, expire_at_ms);
     return Reply::integer(bytes);
 }
 
 Result<Reply> run_strlen(Run& run, ArgvView argv) {
     TRY(const SeenKey seen, run.look(argv[1]));
-    return Reply::integer(seen.live ? static_cast<int64_t>(seen.live->data.size()) : 0);
+    return Reply::integer(seen.live ? static_cast<int64_t>(seen.live->data().size()) : 0);
 }
 
 Result<Reply> run_increment(Run& run, ArgvView argv, CommandId id) {
@@ -233,23 +230,23 @@ Result<Reply> run_increment(Run& run, ArgvView argv, CommandId id) {
         by = -by;
     }
     TRY(const SeenKey seen, run.look(argv[1]));
-    const auto before = seen.live ? resp::parse_int64(seen.live->data) : std::optional<int64_t>(0);
+    const auto before = seen.live ? resp::parse_int64(seen.live->data()) : std::optional<int64_t>(0);
     if (!before) return not_an_integer();
     int64_t after = 0;
     if (__builtin_add_overflow(*before, by, &after)) return Reply::error("ERR increment or decrement would overflow");
-    run.put(argv[1], seen, resp::int64_text(after), seen.live ? seen.live->expire_at_ms : 0);
+    run.put(seen, resp::int64_text(after), seen.live ? seen.live->expire_at_ms() : 0);
     return Reply::integer(after);
 }
 
 Result<Reply> run_incrbyfloat(Run& run, ArgvView argv) {
     TRY(const SeenKey seen, run.look(argv[1]));
-    const auto before = seen.live ? parse_float(seen.live->data) : std::optional<long double>(0);
+    const auto before = seen.live ? parse_float(seen.live->data()) : std::optional<long double>(0);
     const auto by = parse_float(argv[2]);
     if (!before || !by) return not_a_float();
     const long double after = *before + *by;
     if (std::isnan(after) || std::isinf(after)) return Reply::error("ERR increment would produce NaN or Infinity");
     Bytes text = float_text(after);
-    run.put(argv[1], seen, text, seen.live ? seen.live->expire_at_ms : 0);
+    run.put(seen, text, seen.live ? seen.live->expire_at_ms() : 0);
     return Reply::bulk(std::move(text));
 }
 

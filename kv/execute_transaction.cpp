@@ -12,7 +12,7 @@ namespace {
 class TransactionView : public KeyspaceView {
  public:
     TransactionView(const Overlay& overlay, KeyspaceView& below) : overlay_(overlay), below_(below) {}
-    Result<std::optional<ValueRecord>> get(ByteView key) override { return overlay_.get(key, below_); }
+    Result<RecordRef> get(const HashedKey& key) override { return overlay_.get(key, below_); }
     Result<Stretch> stretch(uint64_t position, size_t records_max) override {
         return overlay_.stretch(position, records_max, below_);
     }
@@ -23,10 +23,11 @@ class TransactionView : public KeyspaceView {
 };
 
 Result<bool> unchanged(const WatchView& watch, const ExecuteContext& context, KeyspaceView& view, FunctionRef<LogIndex(uint64_t)> created_at) {
-    TRY(const auto record, view.get(watch.key));
+    const HashedKey key(watch.key);
+    TRY(const RecordRef record, view.get(key));
     const bool live = record && !record->expired(context.time);
-    if (watch.modified.value != 0) return live && record->modified == watch.modified;
-    return !live && created_at(key_hash(watch.key)) <= watch.seen_at;
+    if (watch.modified.value != 0) return live && record->modified() == watch.modified;
+    return !live && created_at(key.hash) <= watch.seen_at;
 }
 
 bool allowed(const CheckedRequest& request) {
@@ -70,7 +71,7 @@ Result<Executed> execute_transaction(const Transaction& transaction, const Execu
             all.flush = true;
             all.keys_delta = all.volatile_delta = 0;
         }
-        for (Mutation& mutation : done.mutations) overlay.set(std::move(mutation.key), std::move(mutation.record));
+        for (RecordRef& mutation : done.mutations) overlay.set(std::move(mutation));
         all.keys_delta += done.keys_delta;
         all.volatile_delta += done.volatile_delta;
         all.created.insert(all.created.end(), done.created.begin(), done.created.end());
@@ -84,7 +85,7 @@ Result<Executed> execute_transaction(const Transaction& transaction, const Execu
             bytes += more;
         }
     }
-    for (auto& [key, record] : overlay.take_records()) all.mutations.push_back({key, std::move(record)});
+    for (const auto& [place, record] : overlay.records()) all.mutations.push_back(record);
     all.reply = Reply::array(std::move(replies));
     return all;
 }

@@ -7,21 +7,25 @@
 
 namespace orrery::kv {
 
+namespace {
+constexpr size_t kBytesKept = 64 << 10;  // of the memory that a large value was put together in
+}  // namespace
+
 /// The keyspace as reads see it: the applied state, at one point of the Store if given.
 class KvMachine::AppliedView : public KeyspaceView {
  public:
     AppliedView(KvMachine& machine, Fiber& fiber, FlushEpoch epoch, const store::Snapshot* at)
         : machine_(machine), fiber_(fiber), space_(machine.space()), epoch_(epoch), at_(at) {}
 
-    Result<std::optional<ValueRecord>> get(ByteView key) override {
+    Result<RecordRef> get(const HashedKey& key) override {
         // The cache is of now; a read at a point may be older than that.
         if (at_ == nullptr)
-            if (const std::optional<ValueRecord>* known = machine_.cache_.find(key)) return *known;
+            if (RecordRef known = machine_.cache_.find(key)) return known->exists() ? std::move(known) : RecordRef();
         const LogIndex before = machine_.metadata_.applied_index;
-        TRY(std::optional<ValueRecord> record, machine_.stored(fiber_, space_, epoch_, key, at_));
+        TRY(RecordRef record, machine_.stored(fiber_, space_, epoch_, key, at_));
         // Kept only if nothing was applied, or swapped in, while the disk was asked.
         if (at_ == nullptr && machine_.metadata_.applied_index == before && machine_.space() == space_ && machine_.metadata_.epoch == epoch_)
-            machine_.cache_.set(key, record);
+            machine_.cache_.set(record ? record : Record::absent(key));
         return record;
     }
 
@@ -41,7 +45,7 @@ class KvMachine::AppliedView : public KeyspaceView {
 class KvMachine::BatchView : public KeyspaceView {
  public:
     BatchView(KvMachine& machine, Fiber& fiber) : machine_(machine), applied_(machine, fiber) {}
-    Result<std::optional<ValueRecord>> get(ByteView key) override { return machine_.overlay_.get(key, applied_); }
+    Result<RecordRef> get(const HashedKey& key) override { return machine_.overlay_.get(key, applied_); }
     Result<Stretch> stretch(uint64_t position, size_t records_max) override {
         return machine_.overlay_.stretch(position, records_max, applied_);
     }
@@ -51,8 +55,8 @@ class KvMachine::BatchView : public KeyspaceView {
     class Applied : public KeyspaceView {
      public:
         Applied(KvMachine& machine, Fiber& fiber) : machine_(machine), fiber_(fiber) {}
-        Result<std::optional<ValueRecord>> get(ByteView key) override {
-            if (const std::optional<ValueRecord>* known = machine_.cache_.find(key)) return *known;
+        Result<RecordRef> get(const HashedKey& key) override {
+            if (RecordRef known = machine_.cache_.find(key)) return known->exists() ? std::move(known) : RecordRef();
             return machine_.stored(fiber_, machine_.space(), machine_.metadata_.epoch, key, nullptr);
         }
         Result<Stretch> stretch(uint64_t position, size_t records_max) override {
@@ -68,11 +72,13 @@ class KvMachine::BatchView : public KeyspaceView {
     Applied applied_;
 };
 
-Result<std::optional<ValueRecord>> KvMachine::stored(Fiber& fiber, const Space& space, FlushEpoch epoch, ByteView key, const store::Snapshot* at) {
-    TRY(std::optional<Bytes> bytes, store_.get(fiber, data_key(space, epoch, key), at));
-    if (!bytes) return std::optional<ValueRecord>();
-    TRY(ValueRecord record, decode_value(*bytes));
-    return std::optional<ValueRecord>(std::move(record));
+Result<RecordRef> KvMachine::stored(Fiber& fiber, const Space& space, FlushEpoch epoch, const HashedKey& key, const store::Snapshot* at) {
+    Bytes where;
+    put_data_key(where, space, epoch, key.text, key.hash);
+    TRY(std::optional<Bytes> bytes, store_.get(fiber, where, at));
+    if (!bytes) return RecordRef();
+    TRY(const ValueView value, decode_value(*bytes));
+    return Record::make(key, value);
 }
 
 Result<KeyspaceView::Stretch> KvMachine::stored_stretch(Fiber& fiber, const Space& space, FlushEpoch epoch, uint64_t position,
@@ -87,9 +93,9 @@ Result<KeyspaceView::Stretch> KvMachine::stored_stretch(Fiber& fiber, const Spac
         uint64_t last = 0;
         for (const auto& [key, value] : chunk.pairs) {
             TRY(DataKey data, decode_data_key(key));
-            TRY(ValueRecord record, decode_value(value));
+            TRY(const ValueView decoded, decode_value(value));
             last = scan_position(data.hash);
-            out.records.emplace_back(data.key, std::move(record));
+            out.records.push_back(Record::make({data.key, data.hash}, decoded));
         }
         if (!chunk.next) return out;
         TRY(DataKey next, decode_data_key(*chunk.next));
@@ -183,15 +189,19 @@ void KvMachine::take_effects(Executed& done, LogIndex index, store::Batch& batch
         overlay_.flush();
         batch.erase_range(epoch_begin(space(), FlushEpoch(1)), epoch_begin(space(), next_.epoch));
     }
-    for (Mutation& mutation : done.mutations) {
-        const Bytes key = data_key(space(), next_.epoch, mutation.key);
-        if (mutation.record) {
-            batch.put(key, encode_value(*mutation.record));
+    for (RecordRef& record : done.mutations) {
+        key_bytes_.clear();
+        put_data_key(key_bytes_, space(), next_.epoch, record->key(), record->hash());
+        if (record->exists()) {
+            value_bytes_.clear();
+            put_value(value_bytes_, record->value());
+            batch.put(key_bytes_, value_bytes_);
         } else {
-            batch.erase(key);
+            batch.erase(key_bytes_);
         }
-        overlay_.set(std::move(mutation.key), std::move(mutation.record));
+        overlay_.set(std::move(record));
     }
+    if (value_bytes_.capacity() > kBytesKept) value_bytes_ = Bytes();
     next_.keys += static_cast<uint64_t>(done.keys_delta);
     next_.volatile_keys += static_cast<uint64_t>(done.volatile_delta);
     for (uint64_t hash : done.created) next_created_[CreatedKeys::bucket_of(hash)] = index;
@@ -202,11 +212,20 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
     next_moves_.clear();
     next_created_.clear();
     overlay_.clear();
-    BatchView view(*this, fiber);
-    for (raft::ApplyItem& item : items) {
+    std::vector<LogEntry> entries;
+    entries.reserve(items.size());
+    std::vector<uint64_t> keys;
+    for (const raft::ApplyItem& item : items) {
         Result<LogEntry> decoded = decode_entry(item.body);
         if (!decoded.ok()) return decoded.error().within("entry " + std::to_string(item.index.value));
-        const LogEntry& entry = *decoded;
+        if (decoded->kind == EntryKind::Command && decoded->argv.size() > 1) keys.push_back(key_hash(decoded->argv[1]));
+        entries.push_back(std::move(*decoded));
+    }
+    fetch_keys(keys);
+    BatchView view(*this, fiber);
+    for (size_t i = 0; i < items.size(); ++i) {
+        raft::ApplyItem& item = items[i];
+        const LogEntry& entry = entries[i];
         next_.applied_index = item.index;
         next_.applied_term = item.term;
         if (entry.kind == EntryKind::SetTime && entry.stamp.time > next_.time) next_moves_.emplace_back(set_time_from(entry), entry.stamp.time);
@@ -228,12 +247,12 @@ Result<void> KvMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, st
             TRY(done, execute_entry(entry, {.time = next_.time, .now = next_.time, .index = item.index, .keys = next_.keys}, view));
         }
         if (ORRERY_DEFECT(transaction_not_atomic) && entry.kind == EntryKind::Transaction && done->mutations.size() > 1) {
-            const Mutation& first = done->mutations.front();
-            if (first.record) {
+            const RecordRef first = done->mutations.front();
+            if (first->exists()) {
                 store::Batch half;
-                half.put(data_key(space(), next_.epoch, first.key), encode_value(*first.record));
+                half.put(data_key(space(), next_.epoch, first->key()), encode_value(first->value()));
                 TRY(store_.write_when_possible(fiber, half));
-                cache_.set(first.key, first.record);
+                cache_.set(first);
                 TRY(env_.sleep(fiber, Duration::millis(20)));
             }
         }
@@ -293,7 +312,7 @@ void KvMachine::set_floor() { time_.floor({metadata_.time, {metadata_.time_term,
 void KvMachine::applied(LogIndex) {
     metadata_ = next_;
     if (overlay_.flushed()) cache_.clear();
-    for (const auto& [key, record] : overlay_.records()) cache_.set(key, record);
+    for (const auto& [place, record] : overlay_.records()) cache_.set(record);
     for (const auto& [bucket, index] : next_created_) created_.set(bucket, index);
     overlay_.clear();
     for (const auto& [from, to] : next_moves_) time_.moved(from, to, env_.now());
@@ -343,19 +362,34 @@ KvMachine::TimeView KvMachine::time_view() const {
 namespace {
 
 /// Does it look at more than one key? WATCH of one is right at any point at or after the index it names.
-bool looks_at_many(ArgvView argv) {
-    if (argv.size() > 2) return true;
-    const CommandId id = find_command(argv[0])->id;
+bool looks_at_many(const Request& request) {
+    if (request.argv.size() > 2) return true;
+    const CommandId id = request.command->id;
     return id == CommandId::Keys || id == CommandId::Scan || id == CommandId::Randomkey;
 }
 
 }  // namespace
 
-Result<Executed> KvMachine::read(Fiber& fiber, ArgvView argv, LogTime now, uint64_t draw) {
+void KvMachine::fetch_keys(std::span<const uint64_t> hashes) const {
+    if (hashes.size() < 2) return;
+    for (uint64_t hash : hashes) cache_.fetch_set(hash);
+    for (uint64_t hash : hashes) cache_.fetch_record(hash);
+}
+
+void KvMachine::fetch(std::span<const Request> requests) const {
+    if (requests.size() < 2) return;
+    std::vector<uint64_t> keys;
+    keys.reserve(requests.size());
+    for (const Request& request : requests)
+        if (request.command->first_key == 1 && request.argv.size() > 1) keys.push_back(key_hash(request.argv[1]));
+    fetch_keys(keys);
+}
+
+Result<Executed> KvMachine::read(Fiber& fiber, const Request& request, LogTime now, uint64_t draw) {
     const raft::StateSpace before = space_;
     const FlushEpoch epoch = metadata_.epoch;
     // Several keys are read across yields: all at one point, that of the metadata.
-    const std::unique_ptr<store::Snapshot> point = looks_at_many(argv) ? store_.snapshot() : nullptr;
+    const std::unique_ptr<store::Snapshot> point = looks_at_many(request) ? store_.snapshot() : nullptr;
     AppliedView view(*this, fiber, epoch, point.get());
     ExecuteContext context{.time = metadata_.time,
                            .now = std::max(now, metadata_.time),
@@ -363,7 +397,7 @@ Result<Executed> KvMachine::read(Fiber& fiber, ArgvView argv, LogTime now, uint6
                            .keys = metadata_.keys,
                            .draw = draw};
     if (ORRERY_DEFECT(expiry_by_local_clock)) context.time = context.now = {env_.clock.wall().ns};
-    TRY(Executed done, execute(argv, context, view));
+    TRY(Executed done, execute(request, context, view));
     if (space_ != before || metadata_.epoch != epoch) return Error(Code::Stale, "the state changed under the read");
     hits_ += done.hits;
     misses_ += done.misses;
@@ -377,8 +411,8 @@ Result<std::vector<Bytes>> KvMachine::expired_keys(Fiber& fiber, Bytes& cursor, 
     TRY(store::Store::Chunk chunk, store_.scan(fiber, nullptr, cursor, end, {.bytes = 64 << 10, .pairs = 256}));
     std::vector<Bytes> keys;
     for (const auto& [key, value] : chunk.pairs) {
-        TRY(ValueRecord record, decode_value(value));
-        if (!record.expired(time)) continue;
+        TRY(const ValueView decoded, decode_value(value));
+        if (!decoded.expired(time)) continue;
         TRY(DataKey data, decode_data_key(key));
         keys.emplace_back(data.key);
     }
@@ -387,7 +421,7 @@ Result<std::vector<Bytes>> KvMachine::expired_keys(Fiber& fiber, Bytes& cursor, 
 }
 
 // Of one point of the Store, with the time of that point: an expired record counts as removed, whether it is or not.
-Result<void> KvMachine::for_each_record(Fiber& fiber, FunctionRef<bool(ByteView, const ValueRecord&)> visit) {
+Result<void> KvMachine::for_each_record(Fiber& fiber, FunctionRef<bool(ByteView, const ValueView&)> visit) {
     const LogTime time = metadata_.time;
     const std::unique_ptr<store::Snapshot> point = store_.snapshot();
     Bytes from = epoch_begin(space(), metadata_.epoch);
@@ -396,8 +430,8 @@ Result<void> KvMachine::for_each_record(Fiber& fiber, FunctionRef<bool(ByteView,
         TRY(store::Store::Chunk chunk, store_.scan(fiber, point.get(), from, end));
         for (const auto& [key, value] : chunk.pairs) {
             TRY(DataKey data, decode_data_key(key));
-            TRY(ValueRecord record, decode_value(value));
-            if (!record.expired(time) && !visit(data.key, record)) return {};
+            TRY(const ValueView decoded, decode_value(value));
+            if (!decoded.expired(time) && !visit(data.key, decoded)) return {};
         }
         if (!chunk.next) return {};
         from = *chunk.next;
@@ -405,15 +439,15 @@ Result<void> KvMachine::for_each_record(Fiber& fiber, FunctionRef<bool(ByteView,
 }
 
 Result<void> KvMachine::for_each_key(Fiber& fiber, FunctionRef<bool(ByteView)> visit) {
-    return for_each_record(fiber, [&](ByteView key, const ValueRecord&) { return visit(key); });
+    return for_each_record(fiber, [&](ByteView key, const ValueView&) { return visit(key); });
 }
 
 Result<KvMachine::Digest> KvMachine::digest(Fiber& fiber) {
     const Metadata at = metadata_;
     Digest out{at.applied_index, created_.digest(), 0};
-    TRY(for_each_record(fiber, [&](ByteView key, const ValueRecord& record) {
+    TRY(for_each_record(fiber, [&](ByteView key, const ValueView& value) {
         ++out.keys;
-        out.digest = combine64(combine64(out.digest, hash_bytes(key)), hash_bytes(encode_value(record)));
+        out.digest = combine64(combine64(out.digest, hash_bytes(key)), hash_bytes(encode_value(value)));
         return true;
     }));
     out.digest = combine64(out.digest, combine64(static_cast<uint64_t>(at.time.ns), at.epoch.value));

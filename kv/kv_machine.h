@@ -33,7 +33,9 @@ class KvMachine : public raft::StateMachine {
     /// A read of the applied state. Requires: a read barrier was passed, Route::Read. Yields. Errors: Io, Corrupt,
     /// Cancelled, Stale (a snapshot came in between: ask again).
     /// `draw` is for commands that choose (RANDOMKEY).
-    Result<Executed> read(Fiber& fiber, ArgvView argv, LogTime now, uint64_t draw = 0);
+    Result<Executed> read(Fiber& fiber, const Request& request, LogTime now, uint64_t draw = 0);
+    /// Before a row of reads: has the processor fetch what is known of their first keys, all at once.
+    void fetch(std::span<const Request> requests) const;
     /// State-machine time as this node knows it now.
     struct TimeView {
         TimeOrigin origin = TimeOrigin::None;
@@ -68,10 +70,11 @@ class KvMachine : public raft::StateMachine {
     Result<Digest> digest(Fiber& fiber);
 
  private:
-    Result<void> for_each_record(Fiber& fiber, FunctionRef<bool(ByteView, const ValueRecord&)> visit);
+    Result<void> for_each_record(Fiber& fiber, FunctionRef<bool(ByteView key, const ValueView& value)> visit);
     class AppliedView;
     class BatchView;
-    Result<std::optional<ValueRecord>> stored(Fiber& fiber, const Space& space, FlushEpoch epoch, ByteView key, const store::Snapshot* at);
+    Result<RecordRef> stored(Fiber& fiber, const Space& space, FlushEpoch epoch, const HashedKey& key, const store::Snapshot* at);
+    void fetch_keys(std::span<const uint64_t> hashes) const;
     void put_time(store::Batch& batch);
     void set_floor();
     Result<KeyspaceView::Stretch> stored_stretch(Fiber& fiber, const Space& space, FlushEpoch epoch, uint64_t position, size_t records_max,
@@ -102,6 +105,7 @@ class KvMachine : public raft::StateMachine {
     std::vector<std::pair<LogTime, LogTime>> next_moves_;  // of state-machine time, by its SetTime entries
     Overlay overlay_;                          // what its entries so far did
     std::map<uint16_t, LogIndex> next_created_;  // bucket -> index
+    Bytes key_bytes_, value_bytes_;              // for putting records together
 };
 
 }  // namespace orrery::kv

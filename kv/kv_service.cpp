@@ -157,22 +157,22 @@ Result<Outcome> KvService::write_here(Fiber& fiber, ArgvView argv, ClientSlot sl
     const Stamp stamp = machine_.stamp();
     if (ORRERY_DEFECT(increment_from_applied) && is_word(argv.front(), "incrby")) {
         const std::array<ByteView, 2> get{"GET", argv[1]};
-        TRY(const Outcome now, read_applied(fiber, get, deadline));
+        TRY(const Outcome now, read_applied(fiber, {get, find_command("get")}, deadline));
         const Bytes sum = std::to_string(std::atoll(now.reply.text.c_str()) + std::atoll(Bytes(argv[2]).c_str()));
         const std::array<ByteView, 3> set{"SET", argv[1], sum};
         TRY(const Outcome done, commit_here(fiber, encode_entry(EntryKind::Command, stamp, slot, set), space_use(argv), deadline));
         return Outcome{Reply::integer(std::atoll(sum.c_str())), done.index};
     }
-    Stamped stamped = stamp_command(argv, stamp.time);
-    if (Reply* refused = std::get_if<Reply>(&stamped)) return Outcome{std::move(*refused), LogIndex()};
-    return commit_here(fiber, encode_entry(EntryKind::Command, stamp, slot, resp::views_of(std::get<Argv>(stamped))), space_use(argv), deadline);
+    const Stamped stamped = stamp_command(argv, stamp.time);
+    if (const Reply* refused = stamped.refusal()) return Outcome{*refused, LogIndex()};
+    return commit_here(fiber, encode_entry(EntryKind::Command, stamp, slot, stamped.words()), space_use(argv), deadline);
 }
 
 Result<Outcome> KvService::transact_here(Fiber& fiber, const Transaction& transaction, ClientSlot slot, Instant deadline) {
     if (ORRERY_DEFECT(exec_compares_at_proposal) && !transaction.watches.empty()) {
         for (const WatchView& watch : transaction.watches) {
             const std::array<ByteView, 2> look{"WATCH", watch.key};
-            TRY(const Outcome now, read_applied(fiber, look, deadline));
+            TRY(const Outcome now, read_applied(fiber, {look, find_command("watch")}, deadline));
             if (now.reply.items.size() != 2 || now.reply.items[1].number != static_cast<int64_t>(watch.modified.value))
                 return Outcome{Reply::null_array(), LogIndex()};
         }
@@ -186,10 +186,12 @@ Result<Outcome> KvService::transact_here(Fiber& fiber, const Transaction& transa
     return commit_here(fiber, encode_entry(EntryKind::Transaction, stamp, slot, resp::ArgvView(&word, 1)), space_use(transaction), deadline);
 }
 
-Result<Outcome> KvService::read_applied(Fiber& fiber, ArgvView argv, Instant deadline) {
+uint64_t KvService::draw_for(const Request& request) { return request.command->id == CommandId::Randomkey ? draws_.next() : 0; }
+
+Result<Outcome> KvService::read_applied(Fiber& fiber, const Request& request, Instant deadline) {
     for (;;) {
         const Stamp now = machine_.stamp();
-        Result<Executed> done = machine_.read(fiber, argv, now.time, is_word(argv.front(), "randomkey") ? draws_.next() : 0);
+        Result<Executed> done = machine_.read(fiber, request, now.time, draw_for(request));
         if (done.failed_with(Code::Stale)) continue;
         if (!done.ok()) return done.error();
         if (!done->tick_needed) {
@@ -203,10 +205,10 @@ Result<Outcome> KvService::read_applied(Fiber& fiber, ArgvView argv, Instant dea
     }
 }
 
-Result<Outcome> KvService::read_here(Fiber& fiber, ArgvView argv, Instant deadline) {
+Result<Outcome> KvService::read_here(Fiber& fiber, const Request& request, Instant deadline) {
     const Instant begun = env_.now();
     if (const std::optional<Term> term = group_.lease_term()) {
-        Result<Outcome> done = read_applied(fiber, argv, deadline);
+        Result<Outcome> done = read_applied(fiber, request, deadline);
         if (done.failed_with(Code::Cancelled)) return done;
         if (done.ok() && group_.lease_vouches(*term)) {
             ++counters_.lease_reads;
@@ -216,7 +218,7 @@ Result<Outcome> KvService::read_here(Fiber& fiber, ArgvView argv, Instant deadli
     }
     TRY(LogIndex index, group_.read_barrier(fiber, deadline));
     (void)index;
-    Result<Outcome> done = read_applied(fiber, argv, deadline);
+    Result<Outcome> done = read_applied(fiber, request, deadline);
     if (done.ok()) counters_.read_time.record(env_.now() - begun);
     return done;
 }
@@ -247,7 +249,7 @@ Result<Outcome> KvService::route(Fiber& fiber, ArgvView argv, ClientSlot slot, b
         Result<Outcome> done = Error(Code::NotLeader, "no leader is known");
         const NodeId leader = group_.leader().node;
         if (group_.leads()) {
-            done = read ? read_here(fiber, argv, deadline) : write_here(fiber, argv, slot, deadline);
+            done = read ? read_here(fiber, {argv, find_command(argv.front())}, deadline) : write_here(fiber, argv, slot, deadline);
         } else if (leader) {
             done = forward(fiber, leader, argv, slot, read, deadline);
         }
@@ -297,12 +299,12 @@ Result<void> KvService::write_many(Fiber& fiber, uint64_t client, std::span<cons
         const Instant begun_at = env_.now();
         for (size_t i = 0; i < requests.size(); ++i) {
             const Stamp stamp = machine_.stamp();
-            Stamped stamped = stamp_command(requests[i].argv, stamp.time);
-            if (Reply* refused = std::get_if<Reply>(&stamped)) {
-                begun[i].refused = Outcome{std::move(*refused), LogIndex()};
+            const Stamped stamped = stamp_command(requests[i].argv, stamp.time);
+            if (const Reply* refused = stamped.refusal()) {
+                begun[i].refused = Outcome{*refused, LogIndex()};
                 continue;
             }
-            auto proposal = group_.begin(encode_entry(EntryKind::Command, stamp, {}, resp::views_of(std::get<Argv>(stamped))), nullptr,
+            auto proposal = group_.begin(encode_entry(EntryKind::Command, stamp, {}, stamped.words()), nullptr,
                                          space_use(requests[i].argv));
             if (proposal.ok()) {
                 begun[i].proposal = std::move(*proposal);
@@ -375,8 +377,9 @@ Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Request> reque
     const Instant begun = env_.now(), deadline = begun + options_.request_timeout;
     size_t done_count = 0;
     if (const std::optional<Term> term = group_.lease_term()) {
+        machine_.fetch(requests);
         while (done_count < requests.size()) {
-            Result<Outcome> done = read_applied(fiber, requests[done_count].argv, deadline);
+            Result<Outcome> done = read_applied(fiber, requests[done_count], deadline);
             if (done.failed_with(Code::Cancelled)) return done.error();
             if (!done.ok() || !group_.lease_vouches(*term)) break;
             ++done_count;
@@ -388,8 +391,9 @@ Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Request> reque
     if (group_.leads() && done_count < requests.size()) {
         Result<LogIndex> barrier = group_.read_barrier(fiber, deadline);
         if (barrier.failed_with(Code::Cancelled)) return barrier.error();
+        machine_.fetch(requests.subspan(done_count));
         while (barrier.ok() && done_count < requests.size()) {
-            Result<Outcome> done = read_applied(fiber, requests[done_count].argv, deadline);
+            Result<Outcome> done = read_applied(fiber, requests[done_count], deadline);
             if (done.failed_with(Code::Cancelled)) return done.error();
             if (!done.ok()) break;
             ++done_count;
@@ -409,12 +413,12 @@ Result<size_t> KvService::read_many(Fiber& fiber, std::span<const Request> reque
 Result<size_t> KvService::read_stale(Fiber& fiber, std::span<const Request> requests, FunctionRef<bool(Outcome)> on_done) {
     size_t done_count = 0;
     while (done_count < requests.size()) {
-        const ArgvView words = requests[done_count].argv;
+        const Request& request = requests[done_count];
         // A replica that is out hears nothing any more: what it has would be stale for ever.
         Result<Executed> done = Error(Code::NotReady, "the group has stopped on this node");
         if (!group_.stopped() && !group_.core().removed()) {
             // No time but the applied one: nothing is committed for a read like this. A snapshot that came in between: once more.
-            do done = machine_.read(fiber, words, LogTime(), is_word(words.front(), "randomkey") ? draws_.next() : 0);
+            do done = machine_.read(fiber, request, LogTime(), draw_for(request));
             while (done.failed_with(Code::Stale));
         }
         if (done.failed_with(Code::Cancelled)) return done.error();
@@ -860,7 +864,7 @@ void KvService::handle_forward(Fiber& fiber, rpc::Request& request, rpc::Respond
     if (checked.command == nullptr) return answer(checked.refusal, LogIndex());
     const bool read = checked.command->route == Route::Read;
     if (!read && checked.command->route != Route::Write) return responder.fail(Error(Code::Invalid, "this command is not forwarded"));
-    Result<Outcome> done = read ? read_here(fiber, command->argv, deadline) : write_here(fiber, command->argv, slot, deadline);
+    Result<Outcome> done = read ? read_here(fiber, {command->argv, checked.command}, deadline) : write_here(fiber, command->argv, slot, deadline);
     if (!done.ok()) return responder.fail(done.error());
     answer(done->reply, done->index);
 }

@@ -108,8 +108,9 @@ class KvService : private raft::GroupObserver {
     Result<Outcome> commit_here(Fiber& fiber, Bytes entry, raft::SpaceUse space, Instant deadline);
     Result<Outcome> transact_here(Fiber& fiber, const Transaction& transaction, ClientSlot slot, Instant deadline);
     Result<Outcome> transact_routed(Fiber& fiber, uint64_t client, const Transaction& transaction);
-    Result<Outcome> read_here(Fiber& fiber, ArgvView argv, Instant deadline);
-    Result<Outcome> read_applied(Fiber& fiber, ArgvView argv, Instant deadline);
+    Result<Outcome> read_here(Fiber& fiber, const Request& request, Instant deadline);
+    uint64_t draw_for(const Request& request);
+    Result<Outcome> read_applied(Fiber& fiber, const Request& request, Instant deadline);
     Result<WaitOutcome> wait_here(Fiber& fiber, const WaitRequest& request, Leaver* leaver, rpc::Responder* asker);
     Result<Outcome> forward(Fiber& fiber, NodeId to, ArgvView argv, ClientSlot slot, bool read, Instant deadline);
     Result<Outcome> route(Fiber& fiber, ArgvView argv, ClientSlot slot, bool read, Instant deadline);

@@ -4,9 +4,16 @@
 
 namespace orrery::kv {
 
-Result<std::optional<ValueRecord>> Overlay::get(ByteView key, KeyspaceView& below) const {
-    if (const std::optional<ValueRecord>* known = find(key)) return *known;
-    if (flushed_) return std::optional<ValueRecord>();
+void Overlay::set(RecordRef record) {
+    const Place place{record->hash(), record->key()};
+    // The key of an item looks into its record, so one that is replaced goes whole.
+    if (const auto old = records_.find(place); old != records_.end()) records_.erase(old);
+    records_.emplace(place, std::move(record));
+}
+
+Result<RecordRef> Overlay::get(const HashedKey& key, KeyspaceView& below) const {
+    if (RecordRef known = find(key)) return known->exists() ? std::move(known) : RecordRef();
+    if (flushed_) return RecordRef();
     return below.get(key);
 }
 
@@ -16,15 +23,13 @@ Result<KeyspaceView::Stretch> Overlay::stretch(uint64_t position, size_t records
         TRY(out, below.stretch(position, records_max));
     }
     if (records_.empty()) return out;
-    std::erase_if(out.records, [&](const auto& item) { return records_.contains(item.first); });
-    for (const auto& [key, record] : records_) {
-        const uint64_t at = scan_position(key_hash(key));
-        if (record && at >= position && (!out.next || at < *out.next)) out.records.emplace_back(key, *record);
+    std::erase_if(out.records, [&](const RecordRef& record) { return records_.contains(Place{record->hash(), record->key()}); });
+    for (const auto& [place, record] : records_) {
+        const uint64_t at = scan_position(place.hash);
+        // Those behind the end of the stretch below are given with the next one.
+        if (record->exists() && at >= position && (!out.next || at < *out.next)) out.records.push_back(record);
     }
-    // Those behind the end of the stretch below are given with the next one.
-    std::ranges::sort(out.records, [](const auto& a, const auto& b) {
-        return std::pair(key_hash(a.first), ByteView(a.first)) < std::pair(key_hash(b.first), ByteView(b.first));
-    });
+    std::ranges::sort(out.records, {}, [](const RecordRef& record) { return Place{record->hash(), record->key()}; });
     return out;
 }
 

@@ -2,8 +2,9 @@
 // over whatever it runs on.
 #pragma once
 
-#include <map>
-#include <optional>
+#include <absl/container/btree_map.h>
+
+#include <compare>
 
 #include "kv/execute.h"
 
@@ -11,12 +12,18 @@ namespace orrery::kv {
 
 class Overlay {
  public:
-    using Records = std::map<Bytes, std::optional<ValueRecord>, std::less<>>;
+    /// The order of the Store.
+    struct Place {
+        uint64_t hash;
+        ByteView key;  // of the record there
+        auto operator<=>(const Place&) const = default;
+    };
+    using Records = absl::btree_map<Place, RecordRef>;
 
-    /// Null: the keyspace below decides, unless flushed().
-    const std::optional<ValueRecord>* find(ByteView key) const {
-        const auto at = records_.find(key);
-        return at == records_.end() ? nullptr : &at->second;
+    /// Nothing: the keyspace below decides, unless flushed(). A record that does not exist() was removed.
+    RecordRef find(const HashedKey& key) const {
+        const auto at = records_.find(Place{key.hash, key.text});
+        return at == records_.end() ? RecordRef() : at->second;
     }
     /// Nothing of the keyspace below is there any more.
     bool flushed() const { return flushed_; }
@@ -24,15 +31,14 @@ class Overlay {
         records_.clear();
         flushed_ = true;
     }
-    void set(Bytes key, std::optional<ValueRecord> record) { records_[std::move(key)] = std::move(record); }
+    void set(RecordRef record);
     void clear() {
         records_.clear();
         flushed_ = false;
     }
     const Records& records() const { return records_; }
-    Records take_records() { return std::move(records_); }
 
-    Result<std::optional<ValueRecord>> get(ByteView key, KeyspaceView& below) const;
+    Result<RecordRef> get(const HashedKey& key, KeyspaceView& below) const;
     Result<KeyspaceView::Stretch> stretch(uint64_t position, size_t records_max, KeyspaceView& below) const;
 
  private:

@@ -9,12 +9,6 @@
 
 namespace orrery::kv {
 
-/// Passed check_request() as that command.
-struct Request {
-    ArgvView argv;
-    const CommandInfo* command = nullptr;
-};
-
 class RequestRun {
  public:
     /// `stays`: the words' bytes outlive this run (they lie in the connection's input); else they are copied.

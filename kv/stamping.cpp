@@ -13,16 +13,14 @@ struct ExpireForm {
 };
 
 // SET key value, with the options in a fixed order and the expiry absolute.
-Argv set_command(ByteView key, ByteView value, const SetOptions& options, std::optional<int64_t> at_ms) {
+Argv set_command(ByteView key, ByteView value, const SetOptions& options, int64_t at_ms) {
     Argv out = {"SET", Bytes(key), Bytes(value)};
     if (options.condition == SetOptions::Condition::IfAbsent) out.push_back("NX");
     if (options.condition == SetOptions::Condition::IfPresent) out.push_back("XX");
     if (options.get) out.push_back("GET");
     if (options.keep_ttl) out.push_back("KEEPTTL");
-    if (at_ms) {
-        out.push_back("PXAT");
-        out.push_back(resp::int64_text(*at_ms));
-    }
+    out.push_back("PXAT");
+    out.push_back(resp::int64_text(at_ms));
     return out;
 }
 
@@ -30,7 +28,7 @@ Stamped stamp_set(ArgvView argv, LogTime stamp) {
     auto parsed = parse_set_options(argv);
     if (auto* refusal = std::get_if<Reply>(&parsed)) return std::move(*refusal);
     const SetOptions& options = std::get<SetOptions>(parsed);
-    if (!options.expiry) return set_command(argv[1], argv[2], options, std::nullopt);
+    if (!options.expiry) return argv;
     auto at = absolute_millis(*options.expiry, options.unit, options.base, stamp, TimeRange::Positive, "set");
     if (auto* refusal = std::get_if<Reply>(&at)) return std::move(*refusal);
     return set_command(argv[1], argv[2], options, std::get<int64_t>(at));
@@ -48,9 +46,9 @@ Stamped stamp_getex(ArgvView argv, LogTime stamp) {
     auto parsed = parse_getex_options(argv);
     if (auto* refusal = std::get_if<Reply>(&parsed)) return std::move(*refusal);
     const GetexOptions& options = std::get<GetexOptions>(parsed);
-    if (!options.expiry) return resp::copy_of(argv);
+    if (!options.expiry) return argv;
     const auto at = absolute_millis(*options.expiry, options.unit, options.base, stamp, TimeRange::Positive, "getex");
-    if (std::holds_alternative<Reply>(at)) return resp::copy_of(argv);
+    if (std::holds_alternative<Reply>(at)) return argv;
     return Argv{"GETEX", Bytes(argv[1]), "PXAT", resp::int64_text(std::get<int64_t>(at))};
 }
 
@@ -83,7 +81,7 @@ Stamped stamp_command(ArgvView argv, LogTime stamp) {
             return stamp_expire(argv, {TimeUnit::Seconds, TimeBase::Absolute}, stamp, "expireat");
         case CommandId::Pexpireat:
             return stamp_expire(argv, {TimeUnit::Millis, TimeBase::Absolute}, stamp, "pexpireat");
-        default: return resp::copy_of(argv);
+        default: return argv;
     }
 }
 
@@ -92,15 +90,13 @@ Bytes stamp_transaction(const Transaction& transaction, LogTime stamp, uint64_t 
     out.mode = transaction.mode;
     out.draw = draw;
     out.watches = transaction.watches;
-    std::vector<Argv> rewritten;
-    rewritten.reserve(transaction.commands.size());  // the views below look into it
+    std::vector<Stamped> stamped;  // the views below look into them
     for (const std::vector<ByteView>& words : transaction.commands) {
         const CommandInfo* command = find_command(words[0]);
         if (command != nullptr && command->route == Route::Write) {
-            Stamped stamped = stamp_command(words, stamp);
-            if (Argv* argv = std::get_if<Argv>(&stamped)) {
-                rewritten.push_back(std::move(*argv));
-                out.commands.push_back(resp::views_of(rewritten.back()));
+            const Stamped& one = stamped.emplace_back(stamp_command(words, stamp));
+            if (one.refusal() == nullptr) {
+                out.commands.emplace_back(one.words().begin(), one.words().end());
                 continue;
             }
         }

@@ -2,7 +2,9 @@
 // so that a member that applies the entry a day later computes the same expiry.
 #pragma once
 
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "kv/command_table.h"
 #include "kv/log_entry.h"
@@ -11,7 +13,26 @@
 namespace orrery::kv {
 
 /// A command ready for the log, or the error its sender gets (then nothing is proposed).
-using Stamped = std::variant<Argv, Reply>;
+class Stamped {
+ public:
+    Stamped(ArgvView as_it_was) : outcome_(as_it_was) {}
+    Stamped(Argv changed) : outcome_(std::move(changed)), views_(resp::views_of(std::get<Argv>(outcome_))) {}
+    Stamped(Reply refusal) : outcome_(std::move(refusal)) {}
+    Stamped(Stamped&&) = default;  // a vector that moves leaves its items where they are: views_ stay right
+    Stamped(const Stamped&) = delete;
+
+    /// Null: it is not refused.
+    const Reply* refusal() const { return std::get_if<Reply>(&outcome_); }
+    /// Requires: not refused. They may look into the words that were stamped.
+    ArgvView words() const {
+        const ArgvView* same = std::get_if<ArgvView>(&outcome_);
+        return same != nullptr ? *same : ArgvView(views_);
+    }
+
+ private:
+    std::variant<ArgvView, Argv, Reply> outcome_;
+    std::vector<ByteView> views_;
+};
 
 /// Requires: a Route::Write request that passed check_request(); stamp >= 0.
 /// EX/PX/EXAT become PXAT; SETEX and PSETEX become SET .. PXAT; EXPIRE, PEXPIRE and EXPIREAT become PEXPIREAT. Relative

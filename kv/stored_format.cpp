@@ -98,14 +98,18 @@ Bytes data_end(const Space& space) { return area_end(space, RecordArea::Data); }
 
 Bytes data_key(const Space& space, FlushEpoch epoch, ByteView key) {
     Bytes out;
-    out.reserve(kDataPrefixBytes + key.size());
+    put_data_key(out, space, epoch, key, key_hash(key));
+    return out;
+}
+
+void put_data_key(Bytes& out, const Space& space, FlushEpoch epoch, ByteView key, uint64_t hash) {
+    out.reserve(out.size() + kDataPrefixBytes + key.size());
     put_be64(out, space.group.value);
     put_be64(out, space.generation.value);
     out.push_back(static_cast<char>(RecordArea::Data));
     put_be64(out, epoch.value);
-    put_be64(out, key_hash(key));
+    put_be64(out, hash);
     out += key;
-    return out;
 }
 
 uint64_t key_hash(ByteView key) { return hash_bytes(key); }
@@ -155,22 +159,26 @@ Result<LogIndex> decode_created(ByteView bytes) {
     return out;
 }
 
-Bytes encode_value(const ValueRecord& record) {
-    CHECK(record.expire_at_ms >= 0, record.expire_at_ms);
-    Bytes out;
-    out.reserve(18 + record.data.size());
+void put_value(Bytes& out, const ValueView& value) {
+    CHECK(value.expire_at_ms >= 0, value.expire_at_ms);
+    out.reserve(out.size() + 18 + value.data.size());
     put_le<uint8_t>(out, kValueFormat);
-    put_le<uint8_t>(out, static_cast<uint8_t>(record.type));
-    put_le<uint64_t>(out, record.modified.value);
-    put_le<int64_t>(out, record.expire_at_ms);
-    out += record.data;
+    put_le<uint8_t>(out, static_cast<uint8_t>(value.type));
+    put_le<uint64_t>(out, value.modified.value);
+    put_le<int64_t>(out, value.expire_at_ms);
+    out += value.data;
+}
+
+Bytes encode_value(const ValueView& value) {
+    Bytes out;
+    put_value(out, value);
     return out;
 }
 
-Result<ValueRecord> decode_value(ByteView bytes) {
+Result<ValueView> decode_value(ByteView bytes) {
     ByteReader reader(bytes);
     uint8_t format = 0, type = 0;
-    ValueRecord out;
+    ValueView out;
     if (!reader.take_le(format) || !reader.take_le(type) || !reader.take_le(out.modified.value) ||
         !reader.take_le(out.expire_at_ms))
         return malformed_record("value cut short");

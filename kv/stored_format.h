@@ -47,6 +47,8 @@ Bytes created_key(const Space& space, uint16_t bucket);
 Bytes created_begin(const Space& space);
 Bytes created_end(const Space& space);
 Bytes data_key(const Space& space, FlushEpoch epoch, ByteView key);
+/// The same, with a key_hash() known already.
+void put_data_key(Bytes& out, const Space& space, FlushEpoch epoch, ByteView key, uint64_t hash);
 /// [epoch_begin(e), epoch_begin(e + 1)) holds all keys of an epoch; all data below epoch_begin(current) is garbage.
 Bytes epoch_begin(const Space& space, FlushEpoch epoch);
 Bytes data_end(const Space& space);
@@ -80,17 +82,19 @@ enum class ValueType : uint8_t {  // stored; never renumber
     String = 1,
 };
 
-struct ValueRecord {
+struct ValueView {
     ValueType type = ValueType::String;
-    LogIndex modified;         // the entry that last changed value or expiry: what WATCH compares
+    LogIndex modified;         // the entry that last changed value or expiry
     int64_t expire_at_ms = 0;  // LogTime in milliseconds; 0 = never
-    Bytes data;
+    ByteView data;
 
     bool expired(LogTime time) const { return expire_at_ms != 0 && expire_at_ms <= time.millis(); }
-    bool operator==(const ValueRecord&) const = default;
+    bool operator==(const ValueView&) const = default;
 };
-Bytes encode_value(const ValueRecord& record);
-Result<ValueRecord> decode_value(ByteView bytes);
+void put_value(Bytes& out, const ValueView& value);
+Bytes encode_value(const ValueView& value);
+/// `data` looks into `bytes`. Errors: Corrupt.
+Result<ValueView> decode_value(ByteView bytes);
 
 /// One per group and generation, in every batch: after a crash the Store is a prefix, and this says which.
 struct Metadata {

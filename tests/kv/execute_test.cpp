@@ -148,10 +148,10 @@ TEST_CASE("kv execute: each change carries the index of its entry (what WATCH co
     MemoryKeyspace kv;
     kv.write({"SET", "a", "v"}, at_ms(1));
     kv.write({"SET", "b", "v"}, at_ms(1));
-    CHECK(kv.records["a"].modified == LogIndex(1));
+    CHECK(kv.records["a"]->modified() == LogIndex(1));
     kv.write({"PEXPIRE", "a", "1000"}, at_ms(1));
-    CHECK(kv.records["a"].modified == LogIndex(3));
-    CHECK(kv.records["b"].modified == LogIndex(2));
+    CHECK(kv.records["a"]->modified() == LogIndex(3));
+    CHECK(kv.records["b"]->modified() == LogIndex(2));
 }
 
 TEST_CASE("kv execute: an error of the keyspace has no effect and is passed on") {
@@ -197,8 +197,8 @@ TEST_CASE("kv execute: counters equal a count of the records, whatever is run an
         }
         for (const auto& [key, record] : kv.records) {
             RC_ASSERT(twin.records.contains(key));
-            RC_ASSERT(twin.records[key].data == record.data);
-            RC_ASSERT(twin.records[key].expire_at_ms == record.expire_at_ms);
+            RC_ASSERT(twin.records[key]->data() == record->data());
+            RC_ASSERT(twin.records[key]->expire_at_ms() == record->expire_at_ms());
         }
     }));
 }

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
+#include <utility>
 
 #include "kv/created_keys.h"
 #include "kv/execute.h"
@@ -14,38 +14,37 @@ namespace orrery::test {
 
 class MemoryKeyspace : public kv::KeyspaceView {
  public:
-    Result<std::optional<kv::ValueRecord>> get(ByteView key) override {
+    Result<kv::RecordRef> get(const kv::HashedKey& key) override {
         if (failing) return Code::Io;
-        const auto at = records.find(Bytes(key));
-        if (at == records.end()) return std::optional<kv::ValueRecord>();
-        return std::optional(at->second);
+        const auto at = records.find(Bytes(key.text));
+        return at == records.end() ? kv::RecordRef() : at->second;
     }
 
     Result<Stretch> stretch(uint64_t position, size_t records_max) override {
         if (failing) return Code::Io;
-        std::vector<std::tuple<uint64_t, Bytes, kv::ValueRecord>> ordered;
+        std::vector<kv::RecordRef> ordered;
         for (const auto& [key, record] : records)
-            if (kv::scan_position(kv::key_hash(key)) >= position) ordered.emplace_back(kv::key_hash(key), key, record);
-        std::ranges::sort(ordered, {}, [](const auto& item) { return std::tie(std::get<0>(item), std::get<1>(item)); });
+            if (kv::scan_position(kv::key_hash(key)) >= position) ordered.push_back(record);
+        std::ranges::sort(ordered, {}, [](const kv::RecordRef& record) { return std::pair(record->hash(), record->key()); });
         Stretch out;
-        for (auto& [hash, key, record] : ordered) {
-            if (out.records.size() >= records_max && kv::scan_position(hash) != kv::scan_position(kv::key_hash(out.records.back().first))) {
-                out.next = kv::scan_position(hash);
+        for (const kv::RecordRef& record : ordered) {
+            if (out.records.size() >= records_max && kv::scan_position(record->hash()) != kv::scan_position(out.records.back()->hash())) {
+                out.next = kv::scan_position(record->hash());
                 break;
             }
-            out.records.emplace_back(key, record);
+            out.records.push_back(record);
         }
         return out;
     }
 
     /// Leader and member in one: stamped, through the entry's bytes, executed, applied.
     kv::Reply write(const kv::Argv& argv, kv::LogTime now) {
-        const auto request = kv::check_request(resp::views_of(argv));
+        const std::vector<ByteView> words = resp::views_of(argv);
+        const auto request = kv::check_request(words);
         if (request.command == nullptr) return request.refusal;
-        kv::Stamped stamped = kv::stamp_command(resp::views_of(argv), now);
-        if (auto* refusal = std::get_if<kv::Reply>(&stamped)) return *refusal;
-        const Bytes entry =
-            kv::encode_entry(kv::EntryKind::Command, {now, Term(1)}, {}, resp::views_of(std::get<kv::Argv>(stamped)));
+        const kv::Stamped stamped = kv::stamp_command(words, now);
+        if (const kv::Reply* refusal = stamped.refusal()) return *refusal;
+        const Bytes entry = kv::encode_entry(kv::EntryKind::Command, {now, Term(1)}, {}, stamped.words());
         return apply(entry);
     }
 
@@ -70,11 +69,13 @@ class MemoryKeyspace : public kv::KeyspaceView {
         }
         keys += static_cast<uint64_t>(executed.keys_delta);
         volatile_keys += static_cast<uint64_t>(executed.volatile_delta);
-        for (const kv::Mutation& mutation : executed.mutations) {
-            if (mutation.record)
-                records[mutation.key] = kv::decode_value(kv::encode_value(*mutation.record)).value();
+        for (const kv::RecordRef& mutation : executed.mutations) {
+            const Bytes key(mutation->key());
+            const Bytes stored = kv::encode_value(mutation->value());
+            if (mutation->exists())
+                records[key] = kv::Record::make(ByteView(key), kv::decode_value(stored).value());
             else
-                require(records.erase(mutation.key) == 1 || entry.kind == kv::EntryKind::Transaction, "a key removed that is not there");
+                require(records.erase(key) == 1 || entry.kind == kv::EntryKind::Transaction, "a key removed that is not there");
         }
         for (uint64_t hash : executed.created) created.set(kv::CreatedKeys::bucket_of(hash), index);
         check_counters();
@@ -111,12 +112,12 @@ class MemoryKeyspace : public kv::KeyspaceView {
 
     void check_counters() const {
         uint64_t volatiles = 0;
-        for (const auto& [key, record] : records) volatiles += record.expire_at_ms != 0;
+        for (const auto& [key, record] : records) volatiles += record->expire_at_ms() != 0;
         require(keys == records.size(), "the counter of keys is off");
         require(volatile_keys == volatiles, "the counter of volatile keys is off");
     }
 
-    std::map<Bytes, kv::ValueRecord> records;
+    std::map<Bytes, kv::RecordRef> records;
     uint64_t keys = 0, volatile_keys = 0;
     kv::CreatedKeys created;
     uint64_t draw = 0;

@@ -5,7 +5,12 @@
 namespace orrery::kv {
 namespace {
 
-Argv stamped(const Argv& argv, LogTime stamp) { return std::get<Argv>(stamp_command(resp::views_of(argv), stamp)); }
+Argv stamped(const Argv& argv, LogTime stamp) {
+    const std::vector<ByteView> words = resp::views_of(argv);
+    const Stamped done = stamp_command(words, stamp);
+    REQUIRE(done.refusal() == nullptr);
+    return resp::copy_of(done.words());
+}
 
 TEST_CASE("kv stamping: every relative time becomes absolute, and nothing expires early (stamp between two milliseconds)") {
     const LogTime stamp{1'000'000'500'000};  // 1,000,000.5 ms
@@ -18,6 +23,7 @@ TEST_CASE("kv stamping: every relative time becomes absolute, and nothing expire
     CHECK(stamped({"EXPIREAT", "k", "-1"}, stamp) == Argv{"PEXPIREAT", "k", "-1000"});
     CHECK(stamped({"EXPIRE", "k", "0"}, stamp) == Argv{"PEXPIREAT", "k", "1000000"});  // over at once
     CHECK(stamped({"INCR", "k"}, stamp) == Argv{"INCR", "k"});
+    CHECK(stamped({"set", "k", "v", "NX"}, stamp) == Argv{"set", "k", "v", "NX"});
 }
 
 TEST_CASE("kv stamping: a stamped command stays as it is at any later stamp") {
@@ -29,7 +35,10 @@ TEST_CASE("kv stamping: a stamped command stays as it is at any later stamp") {
 
 TEST_CASE("kv stamping: an impossible time is refused before anything is logged") {
     const auto refusal = [](const Argv& argv) {
-        return std::get<Reply>(stamp_command(resp::views_of(argv), LogTime{1'000'000'000'000'000'000})).text;
+        const std::vector<ByteView> words = resp::views_of(argv);
+        const Stamped done = stamp_command(words, LogTime{1'000'000'000'000'000'000});
+        REQUIRE(done.refusal() != nullptr);
+        return done.refusal()->text;
     };
     CHECK(refusal({"SETEX", "k", "0", "v"}) == "ERR invalid expire time in 'setex' command");
     CHECK(refusal({"PSETEX", "k", "9223372036854775807", "v"}) == "ERR invalid expire time in 'psetex' command");
