@@ -85,7 +85,7 @@ Result<Executed> execute_transaction(const Transaction& transaction, const Execu
             bytes += more;
         }
     }
-    for (const auto& [place, record] : overlay.records()) all.mutations.push_back(record);
+    all.mutations.assign(overlay.records().begin(), overlay.records().end());
     all.reply = Reply::array(std::move(replies));
     return all;
 }

@@ -312,7 +312,7 @@ void KvMachine::set_floor() { time_.floor({metadata_.time, {metadata_.time_term,
 void KvMachine::applied(LogIndex) {
     metadata_ = next_;
     if (overlay_.flushed()) cache_.clear();
-    for (const auto& [place, record] : overlay_.records()) cache_.set(record);
+    for (const RecordRef& record : overlay_.records()) cache_.set(record);
     for (const auto& [bucket, index] : next_created_) created_.set(bucket, index);
     overlay_.clear();
     for (const auto& [from, to] : next_moves_) time_.moved(from, to, env_.now());
@@ -383,6 +383,16 @@ void KvMachine::fetch(std::span<const Request> requests) const {
     for (const Request& request : requests)
         if (request.command->first_key == 1 && request.argv.size() > 1) keys.push_back(key_hash(request.argv[1]));
     fetch_keys(keys);
+}
+
+std::optional<RecordRef> KvMachine::get_known(ByteView key, LogTime now) {
+    if (ORRERY_DEFECT(expiry_by_local_clock)) return std::nullopt;
+    RecordRef record = cache_.find(key);
+    if (!record) return std::nullopt;
+    const bool live = record->exists() && !record->expired(metadata_.time);
+    if (live && record->expired(now)) return std::nullopt;  // it needs a tick
+    ++(live ? hits_ : misses_);
+    return live ? std::move(record) : RecordRef();
 }
 
 Result<Executed> KvMachine::read(Fiber& fiber, const Request& request, LogTime now, uint64_t draw) {

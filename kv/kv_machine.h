@@ -34,6 +34,8 @@ class KvMachine : public raft::StateMachine {
     /// Cancelled, Stale (a snapshot came in between: ask again).
     /// `draw` is for commands that choose (RANDOMKEY).
     Result<Executed> read(Fiber& fiber, const Request& request, LogTime now, uint64_t draw = 0);
+    /// What GET sees of a key that the cache knows, a record or none, at once; nothing: read() has to look. Requires: as read().
+    std::optional<RecordRef> get_known(ByteView key, LogTime now);
     /// Before a row of reads: has the processor fetch what is known of their first keys, all at once.
     void fetch(std::span<const Request> requests) const;
     /// State-machine time as this node knows it now.

@@ -189,6 +189,12 @@ Result<Outcome> KvService::transact_here(Fiber& fiber, const Transaction& transa
 uint64_t KvService::draw_for(const Request& request) { return request.command->id == CommandId::Randomkey ? draws_.next() : 0; }
 
 Result<Outcome> KvService::read_applied(Fiber& fiber, const Request& request, Instant deadline) {
+    if (request.command->id == CommandId::Get) {
+        if (const std::optional<RecordRef> known = machine_.get_known(request.argv[1], machine_.stamp().time)) {
+            ++counters_.reads;
+            return Outcome{*known ? Reply::bulk(Bytes((*known)->data())) : Reply::null(), group_.applied()};
+        }
+    }
     for (;;) {
         const Stamp now = machine_.stamp();
         Result<Executed> done = machine_.read(fiber, request, now.time, draw_for(request));

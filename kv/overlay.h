@@ -2,9 +2,9 @@
 // over whatever it runs on.
 #pragma once
 
-#include <absl/container/btree_map.h>
-
-#include <compare>
+#include <cstdint>
+#include <span>
+#include <vector>
 
 #include "kv/execute.h"
 
@@ -12,37 +12,32 @@ namespace orrery::kv {
 
 class Overlay {
  public:
-    /// The order of the Store.
-    struct Place {
-        uint64_t hash;
-        ByteView key;  // of the record there
-        auto operator<=>(const Place&) const = default;
-    };
-    using Records = absl::btree_map<Place, RecordRef>;
-
     /// Nothing: the keyspace below decides, unless flushed(). A record that does not exist() was removed.
     RecordRef find(const HashedKey& key) const {
-        const auto at = records_.find(Place{key.hash, key.text});
-        return at == records_.end() ? RecordRef() : at->second;
+        const size_t slot = records_.empty() ? kNone : slot_of(key);
+        return slot == kNone || slots_[slot] == 0 ? RecordRef() : records_[slots_[slot] - 1];
     }
     /// Nothing of the keyspace below is there any more.
     bool flushed() const { return flushed_; }
     void flush() {
-        records_.clear();
+        clear();
         flushed_ = true;
     }
     void set(RecordRef record);
-    void clear() {
-        records_.clear();
-        flushed_ = false;
-    }
-    const Records& records() const { return records_; }
+    void clear();
+    /// Each key once, in the order in which they first came.
+    std::span<const RecordRef> records() const { return records_; }
 
     Result<RecordRef> get(const HashedKey& key, KeyspaceView& below) const;
     Result<KeyspaceView::Stretch> stretch(uint64_t position, size_t records_max, KeyspaceView& below) const;
 
  private:
-    Records records_;
+    static constexpr size_t kNone = ~size_t{0};
+    size_t slot_of(const HashedKey& key) const;
+    void make_slots(size_t count);
+
+    std::vector<RecordRef> records_;
+    std::vector<uint32_t> slots_;  // by hash, the next free one after a collision: 1 + place in records_, 0 none; a power of two
     bool flushed_ = false;
 };
 

@@ -37,7 +37,7 @@ struct Reply {
     std::vector<Reply> items;  // Array, Map, Set
 
     static Reply simple(ByteView text);
-    static Reply ok() { return simple("OK"); }
+    static Reply ok() { return {.kind = Kind::Simple, .text = "OK"}; }
     /// `text` starts with the code word. Line ends become spaces.
     static Reply error(ByteView text);
     static Reply integer(int64_t value);

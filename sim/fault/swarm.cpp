@@ -133,6 +133,7 @@ class Drawer {
             });
         crash_in_changes();
         faults_at_waits();
+        pauses_at_unblock();
         cut_off_at_candidacies();
         holds();  // behind what has a time: they wait for their point
         for (size_t i = 0; i < events_.size(); ++i) events_[i].id = "e" + std::to_string(i + 1);
@@ -220,6 +221,17 @@ class Drawer {
             } else {
                 events_.push_back({"", when, AdminTransfer{"follower(kv," + std::to_string(draws.below(std::max<uint64_t>(members_ - 1, 1))) + ")"}});
             }
+        }
+    }
+    // CLIENT UNBLOCK and what ends the wait by itself both wait for a leader that stands still, and are met in one turn.
+    void pauses_at_unblock() {
+        if (!draw_.on("waits")) return;
+        RandomStream draws = draw_.stream("waits.unblock");
+        for (uint64_t left = draws.below(3); left > 0; --left) {
+            TriggerWhen when;
+            when.point = "client.unblock";
+            when.nth = 1 + draws.below(4);
+            events_.push_back({"", when, ProcPause{"leader(kv)", log_uniform(draws, 0.03, 1)}});
         }
     }
     // A leader that is cut off from the members, not from its clients, is deposed without knowing it; only its lease can keep it

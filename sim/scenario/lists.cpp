@@ -94,6 +94,7 @@ std::vector<NamedText> list_points() {
             {"kv.wait_ended", "wait, end, count, local, acked, required, missing: the leader's answer"},
             {"kv.wait_left", "wait: at the leader, the client left"},
             {"kv.wait_answered", "target, timeout: at the node that was asked"},
+            {"client.unblock", "client: the workload is about to send CLIENT UNBLOCK"},
             {"log.opened", "epoch"},
             {"log.torn_tail", "file, offset"},
             {"log.sealed", "code, error"},

@@ -110,6 +110,7 @@ void Workload::run_unblocked(Fiber& fiber, Client& client) {
     const Bytes wait = all ? encode_command({"WAITALL", time}) : encode_command({"WAIT", std::to_string(cluster_.size()), time});
     if (Result<void> sent = client.resp.send(fiber, wait, by); !sent.ok()) return give_up(sent.error());
     if (!client.env.sleep(fiber, at_the_end ? timeout : drawn).ok()) return;
+    client.env.tracer.debug("client.unblock", {{"client", id->number}});
     const Result<Reply> took = ask(other, {"CLIENT", "UNBLOCK", std::to_string(id->number), as_error ? "ERROR" : "TIMEOUT"});
     Result<Reply> reply = client.resp.receive(fiber, by);
     if (!reply.ok()) return give_up(reply.error());

@@ -270,7 +270,7 @@ TEST_CASE("store: drop_range gives the space of an old generation back and leave
     MemoryDisk disk;
     run_on(disk, 32, [](Fiber& fiber, SmallWorld& world) -> Result<void> {
         TRY(auto store, Store::open(fiber, world.env(), tiny()));
-        for (int i = 0; i < 3000; ++i) {
+        for (int i = 0; i < 6000; ++i) {
             Batch batch;
             batch.put("g1/" + std::to_string(i), std::string(200, 'x'));
             batch.put("g2/" + std::to_string(i), "y");
@@ -282,7 +282,7 @@ TEST_CASE("store: drop_range gives the space of an old generation back and leave
         TRY(store->flush(fiber));
         for (int i = 0; i < 200; ++i) TRY(fiber.yield());
         TRY(Content rest, read_all(fiber, *store, nullptr));
-        CHECK(rest.size() == 3000);
+        CHECK(rest.size() == 6000);
         CHECK(rest.begin()->first.starts_with("g2/"));
         CHECK(store->stats().table_files_bytes < before / 3);
         TRY(store->close(fiber));

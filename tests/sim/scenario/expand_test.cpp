@@ -95,7 +95,7 @@ TEST_CASE("expand: waits draw groups of one to five, short and long times, idle 
     }
     CHECK((sizes == std::set<uint64_t>{1, 2, 3, 4, 5}));
     CHECK(idle > 300 * 3 / 10);
-    for (const char* point : {"kv.wait_begun", "kv.wait_ended", "raft.configuration", "raft.commit"}) CHECK(points.contains(point));
+    for (const char* point : {"client.unblock", "kv.wait_begun", "kv.wait_ended", "raft.configuration", "raft.commit"}) CHECK(points.contains(point));
 }
 
 TEST_CASE("expand: leases draw slow leaders, hand-overs, lost touch with restarts, and cuts at candidacies, by name only") {
