@@ -48,7 +48,7 @@ real::ConfigSchema make_schema() {
     schema.add({.name = "raft.slowed_bytes_per_second", .type = ConfigType::Size, .by_default = "16MiB", .doc = "writes taken once transfers keep twice raft.retain_bytes of log; halved with each quarter of it more", .low = 64 << 10});
     schema.add({.name = "raft.repair", .type = ConfigType::Text, .by_default = "automatic", .doc = "damage that other members can make good: a damaged store is set aside, a replica whose log lost its promises comes back as another one; off: such a start is refused", .choices = {"automatic", "off"}});
     schema.add({.name = "wal.segment_bytes", .type = ConfigType::Size, .by_default = "48MiB", .doc = "size of one log segment; counts for a new data directory only", .low = 48 << 20, .high = 1 << 30});
-    schema.add({.name = "store.memtable_bytes", .type = ConfigType::Size, .by_default = "8MiB", .doc = "writes of the Store gathered in memory before a flush", .low = 64 << 10, .high = 1 << 30});
+    schema.add({.name = "store.memtable_bytes", .type = ConfigType::Size, .by_default = "16MiB", .doc = "writes of the Store gathered in memory before a flush", .low = 64 << 10, .high = 1 << 30});
     schema.add({.name = "store.cache_bytes", .type = ConfigType::Size, .by_default = "64MiB", .doc = "blocks of the Store's files kept in memory", .low = 0, .high = int64_t{1} << 40});
     schema.add_rule([](const real::Config& config, std::vector<real::ConfigProblem>& problems) {
         if (config.duration("raft.election_timeout_max") <= config.duration("raft.election_timeout_min"))

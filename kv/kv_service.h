@@ -111,6 +111,8 @@ class KvService : private raft::GroupObserver {
     Result<Outcome> read_here(Fiber& fiber, const Request& request, Instant deadline);
     uint64_t draw_for(const Request& request);
     Result<Outcome> read_applied(Fiber& fiber, const Request& request, Instant deadline);
+    /// A quorum round that begins after this call, one for all that ask before it does. Atomic.
+    WaitRound join_round();
     Result<WaitOutcome> wait_here(Fiber& fiber, const WaitRequest& request, Leaver* leaver, rpc::Responder* asker);
     Result<Outcome> forward(Fiber& fiber, NodeId to, ArgvView argv, ClientSlot slot, bool read, Instant deadline);
     Result<Outcome> route(Fiber& fiber, ArgvView argv, ClientSlot slot, bool read, Instant deadline);
@@ -123,6 +125,7 @@ class KvService : private raft::GroupObserver {
     void push();
     void timekeeper(Fiber& fiber);
     void watch_time(Fiber& fiber);
+    void handle_wait(Fiber& fiber, const wire::ForwardedCommand& command, rpc::Responder& responder);
     void handle_time(Fiber& fiber, const wire::ForwardedCommand& command, Instant deadline, rpc::Responder& responder);
     void purger(Fiber& fiber);
 
@@ -135,7 +138,8 @@ class KvService : private raft::GroupObserver {
     WaitTracker tracker_;
     std::map<uint64_t, Waiting*> waiting_;
     uint64_t next_wait_ = 1;
-    WaitRound round_{0};
+    WaitRound round_{0};          // the last that a wait asked for
+    bool round_to_come_ = false;  // it has not begun: others may join
     bool answering_ = false;
     Duration time_off_told_;  // the difference to wall time that was told last; 0 below the limit
     uint64_t next_client_;

@@ -9,6 +9,9 @@
 
 namespace orrery::kv {
 
+/// The first word of a forwarded wait; no client command begins like this.
+inline constexpr ByteView kWaitWord = "@wait";
+
 /// What `WAIT 0` means: what Redis means (the present count, at once), or every member.
 enum class WaitZero : uint8_t { Redis, All };
 

@@ -82,6 +82,7 @@ Result<void> Opener::open_segments(Blocking& blocking) {
         segment.number = *number;
         segment.path = options_.directory + "/" + entry.name;
         TRY(segment.file, env_.disk.open(blocking, segment.path, OpenMode::ReadWrite));
+        segment.file->bypass_cache(blocking);
         // A segment gets its name when all of it is written and synced, so one that is shorter was cut later.
         TRY(uint64_t bytes, segment.file->size(blocking));
         if (bytes < identity_.segment_bytes)

@@ -31,6 +31,7 @@ Result<void> publish(Blocking& blocking, Disk& disk, const std::string& director
                      uint64_t total_bytes) {
     std::string temporary = path + ".new";
     TRY(auto file, disk.open(blocking, temporary, OpenMode::CreateTruncate));
+    file->bypass_cache(blocking);
     for (uint64_t at = 0; at < total_bytes; at += fill.size())
         TRY(file->pwrite(blocking, at, fill.substr(0, std::min<uint64_t>(fill.size(), total_bytes - at))));
     TRY(file->sync(blocking));
@@ -71,6 +72,7 @@ Result<Segment> create_segment(Blocking& blocking, Disk& disk, const std::string
         return std::move(made).error();
     }
     TRY(segment.file, disk.open(blocking, segment.path, OpenMode::ReadWrite));
+    segment.file->bypass_cache(blocking);
     return segment;
 }
 

@@ -106,9 +106,10 @@ void Group::turn() {
     follow_configuration();
     Output output = core_->take_output(now);
     if (env_.tracer.wants(Severity::Debug)) trace_output(output);
-    // Appends leave before our own sync, so that all disks sync in parallel; what speaks of our disk is held by the core.
-    persist(output);
+    // Appends leave before our own sync, so that all disks sync in parallel, and before the log's thread is woken, since a
+    // majority waits for the slowest part of this way. What speaks of our disk is held by the core.
     send(std::move(output.messages));
+    persist(output);
     take_reads(output);
     if (output.applicable > applied_.applied.index) applicable_changed_.notify_all();
     for (const SnapshotWanted& wanted : output.snapshots_wanted) {
@@ -293,7 +294,9 @@ Result<std::unique_ptr<Group::Proposal>> Group::begin(Bytes body, std::shared_pt
     }
     wake();
     std::unique_ptr<Proposal> proposal(new Proposal(*this, *proposed, core_->term()));
-    waiters_[*proposed].push_back(proposal.get());
+    auto at = waiters_.end();
+    while (at != waiters_.begin() && std::prev(at)->index > *proposed) --at;  // of an earlier leadership, whose entries are gone
+    waiters_.insert(at, {*proposed, proposal.get()});
     ++waiting_;
     return proposal;
 }
@@ -310,10 +313,14 @@ Result<Committed> Group::finish(Fiber& fiber, Proposal& proposal, Instant deadli
 Group::Proposal::~Proposal() {
     --group_.waiting_;
     if (outcome_) return;
-    auto found = group_.waiters_.find(index_);
-    if (found == group_.waiters_.end()) return;
-    std::erase(found->second, this);
-    if (found->second.empty()) group_.waiters_.erase(found);
+    const auto [first, last] = group_.waiters_at(index_);
+    const auto found = std::find_if(first, last, [this](const Waiter& waiter) { return waiter.proposal == this; });
+    if (found != last) group_.waiters_.erase(found);
+}
+
+std::pair<Group::Waiters::iterator, Group::Waiters::iterator> Group::waiters_at(LogIndex index) {
+    const auto range = std::ranges::equal_range(waiters_, index, {}, &Waiter::index);
+    return {range.begin(), range.end()};
 }
 
 void Group::Proposal::end(Result<Committed> outcome) {
@@ -365,9 +372,7 @@ Result<void> Group::transfer(NodeId to) {
 }
 
 void Group::fail_waiting(Code code, const std::string& why) {
-    for (auto& [index, waiters] : waiters_) {
-        for (Proposal* waiter : waiters) waiter->end(Error(code, why));
-    }
+    for (const Waiter& waiter : waiters_) waiter.proposal->end(Error(code, why));
     waiters_.clear();
     auto fail = [&](Barrier& barrier) {
         barrier.outcome = Result<LogIndex>(Error(Code::NotReady, why));

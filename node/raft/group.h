@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "node/log/segmented_log.h"
@@ -335,7 +336,13 @@ class Group {
     Generation highest_generation_;
     LogIndex durable_applied_;
 
-    std::map<LogIndex, std::vector<Proposal*>> waiters_;
+    struct Waiter {
+        LogIndex index;
+        Proposal* proposal;
+    };
+    using Waiters = std::deque<Waiter>;
+    std::pair<Waiters::iterator, Waiters::iterator> waiters_at(LogIndex index);
+    Waiters waiters_;  // by index: added at the end and ended from the front, but for rare ones. Those of one index differ in their terms
     size_t waiting_ = 0;
     std::shared_ptr<Barrier> open_barrier_;
     std::map<uint64_t, std::shared_ptr<Barrier>> barriers_;              // handed to the core

@@ -40,12 +40,16 @@ Result<void> Group::apply_some(Fiber& fiber) {
     AppliedRecord next = applied_;
     std::vector<ApplyItem> items;
     items.reserve(entries.size());
+    auto wanted = [&](LogIndex index) {
+        const auto [first, last] = waiters_at(index);
+        return first != last;
+    };
     for (const Entry& entry : entries) {
         next.applied = entry.position();
         if (entry.kind == EntryKind::Config) {
             TRY(next.configuration, Configuration::decode(entry.body_view()));
         } else if (entry.kind == EntryKind::Data) {
-            items.push_back({entry.index, entry.term, entry.body_view(), waiters_.contains(entry.index), {}});
+            items.push_back({entry.index, entry.term, entry.body_view(), wanted(entry.index), {}});
         }
     }
     store::Batch batch;
@@ -72,16 +76,16 @@ Result<void> Group::apply_some(Fiber& fiber) {
     }
     applied_ = std::move(next);
     for (ApplyItem& item : items) {
-        auto found = item.reply_wanted ? waiters_.find(item.index) : waiters_.end();
-        if (found == waiters_.end()) continue;
-        for (Proposal* waiter : found->second) {
-            if (waiter->term_ == item.term) {
-                waiter->end(Committed{item.index, item.term, std::move(item.reply)});
+        if (!item.reply_wanted) continue;
+        const auto [first, last] = waiters_at(item.index);
+        for (auto waiter = first; waiter != last; ++waiter) {
+            if (waiter->proposal->term_ == item.term) {
+                waiter->proposal->end(Committed{item.index, item.term, std::move(item.reply)});
             } else {
-                waiter->end(Error(Code::Stale, "another entry took its place; it had no effect"));
+                waiter->proposal->end(Error(Code::Stale, "another entry took its place; it had no effect"));
             }
         }
-        waiters_.erase(found);
+        waiters_.erase(first, last);
     }
     finish_waiters(applied_.applied.index);
     core_->applied(env_.now(), applied_.applied.index);
@@ -109,16 +113,15 @@ Result<void> Group::write_applied(Fiber& fiber, store::Batch& batch) {
 void Group::finish_waiters(LogIndex up_to) {
     // A waiter that is left at an applied index waits for an entry that something else replaced (a no-op, say), or that
     // came in with a snapshot: then nobody knows its reply.
-    while (!waiters_.empty() && waiters_.begin()->first <= up_to) {
-        const std::optional<Term> term = core_->log().term_at(waiters_.begin()->first);
-        for (Proposal* waiter : waiters_.begin()->second) {
-            if (term && *term != waiter->term_) {
-                waiter->end(Error(Code::Stale, "another entry took its place; it had no effect"));
-            } else {
-                waiter->end(Error(Code::Unknown, "the entry's outcome came in with a snapshot"));
-            }
+    while (!waiters_.empty() && waiters_.front().index <= up_to) {
+        const Waiter waiter = waiters_.front();
+        const std::optional<Term> term = core_->log().term_at(waiter.index);
+        if (term && *term != waiter.proposal->term_) {
+            waiter.proposal->end(Error(Code::Stale, "another entry took its place; it had no effect"));
+        } else {
+            waiter.proposal->end(Error(Code::Unknown, "the entry's outcome came in with a snapshot"));
         }
-        waiters_.erase(waiters_.begin());
+        waiters_.pop_front();
     }
     while (!barriers_to_apply_.empty() && barriers_to_apply_.begin()->first <= up_to) {
         std::shared_ptr<Barrier> barrier = std::move(barriers_to_apply_.begin()->second);

@@ -53,6 +53,10 @@ class File {
     /// Cuts or extends with zeros. Errors: NoSpace, Io.
     virtual Result<void> truncate(Blocking& blocking, uint64_t size_bytes) = 0;
     virtual Result<uint64_t> size(Blocking& blocking) = 0;
+    /// For a file that is written over and hardly ever read: from here on what is written in whole blocks of 4 KiB does not take
+    /// memory of the system's cache of files, where it can do without. Changes nothing else, and durability least of all. Before the
+    /// file is shared with other threads.
+    virtual void bypass_cache(Blocking& /*blocking*/) {}
 };
 
 /// An exclusive hold on a directory, against a second process of the same data directory. Released by destruction.

@@ -11,8 +11,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <sstream>
 
 #include "runtime/base/check.h"
@@ -100,14 +102,20 @@ class PosixFile final : public File {
     Result<void> pwrite(Blocking&, uint64_t offset, ByteView bytes) override {
         TRY(writable());
         while (!bytes.empty()) {
-            const ssize_t n = repeat_interrupted(
-                [&] { return ::pwrite(descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
+            const ssize_t n = repeat_interrupted([&] { return write_some(offset, bytes); });
             if (n < 0) return doubt(from_errno("writing '" + name_ + "' at " + std::to_string(offset), errno));
             if (n == 0) return doubt(Error(Code::Io, "writing '" + name_ + "': the kernel took nothing"));
             bytes.remove_prefix(static_cast<size_t>(n));
             offset += static_cast<uint64_t>(n);
         }
         return {};
+    }
+
+    void bypass_cache(Blocking&) override {
+        if (!may_write_) return;
+        // A second descriptor of the same file. What can not be had (no /proc, a file system without it) is done without.
+        const std::string self = "/proc/self/fd/" + std::to_string(descriptor_.get());
+        direct_ = Descriptor(repeat_interrupted([&] { return ::open(self.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC); }));
     }
 
     Result<void> sync(Blocking&) override {
@@ -133,6 +141,25 @@ class PosixFile final : public File {
     }
 
  private:
+    /// As pwrite(2).
+    ssize_t write_some(uint64_t offset, ByteView bytes) {
+        constexpr size_t kBlockBytes = 4096, kBounceBytes = 256 << 10;
+        const bool whole_blocks = offset % kBlockBytes == 0 && bytes.size() % kBlockBytes == 0;
+        if (direct_.valid() && whole_blocks && !direct_refused_.load(std::memory_order_relaxed)) {
+            // The kernel takes it from memory that lies at a block's boundary only.
+            struct Free {
+                void operator()(char* memory) const { std::free(memory); }
+            };
+            const size_t count = std::min(bytes.size(), kBounceBytes);
+            const std::unique_ptr<char, Free> bounce(static_cast<char*>(std::aligned_alloc(kBlockBytes, count)));
+            CHECK(bounce != nullptr);
+            std::memcpy(bounce.get(), bytes.data(), count);
+            const ssize_t n = ::pwrite(direct_.get(), bounce.get(), count, static_cast<off_t>(offset));
+            if (n >= 0 || errno != EINVAL) return n;
+            direct_refused_.store(true, std::memory_order_relaxed);  // it was opened, and is not done all the same
+        }
+        return ::pwrite(descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    }
     Result<void> writable() const {
         if (may_write_) return {};
         return Error(Code::Invalid, "'" + name_ + "' was opened for reading");
@@ -146,6 +173,8 @@ class PosixFile final : public File {
     Descriptor descriptor_;
     std::string name_;
     bool may_write_;
+    Descriptor direct_;  // bypass_cache()
+    std::atomic<bool> direct_refused_{false};
     std::atomic<bool> in_doubt_{false};
 };
 

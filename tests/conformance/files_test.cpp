@@ -50,6 +50,36 @@ TEST_CASE("files: open modes") {
     });
 }
 
+TEST_CASE("files: one that bypasses the cache reads as any other, in whole blocks and in parts of them, also to who opens it anew") {
+    run_disk_case([](Blocking& blocking, Disk& disk) -> Result<void> {
+        TRY(auto file, disk.open(blocking, "f", OpenMode::CreateNew));
+        file->bypass_cache(blocking);
+        Bytes expected;
+        uint64_t state = 17;
+        auto draw = [&](uint64_t below) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            return (state >> 33) % below;
+        };
+        for (int i = 0; i < 200; ++i) {
+            const bool blocks = draw(3) != 0;
+            const uint64_t at = blocks ? 4096 * draw(150) : draw(600'000), count = blocks ? 4096 * (1 + draw(90)) : 1 + draw(9000);
+            const Bytes bytes(count, static_cast<char>('a' + i % 26));
+            TRY(file->pwrite(blocking, at, bytes));
+            if (expected.size() < at + count) expected.resize(at + count, '\0');
+            expected.replace(at, count, bytes);
+            if (i % 10 == 9) TRY(file->sync(blocking));
+            Bytes some(8192, '?');
+            const uint64_t from = draw(expected.size());
+            TRY(const size_t got, file->pread(blocking, from, some));
+            CHECK(got == std::min<size_t>(some.size(), expected.size() - from));
+            CHECK(ByteView(some).substr(0, got) == ByteView(expected).substr(from, got));
+        }
+        TRY(const Bytes all, contents(blocking, disk, "f"));
+        CHECK(all == expected);
+        return {};
+    });
+}
+
 TEST_CASE("files: reads and writes at offsets, holes, ends, truncation") {
     run_disk_case([](Blocking& blocking, Disk& disk) -> Result<void> {
         TRY(auto file, disk.open(blocking, "f", OpenMode::CreateNew));

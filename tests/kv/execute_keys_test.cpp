@@ -1,11 +1,10 @@
 #include "kv/overlay.h"
+#include "tests/kv/memory_keyspace.h"  // before doctest, whose CHECK is meant below
 
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 
 #include <set>
-
-#include "tests/kv/memory_keyspace.h"
 
 namespace orrery::kv {
 namespace {

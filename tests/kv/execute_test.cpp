@@ -1,9 +1,8 @@
 #include "kv/execute.h"
+#include "tests/kv/memory_keyspace.h"  // before doctest, whose CHECK is meant below
 
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
-
-#include "tests/kv/memory_keyspace.h"
 
 namespace orrery::kv {
 namespace {

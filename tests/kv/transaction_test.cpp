@@ -1,11 +1,11 @@
 #include "kv/transaction.h"
+#include "tests/kv/memory_keyspace.h"  // before doctest, whose CHECK is meant below
 
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 
 #include "kv/client_transaction.h"
 #include "kv/overlay.h"
-#include "tests/kv/memory_keyspace.h"
 
 namespace orrery::kv {
 namespace {
