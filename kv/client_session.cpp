@@ -31,6 +31,7 @@ ClientSession::ClientSession(Env& env, KvNode& node, uint64_t id, std::unique_pt
 void ClientSession::settings_changed() {
     parser_.set_bulk_bytes_max(node_.settings().bulk_bytes_max);
     input_changed_.notify_all();  // how long it may be idle
+    if (started_ && !idle_watched_ && node_.settings().idle_limit.ns > 0) watch_idleness();
 }
 
 void ClientSession::access_changed() {
@@ -44,7 +45,7 @@ void ClientSession::access_changed() {
 void ClientSession::close_soon() {
     client_.closing = attention_ = true;
     leaver_.leave();
-    input_changed_.notify_all();
+    wake_reader();
 }
 
 void ClientSession::kill() {
@@ -64,48 +65,91 @@ const ClientState& ClientSession::look() {
 void ClientSession::stop() {
     stopping_ = true;
     leaver_.leave();
+    wake_reader();
+}
+
+void ClientSession::wake_reader() {
     input_changed_.notify_all();
+    if (waits_for_input_ && !reads_ahead_) conn_->close();  // it has said all and heard nothing: there is nothing to wait for
+}
+
+ByteView ClientSession::read_some(Fiber& fiber, Bytes& buffer) {
+    Result<size_t> count = conn_->read(fiber, buffer);
+    if (!count.ok() || *count == 0) {
+        ended_ = true;
+        leaver_.leave();
+        return {};
+    }
+    client_.active_at = env_.now();
+    node_.counters_.input_bytes += *count;
+    return ByteView(buffer).substr(0, *count);
+}
+
+void ClientSession::read_ahead() {
+    if (reads_ahead_) return;
+    reads_ahead_ = true;
+    env_.spawn("kv.client.reader", [self = shared_from_this()](Fiber& own) { self->read_loop(own); });
 }
 
 void ClientSession::read_loop(Fiber& fiber) {
-    Bytes buffer(32 << 10, '\0');
+    Bytes buffer(kReadBytes, '\0');
     while (!ended_) {
         // A client that sends faster than it is served is held back by its own transport.
         while (input_.size() >= kInputBytes && !ended_)
             if (input_changed_.wait(fiber).failed_with(Code::Cancelled)) return;
         if (ended_) return;
-        Result<size_t> count = conn_->read(fiber, buffer);
-        if (!count.ok() || *count == 0) {
-            ended_ = true;
-            leaver_.leave();
-        } else {
-            client_.active_at = env_.now();
-            node_.counters_.input_bytes += *count;
-            input_.append(buffer.data(), *count);
-        }
+        input_ += read_some(fiber, buffer);
         input_changed_.notify_all();
     }
 }
 
+void ClientSession::watch_idleness() {
+    idle_watched_ = true;
+    env_.spawn("kv.client.idleness", [self = shared_from_this()](Fiber& own) {
+        ClientSession& session = *self;
+        while (!session.ended_) {
+            const Duration limit = session.node_.settings().idle_limit;
+            if (limit.ns <= 0) break;
+            const Instant idle_until = session.client_.active_at + limit;
+            if (session.waits_for_input_ && session.env_.now() >= idle_until) {
+                ++session.node_.counters_.idle_disconnections;
+                session.env_.tracer.debug("kv.client_idle", {{"client", session.client_.id}, {"address", session.client_.address}});
+                session.kill();
+                break;
+            }
+            // One that is busy, or waits for others, is looked at again a while later.
+            const Instant again = std::max(idle_until, session.env_.now() + Duration::millis(100));
+            if (session.input_changed_.wait(own, again).failed_with(Code::Cancelled)) break;
+        }
+        session.idle_watched_ = false;
+    });
+}
+
 void ClientSession::run(Fiber& fiber) {
-    auto self = shared_from_this();
-    env_.spawn("kv.client.reader", [self](Fiber& own) { self->read_loop(own); });
+    const auto self = shared_from_this();
+    started_ = true;
+    settings_changed();
+    Bytes buffer(kReadBytes, '\0');
     while (!client_.closing) {
         if (input_.empty()) {
             if (ended_ || stopping_) break;
-            const Duration idle_limit = node_.settings().idle_limit;
-            const Instant idle_until = idle_limit.ns > 0 ? client_.active_at + idle_limit : Instant::never();
-            if (env_.now() >= idle_until) {
-                ++node_.counters_.idle_disconnections;
-                env_.tracer.debug("kv.client_idle", {{"client", client_.id}, {"address", client_.address}});
-                break;
+            waits_for_input_ = true;
+            ByteView came;
+            bool cancelled = false;
+            if (reads_ahead_) {
+                cancelled = input_changed_.wait(fiber).failed_with(Code::Cancelled);
+            } else {
+                came = read_some(fiber, buffer);
             }
-            if (input_changed_.wait(fiber, idle_until).failed_with(Code::Cancelled)) break;
-            continue;
+            waits_for_input_ = false;
+            if (cancelled) break;
+            if (came.empty()) continue;
+            parser_.append(came);
+        } else {
+            parser_.append(input_);
+            input_.clear();
+            input_changed_.notify_all();
         }
-        parser_.append(input_);
-        input_.clear();
-        input_changed_.notify_all();
         if (!execute_all(fiber).ok()) break;
         if (!flush(fiber).ok()) break;
     }
@@ -220,6 +264,7 @@ Result<void> ClientSession::execute_all(Fiber& fiber) {
         } else {
             TRY(flush(fiber));  // earlier answers are not held back by a wait
             client_.blocked = true;
+            read_ahead();  // a wait ends when its client leaves
             Result<Reply> reply = node_.service()->wait(fiber, argv, target_, client_.version, leaver_);
             client_.blocked = false;
             if (!reply.ok()) return reply.error();

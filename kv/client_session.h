@@ -34,6 +34,7 @@ class ClientSession : public std::enable_shared_from_this<ClientSession> {
     const ClientState& client() const { return client_; }
 
  private:
+    static constexpr size_t kReadBytes = 16 << 10;     // at once
     static constexpr size_t kInputBytes = 256 << 10;   // read ahead of what is executed
     static constexpr size_t kOutputBytes = 1 << 20;    // gathered before a write
     static constexpr size_t kRunCommands = 1024;       // executed together
@@ -41,7 +42,13 @@ class ClientSession : public std::enable_shared_from_this<ClientSession> {
     static constexpr size_t kRunParts = 3;             // more changes between reads and writes: one log entry for all
     static constexpr size_t kRunValues = 4;            // writes among them that answer with a value: all of one run are held at once
 
+    /// From the connection; empty at its end, or when it failed. Yields.
+    ByteView read_some(Fiber& fiber, Bytes& buffer);
+    /// From here on a fiber of its own reads, so that a client that leaves is noticed whatever is being done for it. Most never need it.
+    void read_ahead();
     void read_loop(Fiber& fiber);
+    void wake_reader();
+    void watch_idleness();
     Result<void> execute_all(Fiber& fiber);
     Result<void> execute_run(Fiber& fiber, std::span<const Request> run);
     Result<void> execute_alike(Fiber& fiber, std::span<const Request> run);
@@ -67,10 +74,14 @@ class ClientSession : public std::enable_shared_from_this<ClientSession> {
     ClientState client_;
     uint64_t forward_id_;  // deduplication id of what it has forwarded
     resp::RequestParser parser_;
-    Bytes input_;
+    Bytes input_;  // read ahead
     Bytes output_;
     bool ended_ = false;  // the client's end of stream, or a reset
     bool stopping_ = false;
+    bool started_ = false;
+    bool waits_for_input_ = false;  // run() has nothing to do
+    bool reads_ahead_ = false;      // read_loop() reads, not run()
+    bool idle_watched_ = false;     // watch_idleness() runs
     bool attention_ = false;  // something stands between this client and just executing what it says: looked at once a command
     bool flushing_ = false;
     size_t unsent_bytes_ = 0;  // while flushing_

@@ -10,6 +10,7 @@ namespace orrery::kv {
 namespace {
 
 constexpr uint64_t kWaitEntity = 1;
+constexpr Duration kConfirmAttempt = Duration::millis(500), kConfirmPause = Duration::millis(20);
 
 Reply wait_outcome_reply(const WaitOutcome& outcome) {
     auto nodes = [](const std::vector<NodeId>& ids) {
@@ -143,11 +144,12 @@ WaitRound KvService::join_round() {
     round_ = round_.next();
     env_.spawn("kv.wait_confirm", [this, round = round_](Fiber& own) {
         round_to_come_ = false;  // who comes from here on may be later than the quorum's answers
-        // Asked again while somebody waits: the barrier may be full for a moment.
+        // Asked again while somebody waits: the barrier may be full for a moment, or the quorum silent. A later round confirms this one
+        // too, so only the last one goes on.
         do {
-            if (group_.read_barrier(own, env_.now() + options_.request_timeout).ok()) return settle(tracker_.confirm(round));
-            if (!env_.sleep(own, Duration::millis(20)).ok()) return;
-        } while (group_.leads() && tracker_.waiting() > 0);
+            if (group_.read_barrier(own, env_.now() + kConfirmAttempt).ok()) return settle(tracker_.confirm(round));
+            if (!env_.sleep(own, kConfirmPause).ok()) return;
+        } while (group_.leads() && tracker_.waiting() > 0 && round == round_);
     });
     return round_;
 }

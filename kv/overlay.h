@@ -37,7 +37,7 @@ class Overlay {
     void make_slots(size_t count);
 
     std::vector<RecordRef> records_;
-    std::vector<uint32_t> slots_;  // by hash, the next free one after a collision: 1 + place in records_, 0 none; a power of two
+    std::vector<uint32_t> slots_;  // open addressing by hash: 1 + place in records_, 0 none; a power of two, at most half full
     bool flushed_ = false;
 };
 

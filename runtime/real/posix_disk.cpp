@@ -151,11 +151,14 @@ class PosixFile final : public File {
                 void operator()(char* memory) const { std::free(memory); }
             };
             const size_t count = std::min(bytes.size(), kBounceBytes);
-            const std::unique_ptr<char, Free> bounce(static_cast<char*>(std::aligned_alloc(kBlockBytes, count)));
+            std::unique_ptr<char, Free> bounce(static_cast<char*>(std::aligned_alloc(kBlockBytes, count)));
             CHECK(bounce != nullptr);
             std::memcpy(bounce.get(), bytes.data(), count);
             const ssize_t n = ::pwrite(direct_.get(), bounce.get(), count, static_cast<off_t>(offset));
-            if (n >= 0 || errno != EINVAL) return n;
+            const int why = errno;
+            bounce.reset();  // may change errno, which is the caller's to read
+            errno = why;
+            if (n >= 0 || (why != EINVAL && why != EOPNOTSUPP)) return n;
             direct_refused_.store(true, std::memory_order_relaxed);  // it was opened, and is not done all the same
         }
         return ::pwrite(descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));

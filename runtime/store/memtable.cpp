@@ -24,19 +24,22 @@ namespace orrery::store {
 namespace {
 
 constexpr size_t kTagBytes = 8;           // sequence number and kind, behind the user's key
+constexpr size_t kIndexBytesATree = 200;   // its place among trees, and a first node
 constexpr size_t kIndexBytesAnEntry = 48;  // at most, about: an item of a node that is two thirds full, one entry in its list
 
 /// A key of RocksDB's cut into what many share, and a number that orders keys of one prefix unless they are equal in it.
 struct SplitKey {
     std::string_view prefix;
     uint64_t discriminator = 0;
+    bool whole = false;  // there is nothing behind the prefix
 };
 
 SplitKey split(const rocksdb::Slice& internal_key, size_t prefix_bytes) {
     CHECK(internal_key.size() >= kTagBytes, internal_key.size());
     const std::string_view user(internal_key.data(), internal_key.size() - kTagBytes);
-    SplitKey out{user.substr(0, prefix_bytes), 0};
+    SplitKey out{.prefix = user.substr(0, prefix_bytes)};
     const std::string_view rest = user.substr(out.prefix.size());
+    out.whole = rest.empty();
     if (rest.size() >= 8) {
         out.discriminator = get_be64(rest.data());
     } else {
@@ -52,6 +55,7 @@ class Memtable final : public rocksdb::MemTableRep {
  public:
     Memtable(const KeyComparator& compare, rocksdb::Allocator* allocator, size_t prefix_bytes)
         : MemTableRep(allocator), compare_(compare), prefix_bytes_(prefix_bytes) {}
+    ~Memtable() override { delete reader_; }
 
     void Insert(rocksdb::KeyHandle handle) override { CHECK(InsertKey(handle)); }
 
@@ -59,7 +63,7 @@ class Memtable final : public rocksdb::MemTableRep {
         const char* entry = static_cast<const char*>(handle);
         const SplitKey key = split(compare_.decode_key(entry), prefix_bytes_);
         const Guard guard(*this);
-        Alike& alike = tree_for(key.prefix)[key.discriminator];
+        Alike& alike = tree_for(key.prefix, key.whole)[key.discriminator];
         // The newest version of a key comes before the older ones, so this is the last of them nearly always.
         const int order = alike.empty() ? -1 : compare_(entry, alike.back());
         if (order == 0) return false;
@@ -88,8 +92,22 @@ class Memtable final : public rocksdb::MemTableRep {
     }
 
     void MarkReadOnly() override { read_only_.store(true, std::memory_order_release); }
-    size_t ApproximateMemoryUsage() override { return entries_.load(std::memory_order_relaxed) * kIndexBytesAnEntry; }
+    size_t ApproximateMemoryUsage() override {
+        return entries_.load(std::memory_order_relaxed) * kIndexBytesAnEntry + tree_count_.load(std::memory_order_relaxed) * kIndexBytesATree;
+    }
     Iterator* GetIterator(rocksdb::Arena*) override;
+
+    /// RocksDB's Get() asks for a cursor this way, without an arena, and never ends it: it is the same one each time, for one
+    /// reader at a time. (What Get() is given can not be looked into: its type is RocksDB's own.)
+    void Get(const rocksdb::LookupKey& key, void* arguments, bool (*callback)(void* arguments, const char* entry)) override {
+        const std::lock_guard lock(reader_mutex_);
+        MemTableRep::Get(key, arguments, callback);
+    }
+    Iterator* GetDynamicPrefixIterator(rocksdb::Arena* arena) override {
+        if (arena != nullptr) return GetIterator(arena);
+        if (reader_ == nullptr) reader_ = GetIterator(nullptr);
+        return reader_;
+    }
 
  private:
     /// Entries whose keys share prefix and discriminator: versions of one key, but for rare others. Last first.
@@ -147,11 +165,15 @@ class Memtable final : public rocksdb::MemTableRep {
         return static_cast<size_t>(end - alike.begin());
     }
 
-    Tree& tree_for(std::string_view prefix) {
+    Tree& tree_for(std::string_view prefix, bool whole_key) {
         if (last_ != nullptr && last_->first == prefix) return last_->second;
         auto found = trees_.find(prefix);
-        if (found == trees_.end()) found = trees_.emplace(std::string(prefix), Tree()).first;
-        last_ = &*found;
+        if (found == trees_.end()) {
+            found = trees_.emplace(std::string(prefix), Tree()).first;
+            tree_count_.fetch_add(1, std::memory_order_relaxed);
+        }
+        // A key that ends within the prefix has a tree of its own, and is not what the next one is like.
+        if (!whole_key) last_ = &*found;
         return found->second;
     }
 
@@ -160,10 +182,13 @@ class Memtable final : public rocksdb::MemTableRep {
     CursorMemory cursors_;
     std::atomic<bool> read_only_{false};
     std::atomic<size_t> entries_{0};
+    std::atomic<size_t> tree_count_{0};
+    std::mutex reader_mutex_;
+    Iterator* reader_ = nullptr;  // of Get(); guarded by reader_mutex_
     mutable std::mutex mutex_;
     // Guarded by mutex_ until read-only. No tree is empty, nor a list in it.
     Trees trees_;
-    Trees::value_type* last_ = nullptr;  // written last
+    Trees::value_type* last_ = nullptr;  // that of the last write of a key longer than the prefix
     uint64_t version_ = 0;               // of the trees: places in them are good for one
 };
 

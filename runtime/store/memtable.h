@@ -2,7 +2,7 @@
 //
 // RocksDB's own, a skip list, meets about one line of memory that is not in the processor's cache for each level that a
 // write goes down, and compares whole keys there; that was a fifth of what a durable write costs. Here nodes hold the
-// eight bytes that tell keys apart beside the pointers, so that a write touches a few lines and no key but its own.
+// eight bytes that tell keys apart beside the pointers, so that a write touches a few lines, and of other keys none but the same one's last version.
 #pragma once
 
 #include <rocksdb/memtablerep.h>

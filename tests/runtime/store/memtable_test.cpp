@@ -153,6 +153,14 @@ TEST_CASE("store memtable: a cursor keeps its entry while others are written, an
     }));
 }
 
+TEST_CASE("store memtable: reads of the Store take no memory that stays (RocksDB never ends the cursor of a read)") {
+    Table table(3);
+    REQUIRE(table.insert("key", 1));
+    const rocksdb::MemTableRep::Iterator* first = table.memtable->GetDynamicPrefixIterator(nullptr);
+    for (int i = 0; i < 10; ++i) CHECK(table.memtable->GetDynamicPrefixIterator(nullptr) == first);
+    CHECK(std::unique_ptr<rocksdb::MemTableRep::Iterator>(table.memtable->GetIterator()).get() != first);
+}
+
 TEST_CASE("store memtable: readers of other threads see whole entries in order while one writes") {
     Table table(3);
     constexpr uint64_t kWrites = 20'000;

@@ -1,6 +1,8 @@
 // The Store's contract without crashes, on RocksDB as the simulator links it.
 #include "tests/runtime/store/harness.h"
 
+#include <malloc.h>
+
 #include "runtime/store/damage.h"
 
 namespace orrery::store::test {
@@ -262,6 +264,29 @@ TEST_CASE("store: what was flushed, or read once, is known to get_cached") {
             CHECK(warm.value.has_value());
             TRY(store->close(fiber));
         }
+        return {};
+    });
+}
+
+TEST_CASE("store: reads take no memory that stays") {
+    MemoryDisk disk;
+    run_on(disk, 34, [](Fiber& fiber, SmallWorld& world) -> Result<void> {
+        TRY(auto store, Store::open(fiber, world.env(), tiny()));
+        Batch batch;
+        for (int i = 0; i < 100; ++i) batch.put("key" + std::to_string(i), "value");
+        TRY(store->write_when_possible(fiber, batch));
+        auto read_all_often = [&]() -> Result<void> {
+            for (int i = 0; i < 30'000; ++i) {
+                TRY(const Store::Cached cached, store->get_cached("key" + std::to_string(i % 200)));
+                CHECK(cached.value.has_value() == (i % 200 < 100));
+            }
+            return {};
+        };
+        TRY(read_all_often());
+        const size_t before = mallinfo2().uordblks;  // 0 where a sanitizer has the heap
+        TRY(read_all_often());
+        CHECK(mallinfo2().uordblks < before + (64 << 10));
+        TRY(store->close(fiber));
         return {};
     });
 }
