@@ -34,7 +34,7 @@ Engine::Engine(Env& env, const Options& options, std::shared_ptr<rocksdb::EventL
       jobs_(std::make_shared<JobQueue>(env.executor, call_)),
       clock_(std::make_shared<ThreadClock>()),
       log_(std::make_shared<RecentLog>()),
-      files_(std::make_shared<DiskFileSystem>(env.disk, clock_, log_)),
+      files_(std::make_shared<DiskFileSystem>(env.disk, options.path, clock_, log_)),
       rocks_env_(std::make_unique<RocksEnv>(files_, clock_, log_, jobs_, make_unique_id(env.random))),
       options_(rocksdb_options(options)) {
     call_->jobs = jobs_.get();
@@ -62,6 +62,7 @@ Result<void> Engine::open(Blocking& blocking) {
     db_.reset(db);
     if (status.ok()) {
         files_->opened();
+        files_->keep_reserve();
         return {};
     }
     Error error = to_error(status, "opening the store at '" + path_ + "'");

@@ -47,6 +47,17 @@ IOStatus change_status(const Life& life, const std::string& path, const Error& e
     return to_io_status(error.within(path));
 }
 
+constexpr size_t kReserveBytes = 64 << 10;  // records of a MANIFEST are some hundred bytes, a new one a few thousand
+
+/// Does a change of `path`, once more from the reserve if that finds a full disk and may use it.
+template <typename Change>
+auto with_reserve(Life& life, const std::string& path, Change change) {
+    auto done = change();
+    if (done.ok() || done.code() != Code::NoSpace || !is_manifest(path) || !life.reserve.exchange(false)) return done;
+    if (!life.disk.remove(life.disk.adopt_blocking(), life.reserve_path).ok()) return done;
+    return change();
+}
+
 /// One file, opened for whatever RocksDB calls it.
 class OpenFile {
  public:
@@ -64,7 +75,9 @@ class OpenFile {
     }
     IOStatus write(uint64_t offset, const Slice& data) {
         if (life_->is_dead()) return dead();
-        return changed(file_->pwrite(life_->disk.adopt_blocking(), offset, {data.data(), data.size()}));
+        return changed(with_reserve(*life_, path_, [&] {
+            return file_->pwrite(life_->disk.adopt_blocking(), offset, {data.data(), data.size()});
+        }));
     }
     IOStatus sync() {
         if (life_->is_dead()) return dead();
@@ -181,10 +194,26 @@ struct HeldLock final : rocksdb::FileLock {
 
 }  // namespace
 
-DiskFileSystem::DiskFileSystem(Disk& disk, std::shared_ptr<ThreadClock> clock, std::shared_ptr<RecentLog> log)
-    : life_(std::make_shared<Life>(disk)), clock_(std::move(clock)), log_(std::move(log)) {}
+DiskFileSystem::DiskFileSystem(Disk& disk, const std::string& directory, std::shared_ptr<ThreadClock> clock, std::shared_ptr<RecentLog> log)
+    : life_(std::make_shared<Life>(disk, directory + "/RESERVE")), clock_(std::move(clock)), log_(std::move(log)) {}
 
 DiskFileSystem::~DiskFileSystem() = default;
+
+void DiskFileSystem::keep_reserve(Life& life) {
+    if (life.is_dead() || life.reserve.load()) return;
+    Blocking& blocking = life.disk.adopt_blocking();
+    Result<Disk::Entry> there = life.disk.stat(blocking, life.reserve_path);
+    if (!there.ok() || there->size_bytes != kReserveBytes) {
+        auto file = life.disk.open(blocking, life.reserve_path, OpenMode::CreateTruncate);
+        if (!file.ok()) return;
+        // Not synced: it need not outlive anything, only take up room.
+        if (!(*file)->pwrite(blocking, 0, std::string(kReserveBytes, '\0')).ok()) {
+            (void)life.disk.remove(blocking, life.reserve_path);
+            return;
+        }
+    }
+    life.reserve.store(true);
+}
 
 IOStatus DiskFileSystem::NewSequentialFile(const std::string& path, const rocksdb::FileOptions&,
                                            std::unique_ptr<rocksdb::FSSequentialFile>* file, IODebugContext*) {
@@ -208,7 +237,8 @@ IOStatus DiskFileSystem::open_writable(const std::string& path, OpenMode mode,
                                        std::unique_ptr<rocksdb::FSWritableFile>* file) {
     if (life_->is_dead()) return dead();
     Blocking& blocking = life_->disk.adopt_blocking();
-    auto opened = life_->disk.open(blocking, plain(path), mode);
+    if (!is_manifest(path) && life_->opened.load(std::memory_order_acquire)) keep_reserve(*life_);
+    auto opened = with_reserve(*life_, path, [&] { return life_->disk.open(blocking, plain(path), mode); });
     if (!opened.ok()) return change_status(*life_, path, opened.error());
     uint64_t size_bytes = 0;
     if (mode != OpenMode::CreateTruncate) {

@@ -21,7 +21,8 @@ class RecentLog;
 
 class DiskFileSystem final : public rocksdb::FileSystem {
  public:
-    DiskFileSystem(Disk& disk, std::shared_ptr<ThreadClock> clock, std::shared_ptr<RecentLog> log);
+    /// `directory`: the Store's, where the reserve lies.
+    DiskFileSystem(Disk& disk, const std::string& directory, std::shared_ptr<ThreadClock> clock, std::shared_ptr<RecentLog> log);
     ~DiskFileSystem() override;
 
     void die() { life_->dead.store(true, std::memory_order_release); }
@@ -29,14 +30,20 @@ class DiskFileSystem final : public rocksdb::FileSystem {
     /// be trusted to resume from it: a flush job that was queued behind the failed one drops its request, and Resume()
     /// then waits for that flush for ever.
     void opened() { life_->opened.store(true, std::memory_order_release); }
+    /// Room for the MANIFEST on a full disk: a file that is removed when a change of it finds none, which is then done again. A
+    /// table that does not fit is refused and its flush repeated later; what the MANIFEST can not take is the end of a Store. Made
+    /// here, if it is not there, as far as the disk has room; and again with every new table. Needs a Blocking.
+    void keep_reserve() { keep_reserve(*life_); }
     /// Whether the last lock was refused because somebody else holds it.
     bool locked_by_other() const { return locked_by_other_.load(std::memory_order_relaxed); }
 
     /// Shared with open files, which may die after the file system.
     struct Life {
-        explicit Life(Disk& the_disk) : disk(the_disk) {}
+        Life(Disk& the_disk, std::string the_reserve_path) : disk(the_disk), reserve_path(std::move(the_reserve_path)) {}
         bool is_dead() const { return dead.load(std::memory_order_acquire); }
         Disk& disk;
+        const std::string reserve_path;
+        std::atomic<bool> reserve{false};  // it is there, and nobody is about to remove it
         std::atomic<bool> dead{false};
         std::atomic<bool> opened{false};
         std::atomic<bool> read_failed{false};
@@ -85,6 +92,7 @@ class DiskFileSystem final : public rocksdb::FileSystem {
                                   rocksdb::IODebugContext*) override;
 
  private:
+    static void keep_reserve(Life& life);
     rocksdb::IOStatus open_writable(const std::string& path, OpenMode mode,
                                     std::unique_ptr<rocksdb::FSWritableFile>* file);
 

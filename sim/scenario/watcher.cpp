@@ -106,6 +106,10 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         raft_.snapshot_installed(stamp(), group, node, index, term);
         mine.applied = std::max(mine.applied, index.value);
         mine.durable = std::max(mine.durable, index.value);
+        // What it stands for is the right thing, whatever tail was here before; and so is a tail that goes on from its last entry.
+        const auto last = mine.log.find(index.value);
+        if (last == mine.log.end() || last->second != term) mine.log.clear();
+        mine.log.erase(mine.log.begin(), mine.log.upper_bound(index.value));
     } else if (what == "configuration") {
         raft_.configuration_at(stamp(), group, node, index);
         raft_.configuration(group, node, voters_of(event.text("voters")), voters_of(event.text("outgoing")));

@@ -268,6 +268,41 @@ TEST_CASE("store: what was flushed, or read once, is known to get_cached") {
     });
 }
 
+TEST_CASE("store: a disk that is full when the MANIFEST is written gives up the reserve, and the next table makes it anew") {
+    MemoryDisk disk;
+    run_on(disk, 33, [&disk](Fiber& fiber, SmallWorld& world) -> Result<void> {
+        TRY(auto store, Store::open(fiber, world.env(), tiny()));
+        auto reserve_is_there = [&] {
+            const MemoryDisk::Section section(disk);
+            return disk.stat(disk.adopt_blocking(), "store/RESERVE").ok();
+        };
+        CHECK(reserve_is_there());
+        int refused = 0;
+        bool room = false;
+        disk.set_hook([&](MemoryDisk::Op op, std::string_view path, uint64_t) -> Result<void> {
+            if (op == MemoryDisk::Op::Remove && path == "store/RESERVE") room = true;
+            if (op != MemoryDisk::Op::Write || path.find("MANIFEST") == std::string_view::npos || room) return {};
+            ++refused;
+            return Code::NoSpace;
+        });
+        Batch batch;
+        batch.put("key", "value");
+        TRY(store->write(batch));
+        TRY(store->flush(fiber));
+        CHECK(refused == 1);
+        CHECK(store->health() == Health::Writable);
+        CHECK_FALSE(reserve_is_there());
+        disk.set_hook({});
+        batch.clear();
+        batch.put("key", "other");
+        TRY(store->write(batch));
+        TRY(store->flush(fiber));
+        CHECK(reserve_is_there());
+        TRY(store->close(fiber));
+        return {};
+    });
+}
+
 TEST_CASE("store: reads take no memory that stays") {
     MemoryDisk disk;
     run_on(disk, 34, [](Fiber& fiber, SmallWorld& world) -> Result<void> {
