@@ -11,11 +11,6 @@ namespace {
 constexpr size_t kHeaderCrcAt = 124;
 constexpr uint32_t kSealFlag = 1;
 
-template <typename Int>
-void store_le(char* to, Int value) {
-    for (size_t i = 0; i < sizeof(Int); ++i) to[i] = static_cast<char>(static_cast<uint64_t>(value) >> (8 * i));
-}
-
 /// Seeds differ between epochs by salt and between batches by number; a crc with another seed never fits.
 uint32_t names_seed(uint32_t salt, uint64_t number) {
     return salt ^ static_cast<uint32_t>(number) ^ static_cast<uint32_t>(number >> 32);

@@ -33,8 +33,7 @@ Result<void> Group::apply_some(Fiber& fiber) {
     if (stopped_ || limit <= applied_.applied.index || installing_) return {};
 
     // The entries are held by pointer: whatever happens to the log while we yield, their bytes stay.
-    std::vector<Entry> entries = core_->log().slice(applied_.applied.index.next(), options_.apply_batch_bytes, options_.apply_batch_entries);
-    while (!entries.empty() && entries.back().index > limit) entries.pop_back();
+    std::vector<Entry> entries = core_->log().slice(applied_.applied.index.next(), limit, options_.apply_batch_bytes, options_.apply_batch_entries);
     CHECK(!entries.empty() && entries.front().index == applied_.applied.index.next(), applied_.applied.index, limit);
 
     AppliedRecord next = applied_;

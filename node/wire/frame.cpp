@@ -12,11 +12,6 @@ constexpr size_t kMagicAt = 0, kVersionAt = 4, kKindAt = 5, kFlagsAt = 6, kTraff
                  kPayloadCrcAt = 12, kIdAt = 16, kGroupAt = 24, kEntityAt = 32, kArgumentAt = 40, kOperationAt = 48,
                  kCreditAt = 52, kSessionTagAt = 56, kHeaderCrcAt = 60;
 
-template <typename Int>
-void store_le(char* at, Int value) {
-    for (size_t i = 0; i < sizeof(Int); ++i) at[i] = static_cast<char>(static_cast<uint64_t>(value) >> (8 * i));
-}
-
 }  // namespace
 
 std::string_view operation_name(Operation operation) {

@@ -1,6 +1,7 @@
 // Byte strings. Bytes owns, ByteView looks; both may hold any byte. Fixed-width little-endian helpers for formats.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -11,35 +12,35 @@ namespace orrery {
 using Bytes = std::string;
 using ByteView = std::string_view;
 
+// Integers are copied as they lie in memory: a loop over bytes is one that the compiler leaves as it is.
+static_assert(std::endian::native == std::endian::little, "formats are little-endian: another machine must swap here");
+
+/// Requires: room for sizeof(Int) bytes at `to`.
+template <typename Int>
+void store_le(char* to, Int value) {
+    std::memcpy(to, &value, sizeof(Int));
+}
+
 template <typename Int>
 void put_le(Bytes& out, Int value) {
     char raw[sizeof(Int)];
-    for (size_t i = 0; i < sizeof(Int); ++i) raw[i] = static_cast<char>(static_cast<uint64_t>(value) >> (8 * i));
+    store_le(raw, value);
     out.append(raw, sizeof(Int));
 }
 
 /// Requires: at least sizeof(Int) bytes at `from`.
 template <typename Int>
 Int get_le(const char* from) {
-    uint64_t value = 0;
-    for (size_t i = 0; i < sizeof(Int); ++i)
-        value |= static_cast<uint64_t>(static_cast<unsigned char>(from[i])) << (8 * i);
-    return static_cast<Int>(value);
+    Int value;
+    std::memcpy(&value, from, sizeof(Int));
+    return value;
 }
 
 /// Big-endian, so that keys order as numbers do.
-inline void put_be64(Bytes& out, uint64_t value) {
-    char raw[8];
-    for (int i = 0; i < 8; ++i) raw[i] = static_cast<char>(value >> (56 - 8 * i));
-    out.append(raw, 8);
-}
+inline void put_be64(Bytes& out, uint64_t value) { put_le(out, __builtin_bswap64(value)); }
 
 /// Requires: at least 8 bytes at `from`.
-inline uint64_t get_be64(const char* from) {
-    uint64_t value = 0;
-    for (int i = 0; i < 8; ++i) value = value << 8 | static_cast<unsigned char>(from[i]);
-    return value;
-}
+inline uint64_t get_be64(const char* from) { return __builtin_bswap64(get_le<uint64_t>(from)); }
 
 /// Reads fields from untrusted bytes; every take_* answers false, and moves nothing, when too few bytes are left.
 class ByteReader {

@@ -368,7 +368,7 @@ Output Core::take_output(Instant now) {
             hard_dirty_ = false;
         }
         out.truncate_from = std::exchange(truncate_from_, std::nullopt);
-        if (unsaved_ <= last) out.entries = log_.slice(unsaved_, UINT64_MAX, SIZE_MAX);
+        if (unsaved_ <= last) out.entries = log_.slice(unsaved_, last, UINT64_MAX, SIZE_MAX);
         unsaved_ = last.next();
         for (LogIndex index : std::exchange(filled_, {})) {
             out.fills.push_back(*log_.at(index));

@@ -257,7 +257,7 @@ bool Core::send_one_append(Progress& progress) {
         return false;
     LogIndex prev = progress.next.previous();
     Append append{.prev = {prev, *log_.term_at(prev)}, .commit = commit_, .round = round_};
-    append.entries = log_.slice(progress.next, options_.max_append_bytes, options_.max_append_entries);
+    append.entries = log_.slice(progress.next, log_.last().index, options_.max_append_bytes, options_.max_append_entries);
     uint64_t bytes = 0;
     for (const Entry& entry : append.entries) bytes += entry.size_bytes();
     LogIndex last = prev + append.entries.size();

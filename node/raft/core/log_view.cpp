@@ -16,18 +16,19 @@ const Entry* LogView::at(LogIndex index) const {
     return &entries_[index - floor_.index - 1];
 }
 
-std::vector<Entry> LogView::slice(LogIndex from, uint64_t max_bytes, size_t max_count) const {
+std::vector<Entry> LogView::slice(LogIndex from, LogIndex up_to, uint64_t max_bytes, size_t max_count) const {
     CHECK(from > floor_.index, from, floor_.index);
-    std::vector<Entry> out;
-    uint64_t bytes = 0;
-    for (const Entry* entry = at(from); entry; entry = at(entry->index.next())) {
-        uint64_t size = entry->size_bytes();
-        if (!out.empty() && (out.size() >= max_count || size > max_bytes || bytes > max_bytes - size))
-            break;
+    const LogIndex end = std::min(up_to, last().index);
+    if (from > end) return {};
+    const auto first = entries_.begin() + static_cast<ptrdiff_t>(from - floor_.index - 1);
+    const size_t count = std::min<uint64_t>(std::max<size_t>(max_count, 1), end - from + 1);
+    size_t taken = 1;
+    for (uint64_t bytes = first->size_bytes(); taken < count; ++taken) {
+        const uint64_t size = first[static_cast<ptrdiff_t>(taken)].size_bytes();
+        if (size > max_bytes || bytes > max_bytes - size) break;
         bytes += size;
-        out.push_back(*entry);
     }
-    return out;
+    return {first, first + static_cast<ptrdiff_t>(taken)};
 }
 
 LogPosition LogView::last_not_above(LogIndex index, Term term) const {

@@ -30,9 +30,9 @@ class LogView {
     std::optional<Term> term_at(LogIndex index) const;
     /// Null at or below the floor and above last().
     const Entry* at(LogIndex index) const;
-    /// Entries from `from` on until `max_bytes` or `max_count` is passed; at least one if there is one.
-    /// Requires: from > floor().index.
-    std::vector<Entry> slice(LogIndex from, uint64_t max_bytes, size_t max_count) const;
+    /// Entries from `from` to `up_to` or the last, whichever is first, until `max_bytes` or `max_count` is passed; at least one
+    /// if there is one. Requires: from > floor().index.
+    std::vector<Entry> slice(LogIndex from, LogIndex up_to, uint64_t max_bytes, size_t max_count) const;
     /// The highest index <= `index` whose term is <= `term`; where that lies below the floor, the floor.
     /// What is above last() counts as absent.
     LogPosition last_not_above(LogIndex index, Term term) const;
