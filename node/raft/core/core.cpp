@@ -347,10 +347,12 @@ void Core::release_held(Instant now) {
 
 Output Core::take_output(Instant now) {
     if (role_ == Role::Leader) {
-        if (round_wanted_) begin_round(now);
+        const bool round = std::exchange(round_wanted_, false);
+        if (round) begin_round(now);
         for (auto& [node, progress] : progress_) {
+            if (round) send_news(progress, round);
             send_appends(progress);
-            send_commit_news(progress);
+            if (!round) send_news(progress, round);
         }
         finish_transfer();
         answer_reads();

@@ -341,7 +341,7 @@ class Core {
     void send_heartbeat(Progress& progress, bool push);
     void send_appends(Progress& progress);
     bool send_one_append(Progress& progress);
-    void send_commit_news(Progress& progress);
+    void send_news(Progress& progress, bool of_round);
     void index_reads();
     void answer_reads();
     void fail_reads(Code code);

@@ -274,22 +274,17 @@ void Core::send_heartbeat(Progress& progress, bool push) {
          Heartbeat{.round = round_, .commit = vouched, .lowest_claim = lowest_claim(), .push = push});
 }
 
-/// A heartbeat out of turn, for those who wait for a commit index.
-void Core::send_commit_news(Progress& progress) {
+/// One heartbeat at most: of a round, for those who wait for a commit index, or both.
+void Core::send_news(Progress& progress, bool of_round) {
     LogIndex vouched = std::min(commit_, progress.match);
-    if (std::min(push_target_, vouched) > progress.pushed) {
-        progress.pushed = vouched;
-        send_heartbeat(progress, true);
-    } else if (options_.eager_commit && vouched > progress.commit_sent) {
-        send_heartbeat(progress, false);
-    }
+    const bool push = std::min(push_target_, vouched) > progress.pushed;
+    if (push) progress.pushed = vouched;
+    if (of_round || push || (options_.eager_commit && vouched > progress.commit_sent)) send_heartbeat(progress, push);
 }
 
 void Core::begin_round(Instant now) {
     ++round_;
     note_round_begun(now);
-    round_wanted_ = false;
-    for (auto& [node, progress] : progress_) send_heartbeat(progress, false);
 }
 
 // --- Commit and reads.
@@ -376,7 +371,7 @@ void Core::tick_leader(Instant now) {
     if (transfer_to_ && now >= transfer_deadline_) transfer_to_.reset();
     watch_own_disk(now);
     if (now < heartbeat_due_) return;
-    begin_round(now);
+    round_wanted_ = true;
     // On a grid that all groups of a node share, so that their heartbeats to one peer are one message.
     int64_t period = options_.heartbeat.ns;
     heartbeat_due_ = Instant{(now.ns / period + 1) * period};

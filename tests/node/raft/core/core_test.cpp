@@ -4,6 +4,8 @@
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
+#include <map>
+
 namespace orrery::raft::script {
 namespace {
 
@@ -422,6 +424,26 @@ TEST_CASE("raft core: the index of the snapshot being served is the claim") {
     CHECK(c[1].lowest_claim() == LogIndex(6));
 }
 
+TEST_CASE("raft core: a slice of the log ends at its last entry, its bytes and its count, and has one entry at least") {
+    LogView log(Floor{LogIndex(2), Term(1), {}});
+    for (uint64_t i = 3; i <= 9; ++i) REQUIRE(log.append(entry(1, i, Bytes(i, 'x'))).ok());
+    auto indices = [&](uint64_t from, uint64_t up_to, uint64_t bytes, size_t count) {
+        std::vector<uint64_t> out;
+        for (const Entry& one : log.slice(LogIndex(from), LogIndex(up_to), bytes, count)) out.push_back(one.index.value);
+        return out;
+    };
+    using Indices = std::vector<uint64_t>;
+    CHECK(indices(3, 99, UINT64_MAX, SIZE_MAX) == Indices{3, 4, 5, 6, 7, 8, 9});
+    CHECK(indices(4, 6, UINT64_MAX, SIZE_MAX) == Indices{4, 5, 6});
+    CHECK(indices(4, 3, UINT64_MAX, SIZE_MAX).empty());
+    CHECK(indices(10, 99, UINT64_MAX, SIZE_MAX).empty());
+    CHECK(indices(3, 99, UINT64_MAX, 2) == Indices{3, 4});
+    const uint64_t two = log.at(LogIndex(3))->size_bytes() + log.at(LogIndex(4))->size_bytes();
+    CHECK(indices(3, 99, two, SIZE_MAX) == Indices{3, 4});
+    CHECK(indices(3, 99, two - 1, SIZE_MAX) == Indices{3});
+    CHECK(indices(3, 99, 0, 0) == Indices{3});
+}
+
 TEST_CASE("raft core: the bytes of a range of the log are those of its entries, whatever was cut off at either end") {
     LogView log(Floor{LogIndex(0), Term(0), {}});
     auto add = [&](uint64_t index, uint64_t term, size_t bytes) { REQUIRE(log.append(entry(term, index, Bytes(bytes, 'x'))).ok()); };
@@ -700,6 +722,26 @@ TEST_CASE("raft core: a pushed commit reaches everybody and comes back applied (
     c[1].push_commit(index);
     c.settle();
     for (const MemberStatus& m : c[1].status(c.now()).members) CHECK(m.applied == index);
+}
+
+TEST_CASE("raft core: a read's round and a pushed commit are one heartbeat a member") {
+    Options options = default_options();
+    options.eager_commit = false;
+    Cluster c = led(options);
+    const LogIndex index = c.propose(1, "a").value();
+    c.settle();
+    REQUIRE(c[1].commit() == index);
+    REQUIRE(c[1].read_index(c.now(), 7).ok());
+    c[1].push_commit(index);
+    std::map<uint64_t, int> heartbeats;
+    for (const Message& message : c[1].take_output(c.now()).messages) {
+        const auto* heartbeat = std::get_if<Heartbeat>(&message.body);
+        REQUIRE(heartbeat != nullptr);
+        CHECK(heartbeat->push);
+        CHECK(heartbeat->commit == index);
+        ++heartbeats[message.to.node.value];
+    }
+    CHECK(heartbeats == std::map<uint64_t, int>{{2, 1}, {3, 1}});
 }
 
 TEST_CASE("raft core: nothing is due before next_deadline") {
