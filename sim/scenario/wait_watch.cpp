@@ -97,8 +97,7 @@ bool Watcher::logged_anywhere(ByteView bytes) {
 bool Watcher::right_entry(const Node& node, LogIndex target) const {
     // Another entry may stand at that index; what is below the kept part was applied, so it is the right one.
     auto right = applied_terms_.find(target.value);
-    auto mine = node.log.find(target.value);
-    return mine == node.log.end() || right == applied_terms_.end() || mine->second == right->second;
+    return right == applied_terms_.end() || !node.log.has_other(target, right->second);
 }
 
 bool Watcher::holds(NodeId node, ReplicaId replica, LogIndex target, bool synced_only) const {

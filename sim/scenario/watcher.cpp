@@ -68,10 +68,7 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
     if (what == "append") {
         raft_.append(stamp(), group, node, index, term,
                      static_cast<uint64_t>(event.number("hash")));
-        mine.log.erase(mine.log.lower_bound(index.value), mine.log.end());
-        mine.log[index.value] = term;
-        mine.last = index.value;
-        if (mine.log.size() > kRecentEntries) mine.log.erase(mine.log.begin());
+        mine.log.append(index, term);
     } else if (what == "apply") {
         raft_.apply(stamp(), group, node, index, term, static_cast<uint64_t>(event.number("hash")));
         mine.applied = std::max(mine.applied, index.value);
@@ -86,8 +83,7 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
     } else if (what == "truncate") {
         const LogIndex from(static_cast<uint64_t>(event.number("from")));
         raft_.truncate(stamp(), group, node, from);
-        mine.log.erase(mine.log.lower_bound(from.value), mine.log.end());
-        mine.last = std::min(mine.last, from.value - 1);
+        mine.log.truncate(from);
     } else if (what == "hard_state_durable") {
         raft_.term(stamp(), group, node, term);
         const NodeId vote(static_cast<uint64_t>(event.number("vote")));
@@ -106,10 +102,7 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         raft_.snapshot_installed(stamp(), group, node, index, term);
         mine.applied = std::max(mine.applied, index.value);
         mine.durable = std::max(mine.durable, index.value);
-        // What it stands for is the right thing, whatever tail was here before; and so is a tail that goes on from its last entry.
-        const auto last = mine.log.find(index.value);
-        if (last == mine.log.end() || last->second != term) mine.log.clear();
-        mine.log.erase(mine.log.begin(), mine.log.upper_bound(index.value));
+        mine.log.installed(index, term);
     } else if (what == "configuration") {
         raft_.configuration_at(stamp(), group, node, index);
         raft_.configuration(group, node, voters_of(event.text("voters")), voters_of(event.text("outgoing")));
@@ -129,6 +122,7 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
         // The crash came between the pointer's flush and the swap: the install took effect at the restart.
         raft_.restart(stamp(), node);
         raft_.snapshot_installed(stamp(), group, node, index, term);
+        mine.log.installed(index, term);
     } else if (what == "group_started") {
         const LogIndex last(static_cast<uint64_t>(event.number("last")));
         const LogIndex applied(static_cast<uint64_t>(event.number("applied")));
@@ -140,12 +134,11 @@ void Watcher::on_event(Host& host, const TraceEvent& event) {
                         Term(static_cast<uint64_t>(event.number("last_term"))), applied);
         if (event.number("stateless") != 0) raft_.state_lost(group, node, LogIndex(static_cast<uint64_t>(event.number("floor"))));
         for (const auto& [key, wait] : open_)
-            if (last < wait.asked.target && wait.asked.target.value <= mine.last) {
+            if (last < wait.asked.target && wait.asked.target <= mine.log.last()) {
                 reached("wait.unsynced_entry_lost");
                 break;
             }
-        mine.log.erase(mine.log.upper_bound(last.value), mine.log.end());
-        mine.last = last.value;
+        mine.log.recovered(last);
         mine.durable = last.value;
         mine.applied = std::max(applied.value, std::min(mine.applied, last.value));
     }
@@ -203,7 +196,6 @@ std::optional<LogIndex> Watcher::find_entry(ByteView bytes) {
 
 std::vector<NodeId> Watcher::holders(LogIndex target) const {
     std::vector<NodeId> out;
-    auto right = applied_terms_.find(target.value);
     for (size_t i = 0; i < nodes_.size(); ++i) {
         const Node& node = nodes_[i];
         // A wiped disk held what it had acknowledged: the promise is for as long as members keep their disks, and until the
@@ -213,12 +205,7 @@ std::vector<NodeId> Watcher::holders(LogIndex target) const {
             continue;
         }
         if (node.durable < target.value || node.applied < target.value) continue;
-        // Another entry may stand at that index; what is below the kept part was applied, so it is
-        // the right one.
-        auto mine = node.log.find(target.value);
-        if (mine != node.log.end() && right != applied_terms_.end() &&
-            mine->second != right->second)
-            continue;
+        if (!right_entry(node, target)) continue;
         out.push_back(NodeId(i + 1));
     }
     return out;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sim/check/expiry.h"
+#include "sim/check/member_log.h"
 #include "sim/check/raft_invariants.h"
 #include "sim/check/wait_checker.h"
 #include "sim/scenario/cluster.h"
@@ -63,10 +64,9 @@ class Watcher : public TraceObserver, public Cluster::Listener {
 
  private:
     struct Node {
-        std::map<uint64_t, Term> log;  // terms of entries above the last pruning, as appended
+        check::MemberLog log;
         uint64_t durable = 0;
         uint64_t applied = 0;
-        uint64_t last = 0;     // of its log
         // Before the last wipe.
         uint64_t lost_held = 0;
         ReplicaId replica;

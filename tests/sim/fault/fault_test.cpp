@@ -1,9 +1,10 @@
+#include "sim/fault/budget.h"
+#include "sim/fault/fault_plan.h"
+
+#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 #include <set>
-
-#include "sim/fault/budget.h"
-#include "sim/fault/fault_plan.h"
 
 using namespace orrery;
 using namespace orrery::sim;

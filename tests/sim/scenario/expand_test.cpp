@@ -1,9 +1,10 @@
+#include "sim/scenario/run.h"
+
+#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <set>
-
-#include "sim/scenario/run.h"
 
 using namespace orrery;
 using namespace orrery::sim;

@@ -1,6 +1,7 @@
-#include <doctest/doctest.h>
-
 #include "tests/sim/scenario/in_child.h"
+
+#undef CHECK  // doctest's from here on
+#include <doctest/doctest.h>
 
 using namespace orrery;
 using namespace orrery::sim;

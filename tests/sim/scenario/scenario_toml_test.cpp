@@ -1,8 +1,9 @@
-#include <doctest/doctest.h>
-
 #include "sim/scenario/run.h"
 #include "sim/scenario/scenario_toml.h"
 #include "tests/sim/scenario/in_child.h"
+
+#undef CHECK  // doctest's from here on
+#include <doctest/doctest.h>
 
 using namespace orrery;
 using namespace orrery::sim;
