@@ -3,12 +3,27 @@
 
 #include "runtime/base/random.h"
 #include "runtime/fiber/scheduler.h"
+#include "runtime/fiber/switch.h"
 #include "sim/clock/timeline.h"
 #include "tools/bench/figures.h"
 
 namespace orrery::bench {
 
 namespace {
+
+/// ns of one exchange of stacks, with no scheduler around it: there and back, halved.
+double exchange_ns() {
+    StackPool stacks;
+    Stack stack = stacks.take();
+    context::Context there = context::make(stack.top(), stack.size_bytes, [](context::Transfer back) {
+        for (;;) back = context::jump(back.fctx, nullptr);
+    });
+    const double ns = ns_per_iteration([&](uint64_t iterations) {
+        for (uint64_t i = 0; i < iterations; ++i) there = context::jump(there, nullptr).fctx;
+    });
+    stacks.give_back(stack);
+    return ns / 2;
+}
 
 /// ns of one slice: into a fiber and back, by the scheduler. `burst` slices run between two returns
 /// to the caller, as in the loop of a daemon; with 1 every slice returns, as in a simulated world.
@@ -73,6 +88,7 @@ double draw_ns() {
 }  // namespace
 
 void add_runtime_figures(std::vector<Figure>& figures) {
+    figures.push_back({"fiber.switch (stacks alone)", "ns", Better::Lower, 10, exchange_ns});
     figures.push_back({"fiber.switch (one way, loop)", "ns", Better::Lower, 10,
                        [] { return slice_ns(1024) / 2; }});
     figures.push_back(
