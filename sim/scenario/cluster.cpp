@@ -216,6 +216,9 @@ bool Cluster::may_lose(Host& host) {
     const std::optional<size_t> leading = leader();
     if (!leading || removals_running_ > 0) return false;
     const raft::Core& core = group(*leading)->core();
+    // One that was deposed and has not heard of it knows members of old.
+    for (size_t i = 0; i < members_.size(); ++i)
+        if (raft::Group* other = group(i); other != nullptr && other->core().term() > core.term()) return false;
     const raft::Configuration& now = core.log().configuration();
     if (now.joint() || core.log().configuration_index() > core.commit()) return false;
     const bool voter = std::any_of(now.voters().begin(), now.voters().end(), [&](const raft::Member& one) { return one.node == node_id(host); });
