@@ -350,6 +350,8 @@ Output Core::take_output(Instant now) {
         const bool round = std::exchange(round_wanted_, false);
         if (round) begin_round(now);
         for (auto& [node, progress] : progress_) {
+            // A round goes before entries, so that no read waits behind them. Without one the entries come first: they carry the commit
+            // index too, and no heartbeat may be left to send.
             if (round) send_news(progress, round);
             send_appends(progress);
             if (!round) send_news(progress, round);
