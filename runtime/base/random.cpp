@@ -12,12 +12,9 @@ uint64_t hash_bytes(std::string_view bytes, uint64_t seed) {
     return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
 }
 
-uint64_t RandomStream::next() {
-    const DrawAddress at{stream_, entity_, counter_++};
-    if (pins_ != nullptr) {
-        if (auto pin = pins_->find(at); pin != pins_->end()) return pin->second;
-    }
-    return draw_at(seed_, at);
+uint64_t RandomStream::pinned(uint64_t drawn) {
+    const auto pin = pins_->find({stream_, entity_, counter_++});
+    return pin == pins_->end() ? drawn : pin->second;
 }
 
 uint64_t RandomStream::below(uint64_t bound) {

@@ -25,18 +25,19 @@ struct DrawAddress {
 /// Draws that a plan overrides.
 using Pins = std::map<DrawAddress, uint64_t>;
 
-/// The uniform 64-bit value at an address.
-constexpr uint64_t draw_at(uint64_t seed, const DrawAddress& at) {
-    return combine64(combine64(combine64(seed, at.stream), at.entity), at.counter);
-}
-
 /// A sequence of draws of one stream and entity. Copying copies the position.
 class RandomStream {
  public:
     RandomStream(uint64_t seed, std::string_view stream, uint64_t entity, const Pins* pins = nullptr)
-        : seed_(seed), stream_(hash_name(stream)), entity_(entity), pins_(pins) {}
+        : stream_(hash_name(stream)), entity_(entity), place_(combine64(combine64(seed, stream_), entity)), pins_(pins) {}
 
-    uint64_t next();
+    uint64_t next() {
+        const uint64_t drawn = combine64(place_, counter_);
+        if (pins_ != nullptr) [[unlikely]]
+            return pinned(drawn);
+        ++counter_;
+        return drawn;
+    }
     /// Uniform in [0, bound). Requires: bound > 0.
     uint64_t below(uint64_t bound);
     /// Uniform in [low, high], both included.
@@ -53,9 +54,12 @@ class RandomStream {
     uint64_t counter() const { return counter_; }
 
  private:
-    uint64_t seed_;
+    /// What the plan puts in the place of `drawn`, if anything.
+    uint64_t pinned(uint64_t drawn);
+
     uint64_t stream_;
     uint64_t entity_;
+    uint64_t place_;  // of seed, stream and entity; a draw mixes it with the counter
     const Pins* pins_;
     uint64_t counter_ = 0;
 };

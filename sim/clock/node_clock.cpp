@@ -20,9 +20,8 @@ Instant NodeClock::local_at(Instant world) const {
 Instant NodeClock::world_at(Instant local) const {
     if (local == Instant::never()) return local;
     const int64_t wanted = (local - local_base_).ns;
-    Instant at = world_base_ + Duration{wanted};
-    if (drift_ppb_ != 0)
-        at = world_base_ + Duration{static_cast<int64_t>(static_cast<__int128>(wanted) * kBillion / (kBillion + drift_ppb_))};
+    if (drift_ppb_ == 0) return std::max(world_base_ + Duration{wanted}, timeline_.now());
+    Instant at = world_base_ + Duration{static_cast<int64_t>(static_cast<__int128>(wanted) * kBillion / (kBillion + drift_ppb_))};
     // Integer division may land a nanosecond or two early or late.
     while (at > timeline_.now() && local_at(at - Duration{1}) >= local) at = at - Duration{1};
     while (local_at(at) < local) at = at + Duration{1};

@@ -14,7 +14,10 @@ class NodeClock : public Clock {
     /// `offset` makes monotonic clocks of different nodes incomparable, as they are in life.
     NodeClock(const Timeline& timeline, Duration offset) : timeline_(timeline), offset_(offset), local_base_{offset.ns} {}
 
-    Instant now() const override { return local_at(timeline_.now()); }
+    Instant now() const override {
+        const Instant world = timeline_.now();
+        return drift_ppb_ == 0 ? local_base_ + (world - world_base_) : local_at(world);
+    }
     Instant reading() const override { return now(); }
     WallTime wall() const override;
 

@@ -38,6 +38,7 @@ Result<std::unique_ptr<Conn>> SimEndpointNet::connect(Fiber& fiber, const Addres
     SimNet::Stream& stream = net_.new_stream();
     stream.host[0] = endpoint_;
     stream.host[1] = at;
+    for (int side = 0; side < 2; ++side) stream.link[side] = &net_.link(stream.host[side], stream.host[1 - side]);
     stream.port = to.port;
     stream.ephemeral = endpoint.next_ephemeral++;
     if (endpoint.next_ephemeral == 0) endpoint.next_ephemeral = 32768;
@@ -86,7 +87,7 @@ Result<size_t> SimConn::read(Fiber& fiber, std::span<char> into, Instant deadlin
             size_t count = std::min(available, into.size());
             const NetOptions& options = net_.options_;
             if (options.split_p > 0) {
-                RandomStream& draws = *net_.link(stream_->host[1 - side_], stream_->host[side_]).draws;
+                RandomStream& draws = *stream_->link[1 - side_]->draws;
                 if (draws.chance(options.split_p)) count = std::min<size_t>(count, 1 + draws.below(options.split_max_bytes));
             }
             std::copy_n(pipe.received.data() + pipe.read_offset, count, into.data());
@@ -120,7 +121,7 @@ Result<size_t> SimConn::write(Fiber& fiber, ByteView bytes, Instant deadline) {
         if (used < options.window_bytes) {
             size_t count = std::min<size_t>(bytes.size(), options.window_bytes - used);
             if (options.split_p > 0 || options.reset_p > 0) {
-                RandomStream& draws = *net_.link(stream_->host[side_], stream_->host[1 - side_]).draws;
+                RandomStream& draws = *stream_->link[side_]->draws;
                 if (options.reset_p > 0 && draws.chance(options.reset_p)) {
                     const bool keep = draws.chance(0.5);
                     ++net_.counters_.resets;

@@ -177,7 +177,7 @@ void SimNet::release_if_done(Stream& stream) {
 }
 
 void SimNet::schedule_on_link(Stream& stream, int from_side, What what, uint64_t bytes) {
-    Link& path = link(stream.host[from_side], stream.host[1 - from_side]);
+    Link& path = *stream.link[from_side];
     Pipe& pipe = stream.pipe[from_side];
     Instant start = timeline_.now();
     if (options_.rate_bytes_per_second > 0 && bytes > 0) {
@@ -194,7 +194,7 @@ void SimNet::send_segment(Stream& stream, int side, Segment segment) {
     Pipe& pipe = stream.pipe[side];
     const uint64_t bytes = segment.bytes.size();
     if (options_.corrupt_p > 0 && bytes > 0 && std::max(stream.host[0], stream.host[1]).value < options_.corrupt_among_first) {
-        RandomStream& draws = *link(stream.host[side], stream.host[1 - side]).draws;
+        RandomStream& draws = *stream.link[side]->draws;
         if (draws.chance(options_.corrupt_p)) {
             const uint64_t bit = draws.below(bytes * 8);
             segment.bytes[bit / 8] = static_cast<char>(segment.bytes[bit / 8] ^ (1 << (bit % 8)));
@@ -247,7 +247,7 @@ void SimNet::fire(uint64_t argument) {
     const auto what = static_cast<What>(argument >> 56);
     const int side = (argument >> 55) & 1;  // the sending side
     const int to = 1 - side;
-    Link& path = link(stream->host[side], stream->host[to]);
+    Link& path = *stream->link[side];
     if (path.cuts > 0) {
         ++counters_.held_by_cut;
         path.held.push_back(argument);
@@ -317,7 +317,7 @@ void SimNet::deliver(Stream& stream, int side) {
 
 void SimNet::arrive_syn(Stream& stream) {
     Endpoint& target = *endpoints_[stream.host[1].value];
-    Link& path = link(stream.host[0], stream.host[1]);
+    Link& path = *stream.link[0];
     if (!target.powered) return;  // hangs
     if (options_.connect_hang_p > 0 && path.draws->chance(options_.connect_hang_p)) return;
     const auto listener = target.listeners.find(stream.port);

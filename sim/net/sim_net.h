@@ -105,7 +105,6 @@ class SimNet : public EventTarget {
     struct Pipe {
         std::deque<Segment> flight;
         uint64_t flight_bytes = 0;
-        uint64_t scheduled = 0;  // delivery events under way for `flight`
         Bytes received;
         size_t read_offset = 0;
         bool fin_sent = false;
@@ -113,11 +112,18 @@ class SimNet : public EventTarget {
         bool giving_up = false;  // half open, and something vanished
         Instant last_arrival{};
     };
+    struct Link {
+        std::unique_ptr<RandomStream> draws;
+        uint32_t cuts = 0;
+        Instant busy_until{};          // for the rate
+        std::vector<uint64_t> held;    // events that a cut holds back, in order
+    };
     struct Stream {
         uint32_t slot = 0;
         uint32_t generation = 0;
         bool in_use = false;
         EndpointId host[2];
+        Link* link[2] = {nullptr, nullptr};  // link[s]: from host[s] to the other
         uint16_t port = 0;         // the listener's
         uint16_t ephemeral = 0;    // the connecting end's, for messages to people
         Pipe pipe[2];              // pipe[s]: written by side s
@@ -130,12 +136,6 @@ class SimNet : public EventTarget {
         bool connect_done = false;
         WaitQueue readable[2];     // woken for side s when it can read
         WaitQueue writable[2];
-    };
-    struct Link {
-        std::unique_ptr<RandomStream> draws;
-        uint32_t cuts = 0;
-        Instant busy_until{};          // for the rate
-        std::vector<uint64_t> held;    // events that a cut holds back, in order
     };
     struct Endpoint {
         std::string name;
