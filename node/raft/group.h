@@ -366,7 +366,8 @@ class Group {
 
     // Members.
     std::optional<std::pair<LogIndex, Configuration>> configuration_told_;  // index and configuration last acted upon
-    std::vector<Member> reached_also_;  // beside those of the newest and this configuration
+    std::vector<Member> reached_departing_;  // beside those of the newest and reached_committed_
+    Member reached_leader_;                  // and this one
     Configuration reached_committed_;
     std::pair<LogIndex, Configuration> hint_;  // as a leader told us: where members are that our log does not know of yet
     bool hint_moved_ = false;

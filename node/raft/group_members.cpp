@@ -25,12 +25,13 @@ void Group::follow_configuration() {
     // Whoever may still have a part in what goes on is reached: the members, those that a change not known to be committed
     // takes out, those that are to hear of it, and the leader, who commits its own removal as one that is out.
     std::vector<Member> also = core_->departing();
-    if (core_->leader()) also.push_back(core_->leader());
     const Configuration& committed = log.configuration_at(core_->commit());
-    if (!same || hint_moved_ || also != reached_also_ || !(committed == reached_committed_)) {
-        reached_also_ = also;
+    if (!same || hint_moved_ || core_->leader() != reached_leader_ || also != reached_departing_ || !(committed == reached_committed_)) {
+        reached_departing_ = also;
+        reached_leader_ = core_->leader();
         reached_committed_ = committed;
         hint_moved_ = false;
+        if (reached_leader_) also.push_back(reached_leader_);
         // A log that lags speaks of members, and of lives of them, of long ago: what a leader told us of later goes before it.
         if (hint_.first > index) {
             host_.follow_members(id_, {&committed, &log.configuration(), &hint_.second}, also);

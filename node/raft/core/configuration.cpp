@@ -23,9 +23,10 @@ bool tidy(std::vector<Member>& list) {
 }
 
 const Member* find_in(const std::vector<Member>& list, NodeId node) {
-    auto at = std::lower_bound(list.begin(), list.end(), node,
-                               [](const Member& member, NodeId id) { return member.node < id; });
-    return at != list.end() && at->node == node ? &*at : nullptr;
+    // Lists are short, and this is asked at every message: no binary search.
+    for (const Member& member : list)
+        if (member.node >= node) return member.node == node ? &member : nullptr;
+    return nullptr;
 }
 
 bool holds(const std::vector<Member>& list, Member member) {
@@ -93,6 +94,8 @@ std::string_view vote_result_name(VoteResult result) {
     return "?";
 }
 
+Configuration::Configuration() : parts_(std::make_shared<const Parts>()) {}
+
 Result<Configuration> Configuration::make(Parts parts) {
     if (parts.voters.empty()) return Error(Code::Invalid, "a configuration needs a voter");
     if (!tidy(parts.voters) || !tidy(parts.outgoing) || !tidy(parts.learners) || !tidy(parts.promoting))
@@ -112,17 +115,13 @@ Result<Configuration> Configuration::make(Parts parts) {
     if (parts.lease.promise.ns < 0 || parts.lease.promise > Lease::kMaxPromise || parts.lease.drift_ppm >= Lease::kMaxDriftPpm ||
         (!parts.lease.on() && parts.lease.drift_ppm != 0))
         return Error(Code::Invalid, "a lease is promised for at most an hour, with a drift below 500000 ppm");
-    Configuration made;
-    made.lease_ = parts.lease;
-    made.voters_ = std::move(parts.voters);
-    made.outgoing_ = std::move(parts.outgoing);
-    made.learners_ = std::move(parts.learners);
-    made.promoting_ = std::move(parts.promoting);
-    for (auto& [member, contact] : parts.contacts) {
+    auto named = [&](Member member) {
+        return holds(parts.voters, member) || holds(parts.outgoing, member) || holds(parts.learners, member);
+    };
+    for (const auto& [member, contact] : parts.contacts)
         if (contact.size() > kMaxContactBytes) return Error(Code::Invalid, "a contact is too long");
-        if (!contact.empty() && made.names(member)) made.contacts_.emplace(member, std::move(contact));
-    }
-    return made;
+    std::erase_if(parts.contacts, [&](const auto& entry) { return entry.second.empty() || !named(entry.first); });
+    return Configuration(std::make_shared<const Parts>(std::move(parts)));
 }
 
 Result<Configuration> Configuration::make(std::vector<Member> voters, std::vector<Member> outgoing,
@@ -157,28 +156,28 @@ Result<Configuration> Configuration::decode(ByteView bytes) {
     parts.lease.promise = {static_cast<int64_t>(promise_ns)};
     auto made = make(std::move(parts));
     if (!made.ok()) return Error(Code::Corrupt, made.error().context);
-    if (made->contacts_.size() != contacts) return Error(Code::Corrupt, "a contact of no member");
+    if (made->contacts().size() != contacts) return Error(Code::Corrupt, "a contact of no member");
     return made;
 }
 
 Bytes Configuration::encode() const {
     Bytes out;
     put_le<uint8_t>(out, kVersion);
-    for (const auto* list : {&voters_, &outgoing_, &learners_, &promoting_}) put_list(out, *list);
-    put_le<uint16_t>(out, static_cast<uint16_t>(contacts_.size()));
-    for (const auto& [member, contact] : contacts_) {
+    for (const auto* list : {&voters(), &outgoing(), &learners(), &promoting()}) put_list(out, *list);
+    put_le<uint16_t>(out, static_cast<uint16_t>(contacts().size()));
+    for (const auto& [member, contact] : contacts()) {
         put_le<uint64_t>(out, member.node.value);
         put_le<uint64_t>(out, member.replica.value);
         put_string(out, contact);
     }
-    put_le<uint64_t>(out, static_cast<uint64_t>(lease_.promise.ns));
-    put_le<uint32_t>(out, lease_.drift_ppm);
+    put_le<uint64_t>(out, static_cast<uint64_t>(lease().promise.ns));
+    put_le<uint32_t>(out, lease().drift_ppm);
     return out;
 }
 
 std::vector<Member> Configuration::members() const {
-    std::vector<Member> all = voters_;
-    for (const auto* list : {&outgoing_, &learners_})
+    std::vector<Member> all = voters();
+    for (const auto* list : {&outgoing(), &learners()})
         for (const Member& member : *list)
             if (std::find(all.begin(), all.end(), member) == all.end()) all.push_back(member);
     std::sort(all.begin(), all.end());
@@ -188,7 +187,7 @@ std::vector<Member> Configuration::members() const {
 std::optional<Member> Configuration::find(NodeId node) const {
     // The newest first: a learner beside a voter of its node is there to take its place, and has taken it when the voter is
     // on its way out.
-    for (const auto* list : {&learners_, &voters_, &outgoing_})
+    for (const auto* list : {&learners(), &voters(), &outgoing()})
         if (const Member* found = find_in(*list, node)) return *found;
     return std::nullopt;
 }
@@ -196,72 +195,72 @@ std::optional<Member> Configuration::find(NodeId node) const {
 bool Configuration::is_member(Member member) const { return find(member.node) == member; }
 
 bool Configuration::names(Member member) const {
-    return holds(voters_, member) || holds(outgoing_, member) || holds(learners_, member);
+    return holds(voters(), member) || holds(outgoing(), member) || holds(learners(), member);
 }
 
-bool Configuration::is_promoting(Member member) const { return holds(promoting_, member); }
+bool Configuration::is_promoting(Member member) const { return holds(promoting(), member); }
 
 ByteView Configuration::contact(Member member) const {
-    auto found = contacts_.find(member);
-    return found == contacts_.end() ? ByteView() : ByteView(found->second);
+    auto found = contacts().find(member);
+    return found == contacts().end() ? ByteView() : ByteView(found->second);
 }
 
 bool Configuration::is_voter(Member member) const {
-    return holds(voters_, member) || holds(outgoing_, member);
+    return holds(voters(), member) || holds(outgoing(), member);
 }
 
 uint64_t Configuration::quorum_value(FunctionRef<uint64_t(Member)> reached) const {
-    if (ORRERY_DEFECT(learner_counts) && !learners_.empty()) {
-        std::vector<Member> counted = voters_;  // by the voters' majority, but whoever fills it
+    if (ORRERY_DEFECT(learner_counts) && !learners().empty()) {
+        std::vector<Member> counted = voters();  // by the voters' majority, but whoever fills it
         uint64_t values[3 * kMaxMembers];
         size_t size = 0;
-        counted.insert(counted.end(), learners_.begin(), learners_.end());
+        counted.insert(counted.end(), learners().begin(), learners().end());
         for (const Member& member : counted) values[size++] = reached(member);
         std::sort(values, values + size, std::greater<>());
-        return values[majority_of(voters_) - 1];
+        return values[majority_of(voters()) - 1];
     }
-    uint64_t incoming = half_value(voters_, reached);
-    return joint() && !ORRERY_DEFECT(joint_counts_new_only) ? std::min(incoming, half_value(outgoing_, reached)) : incoming;
+    uint64_t incoming = half_value(voters(), reached);
+    return joint() && !ORRERY_DEFECT(joint_counts_new_only) ? std::min(incoming, half_value(outgoing(), reached)) : incoming;
 }
 
 VoteResult Configuration::vote_result(FunctionRef<VoteAnswer(Member)> answer) const {
-    VoteResult incoming = half_result(voters_, answer);
-    if (!joint() || ORRERY_DEFECT(joint_counts_new_only)) return incoming;
-    VoteResult outgoing = half_result(outgoing_, answer);
-    if (incoming == VoteResult::Lost || outgoing == VoteResult::Lost) return VoteResult::Lost;
-    return incoming == outgoing ? incoming : VoteResult::Pending;
+    VoteResult of_new = half_result(voters(), answer);
+    if (!joint() || ORRERY_DEFECT(joint_counts_new_only)) return of_new;
+    VoteResult of_old = half_result(outgoing(), answer);
+    if (of_new == VoteResult::Lost || of_old == VoteResult::Lost) return VoteResult::Lost;
+    return of_new == of_old ? of_new : VoteResult::Pending;
 }
 
 Result<void> Configuration::check_successor(const Configuration& next) const {
     if (empty() || next.empty()) return Error(Code::Invalid, "an empty configuration has no successor");
     if (joint()) {
         if (next.joint()) return Error(Code::Invalid, "the present change is not finished");
-        if (next.voters_ != voters_)
+        if (next.voters() != voters())
             return Error(Code::Invalid, "a joint configuration ends with its own voters");
         return {};
     }
     if (next.joint()) {
-        if (next.outgoing_ != voters_)
+        if (next.outgoing() != voters())
             return Error(Code::Invalid, "the outgoing voters are not the present ones");
         return {};
     }
     std::vector<Member> changed;
-    std::set_symmetric_difference(voters_.begin(), voters_.end(), next.voters_.begin(),
-                                  next.voters_.end(), std::back_inserter(changed));
+    std::set_symmetric_difference(voters().begin(), voters().end(), next.voters().begin(),
+                                  next.voters().end(), std::back_inserter(changed));
     if (changed.size() > 1)
         return Error(Code::Invalid, "more than one voter changes: a joint configuration is needed");
     return {};
 }
 
 std::string Configuration::text() const {
-    std::string text = list_text(voters_, 'v');
-    if (joint()) text += "/" + list_text(outgoing_, 'v');
+    std::string text = list_text(voters(), 'v');
+    if (joint()) text += "/" + list_text(outgoing(), 'v');
     std::vector<Member> staying;
-    for (const Member& learner : learners_)
+    for (const Member& learner : learners())
         if (!is_promoting(learner)) staying.push_back(learner);
     if (!staying.empty()) text += " " + list_text(staying, 'l');
-    if (!promoting_.empty()) text += " " + list_text(promoting_, 'p');
-    if (lease_.on()) text += " lease " + std::to_string(lease_.promise.as_millis()) + "ms";
+    if (!promoting().empty()) text += " " + list_text(promoting(), 'p');
+    if (lease().on()) text += " lease " + std::to_string(lease().promise.as_millis()) + "ms";
     return text;
 }
 

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
 #include <vector>
@@ -55,10 +56,14 @@ class Configuration {
         std::vector<Member> promoting{};                 // of the learners
         std::map<Member, Bytes> contacts{};              // of members; others are left out
         Lease lease{};
+        bool operator==(const Parts&) const = default;
     };
 
     /// The empty configuration: of a replica that has not been told yet. It decides nothing.
-    Configuration() = default;
+    Configuration();
+    // A move is a copy: whoever was moved from is a configuration still.
+    Configuration(const Configuration&) = default;
+    Configuration& operator=(const Configuration&) = default;
     /// Lists in any order.
     /// Errors: Invalid (no voter; a zero id; a node twice in one list; three replica ids of one node; a learner that
     /// is a voter; a promoting one that is no learner; more than kMaxMembers; a contact too long; a lease out of range).
@@ -69,15 +74,16 @@ class Configuration {
     static Result<Configuration> decode(ByteView bytes);
     Bytes encode() const;
 
-    bool empty() const { return voters_.empty(); }
-    bool joint() const { return !outgoing_.empty(); }
-    const std::vector<Member>& voters() const { return voters_; }
-    const std::vector<Member>& outgoing() const { return outgoing_; }
-    const std::vector<Member>& learners() const { return learners_; }
-    const std::vector<Member>& promoting() const { return promoting_; }
-    const std::map<Member, Bytes>& contacts() const { return contacts_; }
-    const Lease& lease() const { return lease_; }
-    Parts parts() const { return {voters_, outgoing_, learners_, promoting_, contacts_, lease_}; }
+    bool empty() const { return parts_->voters.empty(); }
+    bool joint() const { return !parts_->outgoing.empty(); }
+    // Each list sorted by node id.
+    const std::vector<Member>& voters() const { return parts_->voters; }
+    const std::vector<Member>& outgoing() const { return parts_->outgoing; }
+    const std::vector<Member>& learners() const { return parts_->learners; }
+    const std::vector<Member>& promoting() const { return parts_->promoting; }
+    const std::map<Member, Bytes>& contacts() const { return parts_->contacts; }
+    const Lease& lease() const { return parts_->lease; }
+    Parts parts() const { return *parts_; }
     /// Every member once, by node id; of a node that is being replaced both replicas.
     std::vector<Member> members() const;
     /// The replica that `node` has now (of a replaced one the new); nothing when the node is no member.
@@ -105,16 +111,13 @@ class Configuration {
 
     /// "v1,v2,v3", joint "v1,v2/v2,v3 l4 p5": l a learner, p a promoting one; " lease 1000ms" where there are leases.
     std::string text() const;
-    bool operator==(const Configuration&) const = default;
+    bool operator==(const Configuration& other) const { return parts_ == other.parts_ || *parts_ == *other.parts_; }
 
  private:
-    // Each sorted by node id.
-    std::vector<Member> voters_;
-    std::vector<Member> outgoing_;
-    std::vector<Member> learners_;
-    std::vector<Member> promoting_;
-    std::map<Member, Bytes> contacts_;
-    Lease lease_;
+    explicit Configuration(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)) {}
+
+    // Never null. Copies share it: a driver compares configurations at every turn, and they hardly ever change.
+    std::shared_ptr<const Parts> parts_;
 };
 
 }  // namespace orrery::raft

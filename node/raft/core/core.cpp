@@ -361,8 +361,7 @@ Output Core::take_output(Instant now) {
         see_off(now);
         if (leaving_) leave(now);
     }
-    Output out = std::move(out_);
-    out_ = Output();
+    Output out = std::move(out_);  // which leaves lists empty, and between turns there is nothing else in it
     LogIndex last = log_.last().index;
     if (hard_dirty_ || truncate_from_ || unsaved_ <= last || !filled_.empty()) {
         out.sequence = next_sequence_++;
