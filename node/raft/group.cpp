@@ -263,6 +263,7 @@ void Group::send(std::vector<Message> messages) {
             host_.send(id_, std::move(message), machine_->time_offer());
         });
     }
+    host_.turn_ended();
 }
 
 Error Group::not_leader() const {

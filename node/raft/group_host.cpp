@@ -98,7 +98,7 @@ Result<std::unique_ptr<GroupHost>> GroupHost::open(Fiber& fiber, Env& env, NodeD
         if (Group* group = self->find(GroupId(subject)); group != nullptr && group->core_) group->on_durable(LogIndex(value));
     });
     host->log_->start();
-    env.spawn("raft.outbox", [self](Fiber& own) { self->flush_outbox(own); });
+    env.spawn("raft.outbox", [self](Fiber& own) { self->outbox_loop(own); });
     env.spawn("raft.caretaker", [self](Fiber& own) { self->caretaker(own); });
     env.spawn("raft.watch_store", [self](Fiber& own) { self->watch_store(own); });
     if (directory.retired()) env.spawn("raft.drop_retired", [self](Fiber& own) { self->drop_retired(own); });
@@ -291,29 +291,38 @@ void GroupHost::send(GroupId group, Message message, TimeOffer time) {
             return;
     }
     outbox_dirty_ = true;
+}
+
+void GroupHost::turn_ended() {
+    if (!outbox_dirty_) return;
+    if (groups_.size() == 1) return flush_outbox();
     outbox_filled_.notify_all();
 }
 
-void GroupHost::flush_outbox(Fiber& fiber) {
+void GroupHost::outbox_loop(Fiber& fiber) {
     while (!stopping_) {
         if (!outbox_dirty_ && outbox_filled_.wait(fiber).failed_with(Code::Cancelled)) return;
         if (!fiber.maybe_yield().ok()) return;
-        outbox_dirty_ = false;
-        for (auto& [to, box] : outbox_) {
-            if (!box.heartbeats.empty()) {
-                wire::HeartbeatBatch batch{directory_.identity().node, to, ++box.number, std::move(box.heartbeats)};
-                box.heartbeats.clear();
-                peers_->send(to, wire::Operation::RaftHeartbeats, GroupId(), 0, wire::TrafficClass::Control, encode_heartbeats(batch));
-            }
-            if (!box.replies.empty() || box.space_is_news) {
-                // Every group is confirmed or refused by its own line; the batch number confirms nothing.
-                wire::HeartbeatReplyBatch batch{directory_.identity().node, to, 0, {}, std::move(box.replies), space_level()};
-                box.replies.clear();
-                box.space_is_news = false;
-                box.space_told = batch.space;
-                peers_->send(to, wire::Operation::RaftHeartbeatsReply, GroupId(), 0, wire::TrafficClass::Control,
-                             encode_heartbeats_reply(batch));
-            }
+        flush_outbox();
+    }
+}
+
+void GroupHost::flush_outbox() {
+    outbox_dirty_ = false;
+    for (auto& [to, box] : outbox_) {
+        if (!box.heartbeats.empty()) {
+            wire::HeartbeatBatch batch{directory_.identity().node, to, ++box.number, std::move(box.heartbeats)};
+            box.heartbeats.clear();
+            peers_->send(to, wire::Operation::RaftHeartbeats, GroupId(), 0, wire::TrafficClass::Control, encode_heartbeats(batch));
+        }
+        if (!box.replies.empty() || box.space_is_news) {
+            // Every group is confirmed or refused by its own line; the batch number confirms nothing.
+            wire::HeartbeatReplyBatch batch{directory_.identity().node, to, 0, {}, std::move(box.replies), space_level()};
+            box.replies.clear();
+            box.space_is_news = false;
+            box.space_told = batch.space;
+            peers_->send(to, wire::Operation::RaftHeartbeatsReply, GroupId(), 0, wire::TrafficClass::Control,
+                         encode_heartbeats_reply(batch));
         }
     }
 }

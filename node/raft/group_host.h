@@ -104,11 +104,15 @@ class GroupHost {
     /// Payload of one append to the log: room is left for headers, a hard state and a configuration.
     uint64_t log_part_bytes() const { return options_.log.batch_bytes - options_.log.batch_bytes / 8; }
     void send(GroupId group, Message message, TimeOffer time);
+    /// A group has said what it has to say in this turn. Heartbeats of several groups share a message to each node: they wait
+    /// for the turns of the others that are due now.
+    void turn_ended();
     void refused(GroupId group, const Refusal& refusal);
     void note_applied(uint64_t bytes);
     void note_no_space();
     void keep_within_bound();
-    void flush_outbox(Fiber& fiber);
+    void outbox_loop(Fiber& fiber);
+    void flush_outbox();
     void caretaker(Fiber& fiber);
     // group_host_repair.cpp
     bool others_have(GroupId id, const std::map<GroupId, StoredGroup>& stored, const log::GroupReport* report) const;

@@ -233,6 +233,7 @@ Result<void> SessionState::write_batch(Fiber& fiber) {
             wire::append_header(batch, frame->header, frame->payload);
             apart = std::move(frame);
         } else {
+            if (batch.empty()) batch.reserve(wire::kHeaderBytes + frame->payload.size() + 8);  // as a rule it is the only one
             wire::append_frame(batch, frame->header, frame->payload);
         }
     }

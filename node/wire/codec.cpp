@@ -13,7 +13,7 @@ namespace orrery::wire {
 
 namespace {
 constexpr size_t kPrefixBytes = 8;
-constexpr size_t kScratchWords = 192;
+constexpr size_t kScratchWords = 96;
 constexpr int kNestingLimit = 8;
 constexpr uint64_t kTraversalSlackWords = 64;
 }  // namespace
@@ -22,7 +22,8 @@ Bytes encode_payload(FunctionRef<void(capnp::MessageBuilder&)> fill, size_t tail
     capnp::word scratch[kScratchWords] = {};  // capnp requires zeros
     capnp::MallocMessageBuilder builder(kj::arrayPtr(scratch, kScratchWords));
     fill(builder);
-    const size_t message_bytes = capnp::computeSerializedSizeInWords(builder) * sizeof(capnp::word);
+    const auto segments = builder.getSegmentsForOutput();
+    const size_t message_bytes = capnp::computeSerializedSizeInWords(segments) * sizeof(capnp::word);
     CHECK(message_bytes < UINT32_MAX, message_bytes);
     Bytes out;
     out.reserve(kPrefixBytes + message_bytes + tail_bytes);
@@ -31,7 +32,7 @@ Bytes encode_payload(FunctionRef<void(capnp::MessageBuilder&)> fill, size_t tail
     out.resize(kPrefixBytes + message_bytes);
     kj::ArrayOutputStream stream(
         kj::arrayPtr(reinterpret_cast<kj::byte*>(out.data()) + kPrefixBytes, message_bytes));
-    capnp::writeMessage(stream, builder);
+    capnp::writeMessage(stream, segments);
     return out;
 }
 

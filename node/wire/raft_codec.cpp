@@ -204,13 +204,15 @@ Bytes encode_heartbeats_reply(const HeartbeatReplyBatch& batch) {
         root.setFromNode(batch.from_node.value);
         root.setToNode(batch.to_node.value);
         root.setNumber(batch.number);
-        auto refused = root.initRefused(static_cast<unsigned>(batch.refused.size()));
-        for (unsigned i = 0; i < refused.size(); ++i) {
-            refused[i].setGroup(batch.refused[i].group.value);
-            refused[i].setFromReplica(batch.refused[i].from_replica.value);
-            refused[i].setToReplica(batch.refused[i].to_replica.value);
-            refused[i].setWhy(static_cast<uint8_t>(batch.refused[i].why));
-            refused[i].setTerm(batch.refused[i].term.value);
+        if (!batch.refused.empty()) {  // as a rule it is, and a list that is not there costs nothing
+            auto refused = root.initRefused(static_cast<unsigned>(batch.refused.size()));
+            for (unsigned i = 0; i < refused.size(); ++i) {
+                refused[i].setGroup(batch.refused[i].group.value);
+                refused[i].setFromReplica(batch.refused[i].from_replica.value);
+                refused[i].setToReplica(batch.refused[i].to_replica.value);
+                refused[i].setWhy(static_cast<uint8_t>(batch.refused[i].why));
+                refused[i].setTerm(batch.refused[i].term.value);
+            }
         }
         auto progress = root.initProgress(static_cast<unsigned>(batch.progress.size()));
         for (unsigned i = 0; i < progress.size(); ++i) {
