@@ -126,6 +126,14 @@ std::vector<RequiredMember> Watcher::required_at(size_t leader, LogIndex target,
     return out;
 }
 
+/// By the newest configuration that it knows: the one that rounds count by.
+bool Watcher::majority_alone(size_t leader) {
+    const raft::Group* group = cluster_.group(leader);
+    if (group == nullptr) return false;
+    const raft::Configuration& now = group->core().log().configuration();
+    return !now.joint() && now.voters().size() <= 1;
+}
+
 void Watcher::wait_begins(Host& host, const TraceEvent& event) {
     OpenWait wait;
     const auto kind = static_cast<kv::WaitKind>(event.number("kind"));
@@ -134,6 +142,9 @@ void Watcher::wait_begins(Host& host, const TraceEvent& event) {
                                                       : LeaderAnswer::Kind::WaitAll;
     wait.asked.members = unsigned_of(event, "replicas");
     wait.asked.local = event.number("local") != 0;
+    wait.begun = world_.now();
+    wait.alone = majority_alone(host.index());
+    wait.round_min = world_.net().options().latency_min * 2;
     wait.asked.target = LogIndex(unsigned_of(event, "target"));
     wait.required = required_at(host.index(), wait.asked.target, wait.asked.kind == LeaderAnswer::Kind::WaitAof);
     const std::optional<size_t> leader = cluster_.leader();
@@ -165,7 +176,11 @@ void Watcher::wait_ends(Host& host, const TraceEvent& event) {
     open_.erase(found);
     LeaderTruth truth;
     truth.heard_since_call = wait.contact == 0 || end_contact(wait.contact);
+    // Whoever could talk may still not have: a leader that was stopped goes on with what it knew.
     const auto end = static_cast<kv::WaitEnd>(event.number("end"));
+    const Duration round_min = std::min(wait.round_min, world_.net().options().latency_min * 2);
+    if (end == kv::WaitEnd::Satisfied && world_.now() - wait.begun < round_min && !wait.alone && !majority_alone(host.index()))
+        truth.heard_since_call = false;
     const raft::Group* group = cluster_.group(host.index());
     if (end == kv::WaitEnd::Unblocked || group == nullptr) return;
     LeaderAnswer answer = wait.asked;

@@ -82,6 +82,9 @@ class Watcher : public TraceObserver, public Cluster::Listener {
         check::LeaderAnswer asked;
         std::vector<check::RequiredMember> required;  // when it began
         uint64_t contact = 0;
+        Instant begun{};
+        bool alone = false;       // the leader was a majority by itself
+        Duration round_min{};     // nobody can ask and be answered in less
         bool joint = false;       // a joint configuration was in force meanwhile
         bool clock_jumped = false;
     };
@@ -108,6 +111,7 @@ class Watcher : public TraceObserver, public Cluster::Listener {
     void note_situation(const OpenWait& wait, const check::LeaderAnswer& answer, const check::LeaderTruth& truth, Host& host);
     /// R by the leader's own log and commit, and who of it holds the entry.
     std::vector<check::RequiredMember> required_at(size_t leader, LogIndex target, bool synced_only);
+    bool majority_alone(size_t leader);
     bool holds(NodeId node, ReplicaId replica, LogIndex target, bool synced_only) const;
     bool right_entry(const Node& node, LogIndex target) const;
     bool logged_anywhere(ByteView bytes);
