@@ -54,14 +54,10 @@ LogIndex WaitTracker::held_by(ReplicaId replica, WaitKind kind) const {
     return kind == WaitKind::Durable ? at->second.durable : std::min(at->second.durable, at->second.applied);
 }
 
-std::vector<WaitMember> WaitTracker::members_of_all() const {
-    if (!ORRERY_DEFECT(waitall_counts_connected)) return required_;
-    std::vector<WaitMember> out;
-    for (const WaitMember& member : required_) {
-        const auto at = held_.find(member.replica);
-        if (member.replica == self_ || at == held_.end() || at->second.connected) out.push_back(member);
-    }
-    return out;
+bool WaitTracker::counts_for_all(const WaitMember& member) const {
+    if (!ORRERY_DEFECT(waitall_counts_connected) || member.replica == self_) return true;
+    const auto at = held_.find(member.replica);
+    return at == held_.end() || at->second.connected;
 }
 
 // The highest target that at least `replicas` members beside the leader hold; asked for more than there are: all do.
@@ -83,8 +79,9 @@ WaitTracker::Bar WaitTracker::bar_of(const WaitRequest& request) {
 
 LogIndex WaitTracker::all_limit() const {
     LogIndex limit = kNoLimit;
-    for (const WaitMember& member : members_of_all())
-        if (!ORRERY_DEFECT(waitall_omits_leader) || member.replica != self_) limit = std::min(limit, held_by(member.replica, WaitKind::All));
+    for (const WaitMember& member : required_)
+        if (counts_for_all(member) && (!ORRERY_DEFECT(waitall_omits_leader) || member.replica != self_))
+            limit = std::min(limit, held_by(member.replica, WaitKind::All));
     return limit;
 }
 
@@ -99,9 +96,9 @@ WaitOutcome WaitTracker::outcome_of(const WaitRequest& request, WaitEnd end) con
     WaitOutcome out{.client = request.client, .kind = request.kind, .end = end, .config_index = config_.config_index};
     const bool all = !by_count(request.kind);
     out.confirmed = all && answering_ && request.round <= confirmed_;
-    const std::vector<WaitMember> members = all ? members_of_all() : required_;
-    out.required = members.size();
-    for (const WaitMember& member : members) {
+    for (const WaitMember& member : required_) {
+        if (all && !counts_for_all(member)) continue;
+        ++out.required;
         const bool self = member.replica == self_;
         const bool holds = (self || !all || out.confirmed) && (held_by(member.replica, request.kind) >= request.target ||
                                                                (self && ORRERY_DEFECT(waitall_omits_leader)));
@@ -126,15 +123,25 @@ void WaitTracker::enqueue(const WaitRequest& request) {
         by_count_[bar_of(request)].insert({request.target, request.client});
     else if (request.round <= confirmed_)
         all_.insert({request.target, request.client});
-    else
-        unconfirmed_.insert({request.round, request.client});
+    else {
+        // Who ends before its round is confirmed stays in the list: of such there are never more than of those that wait.
+        if (unconfirmed_.size() > 2 * waiters_.size() + 64)
+            std::erase_if(unconfirmed_, [this](const auto& entry) { return !still_unconfirmed(entry); });
+        auto at = unconfirmed_.end();
+        while (at != unconfirmed_.begin() && std::prev(at)->first > request.round) --at;  // as a rule the newest round
+        unconfirmed_.insert(at, {request.round, request.client});
+    }
+}
+
+bool WaitTracker::still_unconfirmed(const std::pair<WaitRound, uint64_t>& entry) const {
+    const auto waiter = waiters_.find(entry.second);
+    return waiter != waiters_.end() && !by_count(waiter->second.kind) && waiter->second.round == entry.first;
 }
 
 void WaitTracker::dequeue(const WaitRequest& request) {
     if (request.deadline != Instant::never()) deadlines_.erase({request.deadline, request.client});
     if (!by_count(request.kind)) {
-        all_.erase({request.target, request.client});
-        unconfirmed_.erase({request.round, request.client});
+        if (request.round <= confirmed_) all_.erase({request.target, request.client});
         return;
     }
     const auto queue = by_count_.find(bar_of(request));
@@ -159,16 +166,16 @@ void WaitTracker::reuse(WaitOutcome& outcome) {
     last_count_ = outcome.count;
 }
 
-std::vector<WaitOutcome> WaitTracker::release() {
+std::vector<WaitOutcome> WaitTracker::release(Targets ready) {
     if (!answering_ || waiters_.empty()) return {};
     // The queues are sorted by target, so what an event releases is a front of each of them.
-    std::vector<std::pair<LogIndex, uint64_t>> ready;
     const auto take_front = [&](const Queue& queue, LogIndex limit) {
         for (auto at = queue.begin(); at != queue.end() && at->first <= limit; ++at) ready.push_back(*at);
     };
     for (const auto& [bar, queue] : by_count_) take_front(queue, count_limit(bar));
     if (!all_.empty()) take_front(all_, all_limit());
     std::ranges::sort(ready);
+    ready.erase(std::unique(ready.begin(), ready.end()), ready.end());  // a client that came again stands in a list twice
     std::vector<WaitOutcome> out;
     for (const auto& [target, client] : ready) out.push_back(finish(client, WaitEnd::Satisfied));
     return out;
@@ -183,6 +190,7 @@ void WaitTracker::lead(Term term, ReplicaId self, const WaitConfig& config) {
     term_ = term;
     self_ = self;
     confirmed_ = WaitRound(0);
+    unconfirmed_.clear();
     if (!ORRERY_DEFECT(wait_keeps_old_acks)) held_.clear();
     push_ = {};
     set_config(config);
@@ -239,12 +247,19 @@ std::vector<WaitOutcome> WaitTracker::configure(const WaitConfig& config) {
 std::vector<WaitOutcome> WaitTracker::confirm(WaitRound round) {
     if (!leading_ || round <= confirmed_) return {};
     confirmed_ = round;
-    while (!unconfirmed_.empty() && unconfirmed_.begin()->first <= confirmed_) {
-        const uint64_t client = unconfirmed_.begin()->second;
-        unconfirmed_.erase(unconfirmed_.begin());
-        all_.insert({waiters_.at(client).target, client});
+    // As a rule everybody holds the targets by now: then nobody is put into one queue more.
+    const LogIndex limit = answering_ ? all_limit() : LogIndex();
+    Targets ready;
+    for (; !unconfirmed_.empty() && unconfirmed_.front().first <= confirmed_; unconfirmed_.pop_front()) {
+        if (!still_unconfirmed(unconfirmed_.front())) continue;
+        const uint64_t client = unconfirmed_.front().second;
+        const LogIndex target = waiters_.at(client).target;
+        if (answering_ && target <= limit)
+            ready.emplace_back(target, client);
+        else
+            all_.insert({target, client});
     }
-    return release();
+    return release(std::move(ready));
 }
 
 void WaitTracker::contact(ReplicaId replica, bool connected) {

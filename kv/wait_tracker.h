@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -146,7 +147,7 @@ class WaitTracker {
 
     bool tracked(ReplicaId replica) const;
     LogIndex held_by(ReplicaId replica, WaitKind kind) const;
-    std::vector<WaitMember> members_of_all() const;
+    bool counts_for_all(const WaitMember& member) const;
     /// Of the waits that are ready by count alone: what they share, and so share a queue.
     struct Bar {
         WaitKind kind = WaitKind::Count;
@@ -163,9 +164,11 @@ class WaitTracker {
     void set_config(const WaitConfig& config);
     void enqueue(const WaitRequest& request);
     void dequeue(const WaitRequest& request);
+    bool still_unconfirmed(const std::pair<WaitRound, uint64_t>& entry) const;
     WaitOutcome finish(uint64_t client, WaitEnd end);
     void reuse(WaitOutcome& outcome);  // defect wait_reuses_count
-    std::vector<WaitOutcome> release();
+    using Targets = std::vector<std::pair<LogIndex, uint64_t>>;  // (target, client)
+    std::vector<WaitOutcome> release(Targets ready = {});
 
     Options options_;
     bool leading_ = false;
@@ -179,7 +182,8 @@ class WaitTracker {
     std::map<uint64_t, WaitRequest> waiters_;  // each is in one queue below, and in deadlines_ if it has one
     std::map<Bar, Queue> by_count_;         // no empty queues
     Queue all_;                             // All and ZeroAsAll whose round is confirmed
-    std::set<std::pair<WaitRound, uint64_t>> unconfirmed_;
+    /// All and ZeroAsAll whose round is not confirmed, in order of rounds; also some that have ended since.
+    std::deque<std::pair<WaitRound, uint64_t>> unconfirmed_;
     std::set<std::pair<Instant, uint64_t>> deadlines_;
     Push push_;
     std::optional<uint64_t> last_count_;  // defect wait_reuses_count
