@@ -225,6 +225,12 @@ FiberId Scheduler::ready_id(size_t index) const {
     return {static_cast<uint64_t>(fiber.generation) << 32 | (fiber.slot + 1)};
 }
 
+std::string_view Scheduler::ready_name(size_t index) const {
+    if (index >= ready_count_) [[unlikely]]
+        misused("there is no such ready fiber");
+    return ring_[(ring_head_ + index) & (ring_.size() - 1)]->name;
+}
+
 void Scheduler::cancel(FiberId id) {
     const uint64_t slot = (id.value & 0xffffffff) - 1;
     if (id.value == 0 || slot >= slots_.size()) return;

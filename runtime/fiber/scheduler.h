@@ -47,6 +47,7 @@ class Scheduler {
     bool has_ready() const { return ready_count_ != 0; }
     /// Of the ready fibers, counted from the longest ready. Requires: index < ready fibers.
     FiberId ready_id(size_t index) const;
+    std::string_view ready_name(size_t index) const;
     size_t ready() const { return ready_count_; }
     /// Runs one slice of one ready fiber, chosen by the hooks. Requires: has_ready(), not called from a fiber.
     void run_one();

@@ -83,7 +83,12 @@ bool World::step(Instant until) {
     }
     if (++steps_at_instant_ > options_.max_steps_per_instant) {
         std::string names;
-        for (Host* host : runnable_) names += " " + host->name();
+        for (Host* host : runnable_) {
+            names += " " + host->name();
+            for (size_t i = 0; host->scheduler_ && i < std::min<size_t>(host->scheduler_->ready(), 4); ++i)
+                names += (i == 0 ? " (" : ", ") + std::string(host->scheduler_->ready_name(i));
+            if (host->scheduler_ && host->scheduler_->has_ready()) names += ")";
+        }
         fail("world.no-progress", "time stands still at " + std::to_string(now().ns) + " ns: fibers of" + names + " never wait");
         return false;
     }
