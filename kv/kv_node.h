@@ -1,7 +1,5 @@
-// KvNode: the process of one KV node, in both worlds. Identity -> peer listener -> founding -> log and Store -> group ->
-// client listener.
-//
-// The peer listener is up first, since founding comes through it; the client listener only when the group runs here.
+// KvNode: the process of one KV node, in both worlds: what a ReplicaProcess is, with a keyspace as the group's state, a listener
+// for Redis clients and their connections.
 #pragma once
 
 #include <map>
@@ -10,21 +8,11 @@
 
 #include "kv/kv_service.h"
 #include "kv/local_commands.h"
-#include "node/admin/admin_server.h"
-#include "node/rpc/server.h"
-#include "runtime/env/process.h"
+#include "node/replica/replica_process.h"
 
 namespace orrery::kv {
 
-struct KvNodeOptions {
-    NodeId node;
-    Address peer_listen;
-    Address client_listen;
-    std::optional<Address> admin_listen;  // HTTP: /livez /readyz /status /metrics; nullopt: none
-    std::string peer_advertise;    // HOST:PORT; empty: peer_listen
-    std::string client_advertise;  // HOST:PORT; empty: client_listen
-    raft::GroupHostOptions host;
-    raft::GroupOptions group;
+struct KvNodeOptions : replica::ReplicaOptions {
     KvServiceOptions service;
     RecordCache::Options cache;
     resp::ParserLimits limits;
@@ -35,37 +23,23 @@ struct KvNodeOptions {
     OutputLimits client_output;
     ClientFace face = ClientFace::Standalone;
     Acl acl;
-    Duration drain_timeout = Duration::seconds(10);
-    std::string version = "0.1.0";
     uint64_t process_id = 0;  // for INFO; the simulator leaves it 0
 };
 
 class ClientSession;
 
-class KvNode : public Process, public LocalNode {
+class KvNode : public replica::ReplicaProcess, public LocalNode {
  public:
     KvNode(Env& env, KvNodeOptions options);
     ~KvNode() override;
-    Result<void> run(Fiber& fiber) override;
-    void request_stop() override;
 
-    // Null until up; for status pages and checkers.
-    raft::NodeDirectory* directory() { return directory_.get(); }
-    raft::GroupHost* host() { return host_.get(); }
-    raft::Group* group() { return group_; }
+    /// Null until the group runs.
     KvService* service() { return service_.get(); }
-    /// The client listener is open and the group runs.
-    bool serving() const { return client_listener_ != nullptr && !stopping_.is_set() && !group_->stopped(); }
     /// Valid once serving; port 0 in the options has become a real one.
     Address client_address() const;
-    Address peer_address() const;
-    std::optional<Address> admin_address() const;
     /// For /metrics: what is the node's own.
     struct Traffic {
-        NodeId node;
-        std::string version;
-        Duration uptime;
-        uint64_t clients = 0, blocked = 0, connections = 0, rejected = 0, commands = 0, admin_requests = 0;
+        uint64_t clients = 0, blocked = 0, connections = 0, rejected = 0, commands = 0;
     };
     Traffic traffic() const;
 
@@ -87,32 +61,24 @@ class KvNode : public Process, public LocalNode {
 
  private:
     friend class ClientSession;
-    Result<void> wait_for_cluster(Fiber& fiber);
-    Result<void> serve(Fiber& fiber);
+    // ReplicaProcess
+    void handle_requests(rpc::Service& peer_service) override;
+    std::unique_ptr<raft::StateMachine> make_machine(store::Store& store) override;
+    Result<Address> start_service(Fiber& fiber) override;
+    void send_clients_away() override;
+    Result<void> drain_clients(Fiber& fiber, Instant deadline) override;
+    void add_status(admin::JsonWriter& json) const override;
+    std::string metrics_page() override;
+
     void accept_clients(Fiber& fiber);
     void refuse_client(std::unique_ptr<Conn> conn);
-    void hand_over(Fiber& fiber);
-    Result<void> start_admin();
-    Result<void> drain(Fiber& fiber, Result<void> served);
-    std::string status_json() const;
 
-    Env& env_;
     KvNodeOptions options_;
-    std::unique_ptr<raft::NodeDirectory> directory_;
-    rpc::Service peer_service_;
-    std::unique_ptr<rpc::Server> peer_server_;
-    std::unique_ptr<raft::GroupHost> host_;
-    raft::Group* group_ = nullptr;
     std::unique_ptr<KvService> service_;
     std::unique_ptr<Listener> client_listener_;
-    std::unique_ptr<admin::AdminServer> admin_;
-    Event stopping_;
-    Notify founded_or_stopping_;
-    std::string not_back_yet_;  // of a retired replica's successor: why the group has not taken it in
     Gate clients_gate_;
     std::map<uint64_t, ClientSession*> clients_;
     uint64_t next_client_ = 1;
-    Instant started_at_;
     std::string run_id_;
     Settings settings_;
     NodeCounters counters_;

@@ -29,7 +29,7 @@ ServerFacts KvNode::facts() const {
     facts.run_id = run_id_;
     facts.process_id = options_.process_id;
     facts.port = client_address().port;
-    facts.uptime = env_.now() - started_at_;
+    facts.uptime = uptime();
     facts.wall = env_.clock.wall();
     facts.connected_clients = clients_.size();
     for (const auto& [id, session] : clients_) facts.blocked_clients += session->client().blocked;
@@ -37,25 +37,25 @@ ServerFacts KvNode::facts() const {
     facts.counters = counters_;
     facts.cluster_face = options_.face == ClientFace::Cluster;
     facts.node = options_.node;
-    facts.loading = group_ == nullptr;
-    if (group_ == nullptr || service_ == nullptr) return facts;
+    facts.loading = group() == nullptr;
+    if (group() == nullptr || service_ == nullptr) return facts;
     const KvMachine& machine = service_->machine();
     const KvMachine::TimeView time = machine.time_view();
     facts.state_time_ns = time.time.ns;
     facts.wall = time.wall;
     facts.state_time_source = time_origin_name(time.origin);
-    const store::Stats stats = host_->store().stats();
+    const store::Stats stats = host()->store().stats();
     facts.used_memory_bytes = stats.memtable_bytes + stats.cache_used_bytes;
     facts.hits = machine.hits() - hits_before_;
     facts.misses = machine.misses() - misses_before_;
     facts.expired_keys = service_->counters().purged - expired_before_;
     facts.counters.stale_reads = service_->counters().stale_reads - stale_reads_before_;
-    const raft::Status status = group_->status();
+    const raft::Status status = group()->status();
     facts.leader = status.role == raft::Role::Leader;
     facts.leader_node = status.leader.node;
     facts.term = status.hard_state.term;
     facts.commit_index = status.commit;
-    facts.applied_index = group_->applied();
+    facts.applied_index = group()->applied();
     if (const std::optional<Address> address = service_address(status.configuration.contact(status.leader))) {
         facts.leader_host = address->host;
         facts.leader_port = address->port;
@@ -82,13 +82,13 @@ ServerFacts KvNode::facts() const {
 
 ClusterView KvNode::cluster() const {
     ClusterView view;
-    view.cluster = directory_ ? directory_->identity().cluster.value : 0;
-    if (group_ == nullptr) return view;
-    const raft::Status status = group_->status();
-    const bool leads = group_->leads();
+    view.cluster = directory() != nullptr ? directory()->identity().cluster.value : 0;
+    if (group() == nullptr) return view;
+    const raft::Status status = group()->status();
+    const bool leads = group()->leads();
     view.term = status.hard_state.term;
-    view.serving = !group_->stopped() && !status.removed;
-    const raft::Member leader = group_->leader();
+    view.serving = !group()->stopped() && !status.removed;
+    const raft::Member leader = group()->leader();
     for (const raft::MemberStatus& member : status.members) {
         // Of a node that is being replaced the old replica never answers again.
         if (!status.configuration.is_member(member.member)) continue;
@@ -103,7 +103,7 @@ ClusterView KvNode::cluster() const {
         node.leader = leader.node && member.member == leader;
         node.voter = member.voter;
         node.connected = leads ? node.self || member.active : static_cast<bool>(leader.node) || node.self;
-        node.applied = node.self ? group_->applied() : leads ? member.applied : LogIndex();
+        node.applied = node.self ? group()->applied() : leads ? member.applied : LogIndex();
         view.nodes.push_back(std::move(node));
     }
     return view;

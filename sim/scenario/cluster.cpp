@@ -48,7 +48,7 @@ kv::KvNodeOptions Cluster::node_options(size_t index) const {
     kv::KvNodeOptions options;
     options.node = NodeId(index + 1);
     options.peer_listen = {members_[index]->name(), kPeerPort};
-    options.client_listen = {members_[index]->name(), kClientPort};
+    options.service_listen = {members_[index]->name(), kClientPort};
     options.host.store = store::Options::small();
     options.cache.slots = 64;  // few, so that keys push each other out
     options.host.store.memtable_bytes = knobs.memtable_bytes;

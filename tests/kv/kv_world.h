@@ -56,7 +56,7 @@ struct KvWorld {
             const std::string name = "n" + std::to_string(i + 1);
             options.node = NodeId(i + 1);
             options.peer_listen = {name, 7100};
-            options.client_listen = {name, 7000};
+            options.service_listen = {name, 7000};
             options.admin_listen = Address{name, 7200};
             options.host.store = store::Options::small();
             options.host.store.cache_bytes = cache_bytes;

@@ -24,6 +24,11 @@ class Layers(support.TreeTest):
     def test_master_and_data_never_meet(self):
         self.assert_reported(self.report_for("node/master/a.cpp", '#include "node/data/b.h"\n'), "may not include node/data")
 
+    def test_the_shared_process_knows_no_daemon(self):
+        self.plant("kv/kv_node.h", '// text\n#include "node/replica/replica_process.h"\n')
+        self.assert_clean(self.run_tidy("layers.py"))
+        self.assert_reported(self.report_for("node/replica/a.cpp", '#include "kv/kv_node.h"\n'), "node/replica may not include kv")
+
     def test_openssl_hashes_passwords_and_nothing_else(self):
         self.plant("kv/password_hash.cpp", "// text\n#include <openssl/sha.h>\n")
         self.assert_clean(self.run_tidy("layers.py"))

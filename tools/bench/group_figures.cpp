@@ -19,7 +19,7 @@ kv::KvNodeOptions node_options(uint64_t number) {
     const std::string name = "n" + std::to_string(number);
     options.node = NodeId(number);
     options.peer_listen = {name, 7100};
-    options.client_listen = {name, 7000};
+    options.service_listen = {name, 7000};
     options.host.store = store::Options::small();
     options.cache.slots = 64;
     options.host.log.segment_bytes = 256 << 10;

@@ -15,7 +15,8 @@ from common import PRODUCT_AREAS, code_only, files_of, read, report, root_argume
 FIBER = ["runtime/fiber"]
 ENV = ["runtime/env", "runtime/fiber"]
 NODE_BASICS = ["node/rpc", "node/wire"] + ENV
-SERVICE = ["node/raft", "node/raft/core", "node/log", "node/admin", "node/client", "runtime/store"] + NODE_BASICS
+REPLICA = ["node/raft", "node/raft/core", "node/log", "node/admin", "runtime/store"] + NODE_BASICS
+SERVICE = ["node/replica", "node/client"] + REPLICA
 
 # folder: what it may include. Everything may include itself and runtime/base.
 ARROWS = {
@@ -30,9 +31,11 @@ ARROWS = {
     "node/log": ENV,
     "node/admin": ENV,
     "node/raft": ["node/raft/core", "node/log", "runtime/store"] + NODE_BASICS,
+    "node/replica": REPLICA,
     "node/client": NODE_BASICS,
     "node/master": SERVICE,
     "node/data": SERVICE,
+    "node/daemon": ["node/replica", "runtime/real"] + REPLICA,  # what the daemons' mains share
     "node": SERVICE,  # the daemons' mains
     "kv/resp": [],
     "kv": ["kv/resp"] + SERVICE,
@@ -48,7 +51,7 @@ ARROWS = {
     "sim/scenario": ["sim/*", "node/*", "node", "kv/*", "kv", "runtime/store"] + ENV,
 }
 # A main joins the two sides: it may also include these.
-MAIN_EXTRA = ["runtime/real", "node/master", "node/data"]
+MAIN_EXTRA = ["runtime/real", "node/daemon", "node/master", "node/data"]
 
 # include pattern, files that may use it, what to do instead. First match counts; tests/ and tools/ are not looked at.
 FOREIGN = [
