@@ -30,6 +30,9 @@ std::string_view operation_name(Operation operation) {
         case Operation::Identity: return "identity";
         case Operation::Init: return "init";
         case Operation::Join: return "join";
+        case Operation::MasterChange: return "master_change";
+        case Operation::MasterQuery: return "master_query";
+        case Operation::MasterConfirm: return "master_confirm";
         case Operation::Echo: return "echo";
     }
     return "unknown";

@@ -72,7 +72,11 @@ namespace orrery {
     X(wait_more_than_members_hangs, "WAIT for more than there are members waits for them")                 \
     X(waitall_omits_leader, "WAITALL does not ask whether the leader itself holds the entry")              \
     X(waitall_without_round, "WAITALL trusts leadership without a quorum round")                           \
-    X(round_quorum_of_others, "a leader's round needs half of the others, itself not counted among all")
+    X(round_quorum_of_others, "a leader's round needs half of the others, itself not counted among all")   \
+    X(list_confirmed_by_anyone, "a master vouches for another's lists whether it leads or not")            \
+    X(list_without_round, "a leader vouches for a master's lists without a round behind the question")     \
+    X(list_stamped_on_receipt, "a vouched-for list counts as of when the word arrived")                    \
+    X(list_served_before_applied, "a list is served as vouched for before it is applied")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

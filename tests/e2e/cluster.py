@@ -197,6 +197,19 @@ class Node(Process):
         raise AssertionError("no VmRSS")
 
 
+class Master(Node):
+    """One orrery-master: the same life around another state. `client_port` is its service port."""
+
+    def command(self):
+        host = self.place.host
+        return [self.stage.program("node/orrery-master"), "--node-id", str(self.number), "--data-dir", self.data_dir,
+                "--peer-listen", f"{host}:{self.peer}", "--service-listen", f"{host}:{self.client_port}",
+                "--admin-listen", f"{host}:{self.admin}", *self.flags]
+
+    def address(self):
+        return f"{self.place.host}:{self.client_port}"
+
+
 class Stage:
     """Everything of one test."""
 
@@ -216,9 +229,9 @@ class Stage:
     def node(self, number, **options):
         return Node(self, number, **options)
 
-    def cluster(self, count=3, flags=(), first=1, **options):
+    def cluster(self, count=3, flags=(), first=1, kind=Node, **options):
         """A founded cluster of `count` nodes with the numbers from `first` on, all ready."""
-        cluster = Cluster([self.node(first + i, flags=flags, **options) for i in range(count)])
+        cluster = Cluster([kind(self, first + i, flags=flags, **options) for i in range(count)])
         for node in cluster.nodes:
             node.start()
         self.found(cluster.nodes)

@@ -1,0 +1,232 @@
+#include "node/master/master_machine.h"
+
+#include <algorithm>
+
+namespace orrery::master {
+
+namespace {
+
+constexpr size_t kPageBytes = 4 << 20;
+
+template <typename Record>
+Result<void> append(std::vector<Record>& out, const StateView::Pairs& pairs, Result<Record> (*decode)(ByteView)) {
+    for (const auto& [key, value] : pairs) {
+        TRY(Record record, decode(value));
+        out.push_back(std::move(record));
+    }
+    return {};
+}
+
+}  // namespace
+
+class MasterMachine::Records {
+ public:
+    Records(Fiber& fiber, const store::Store& store, const raft::StateSpace& space, const store::Snapshot* at = nullptr)
+        : fiber_(fiber), store_(store), prefix_(raft::space_begin(space)), at_(at) {}
+
+    Result<std::optional<Bytes>> get(ByteView key) const { return store_.get(fiber_, whole(key), at_); }
+    /// Ends early, behind a pair, where it has more than `bytes`.
+    Result<StateView::Pairs> scan(const KeyRange& range, size_t limit, size_t bytes = SIZE_MAX) const {
+        StateView::Pairs out;
+        Bytes from = whole(range.begin);
+        const Bytes end = whole(range.end);
+        for (size_t taken = 0; out.size() < limit && taken <= bytes;) {
+            store::Store::ScanLimits limits;
+            limits.pairs = limit - out.size();
+            TRY(store::Store::Chunk chunk, store_.scan(fiber_, at_, from, end, limits));
+            for (auto& [key, value] : chunk.pairs) {
+                taken += key.size() + value.size();
+                out.emplace_back(key.substr(prefix_.size()), std::move(value));
+            }
+            if (!chunk.next) break;
+            from = std::move(*chunk.next);
+        }
+        return out;
+    }
+
+ private:
+    Bytes whole(ByteView key) const { return Bytes(prefix_) += key; }
+
+    Fiber& fiber_;
+    const store::Store& store_;
+    Bytes prefix_;
+    const store::Snapshot* at_;
+};
+
+/// The records as the next entry of the batch sees them: the applied state, and on top what the entries before it did.
+class MasterMachine::BatchView : public StateView {
+ public:
+    BatchView(const std::map<Bytes, std::optional<Bytes>>& changed, const Records& stored) : changed_(changed), stored_(stored) {}
+
+    Result<std::optional<Bytes>> get(ByteView key) override {
+        const auto changed = changed_.find(Bytes(key));
+        if (changed != changed_.end()) return changed->second;
+        return stored_.get(key);
+    }
+
+    Result<Pairs> scan(const KeyRange& range, size_t limit) override {
+        Pairs out;
+        Bytes from = range.begin;
+        for (;;) {
+            // As many more as may turn out to be erased.
+            const size_t wanted = limit - out.size() + changed_.size();
+            TRY(Pairs stored, stored_.scan({from, range.end}, wanted));
+            const bool last = stored.size() < wanted;
+            std::map<Bytes, Bytes> merged(std::make_move_iterator(stored.begin()), std::make_move_iterator(stored.end()));
+            const Bytes up_to = last ? range.end : merged.rbegin()->first + '\0';
+            for (auto at = changed_.lower_bound(from); at != changed_.end() && at->first < up_to; ++at) {
+                if (at->second) {
+                    merged.insert_or_assign(at->first, *at->second);
+                } else {
+                    merged.erase(at->first);
+                }
+            }
+            for (auto& [key, value] : merged) {
+                if (out.size() == limit) return out;
+                out.emplace_back(key, std::move(value));
+            }
+            if (last || out.size() == limit) return out;
+            from = up_to;
+        }
+    }
+
+ private:
+    const std::map<Bytes, std::optional<Bytes>>& changed_;
+    const Records& stored_;
+};
+
+Result<void> MasterMachine::load(Fiber& fiber, const raft::StateSpace& space) {
+    const Records records(fiber, store_, space);
+    MasterState state;
+    TRY(std::optional<Bytes> counters, records.get(counters_key()));
+    if (counters) {
+        TRY(wire::MasterCounters decoded, wire::decode_master_counters(*counters));
+        state.load(decoded);
+    }
+    TRY(StateView::Pairs stored, records.scan(sessions(), 2 * MasterLimits::sessions_max));
+    for (const auto& [key, value] : stored) {
+        TRY(wire::SessionRecord session, wire::decode_session_record(value));
+        state.load(std::move(session));
+    }
+    // No yield from here on: readers see the old state or the new one.
+    space_ = space;
+    state_ = std::move(state);
+    shown_ = state_.counters();
+    broken_off_ = false;
+    return {};
+}
+
+Result<void> MasterMachine::apply_all(Fiber& fiber, std::span<raft::ApplyItem> items) {
+    const Records stored(fiber, store_, space_);
+    BatchView view(changed_, stored);
+    for (raft::ApplyItem& item : items) {
+        TRY(wire::MasterCommand command, wire::decode_master_command(item.body));
+        TRY(MasterState::Applied done, state_.apply(command, item.index, view));
+        for (MasterState::Change& change : done.changes) changed_.insert_or_assign(std::move(change.key), std::move(change.value));
+        if (item.reply_wanted) item.reply = wire::encode_master_answer(done.answer);
+    }
+    return {};
+}
+
+Result<void> MasterMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items, store::Batch& batch) {
+    if (broken_off_) TRY(load(fiber, space_));
+    changed_.clear();
+    if (Result<void> done = apply_all(fiber, items); !done.ok()) {
+        broken_off_ = true;
+        return done.error().within("entries from " + std::to_string(items.front().index.value));
+    }
+    const Bytes prefix = raft::space_begin(space_);
+    for (const auto& [key, value] : changed_) {
+        if (value) {
+            batch.put(prefix + key, *value);
+        } else {
+            batch.erase(prefix + key);
+        }
+    }
+    return {};
+}
+
+void MasterMachine::applied(LogIndex) {
+    changed_.clear();
+    shown_ = state_.counters();
+}
+
+// ---- reading
+
+Result<std::vector<wire::NodeRecord>> MasterMachine::nodes(Fiber& fiber) const {
+    std::vector<wire::NodeRecord> out;
+    const std::unique_ptr<store::Snapshot> at = store_.snapshot();
+    TRY(StateView::Pairs pairs, Records(fiber, store_, space_, at.get()).scan(nodes_after(NodeId()), SIZE_MAX));
+    TRY(append(out, pairs, &wire::decode_node_record));
+    return out;
+}
+
+Result<wire::MasterView> MasterMachine::view(Fiber& fiber, const wire::MasterQuery& query) const {
+    wire::MasterView out;
+    out.counters = shown_;
+    out.version = shown_.applied;
+    // One point of the Store, and nothing yields before it is taken: it is the state that the counters are of.
+    const std::unique_ptr<store::Snapshot> at = store_.snapshot();
+    const Records records(fiber, store_, space_, at.get());
+    const size_t limit = std::clamp<uint32_t>(query.limit, 1, kPageMax);
+    auto volume = [&]() -> Result<wire::VolumeRecord> {
+        TRY(std::optional<Bytes> bytes, records.get(volume_key(query.name)));
+        if (!bytes) return Error(Code::NotFound, "there is no volume '" + query.name + "'");
+        return wire::decode_volume_record(*bytes);
+    };
+    // A page ends at `limit`, or where it is long enough for one answer: one pair more is read to know whether there is more.
+    auto page = [&](const KeyRange& range) -> Result<StateView::Pairs> {
+        TRY(StateView::Pairs found, records.scan(range, limit + 1, kPageBytes));
+        size_t bytes = 0, kept = 0;
+        while (kept < found.size() && kept < limit && (kept == 0 || bytes <= kPageBytes)) bytes += found[kept++].second.size();
+        out.more = kept < found.size();
+        found.resize(kept);
+        return found;
+    };
+    StateView::Pairs pairs;
+    switch (query.topic) {
+        case wire::MasterTopic::Counters: break;
+        case wire::MasterTopic::Nodes: {
+            TRY(pairs, page(nodes_after(NodeId(query.after))));
+            break;
+        }
+        case wire::MasterTopic::Volumes: {
+            TRY(pairs, page(volumes_after(query.name)));
+            break;
+        }
+        case wire::MasterTopic::Volume: {
+            TRY(wire::VolumeRecord found, volume());
+            out.volumes.push_back(std::move(found));
+            break;
+        }
+        case wire::MasterTopic::Partitions: {
+            TRY(wire::VolumeRecord found, volume());
+            TRY(StateView::Pairs keys, page(partitions_of(found.volume, PartitionId(query.after))));
+            for (const auto& [key, nothing] : keys) {
+                TRY(PartitionId id, partition_of_key(key));
+                TRY(std::optional<Bytes> bytes, records.get(partition_key(id)));
+                if (!bytes) return Error(Code::Corrupt, "master store: partition " + std::to_string(id.value) + " has no record");
+                pairs.emplace_back(key, std::move(*bytes));
+            }
+            out.volumes.push_back(std::move(found));
+            break;
+        }
+        case wire::MasterTopic::Partition: {
+            TRY(std::optional<Bytes> bytes, records.get(partition_key(PartitionId(query.after))));
+            if (!bytes) return Error(Code::NotFound, "there is no partition " + std::to_string(query.after));
+            pairs.emplace_back(Bytes(), std::move(*bytes));
+            break;
+        }
+    }
+    switch (query.topic) {
+        case wire::MasterTopic::Nodes: TRY(append(out.nodes, pairs, &wire::decode_node_record)); break;
+        case wire::MasterTopic::Volumes: TRY(append(out.volumes, pairs, &wire::decode_volume_record)); break;
+        case wire::MasterTopic::Partitions:
+        case wire::MasterTopic::Partition: TRY(append(out.partitions, pairs, &wire::decode_partition_record)); break;
+        case wire::MasterTopic::Volume:
+        case wire::MasterTopic::Counters: break;
+    }
+    return out;
+}
+
+}  // namespace orrery::master

@@ -1,0 +1,55 @@
+#include "node/master/master_metrics.h"
+
+#include "node/master/master_node.h"
+#include "node/replica/replica_metrics.h"
+
+namespace orrery::master {
+
+namespace {
+
+using admin::MetricType;
+
+constexpr auto kMetrics = replica::with_replica_metrics(std::to_array<admin::MetricInfo>({
+    {"orrery_master_nodes", MetricType::Gauge, "Data nodes that are registered."},
+    {"orrery_master_volumes", MetricType::Gauge, "Volumes."},
+    {"orrery_master_partitions", MetricType::Gauge, "Partitions of all volumes."},
+    {"orrery_master_version", MetricType::Gauge, "Index of the last change that is part of this master's state."},
+    {"orrery_master_sessions", MetricType::Gauge, "Connections of data nodes, clients and operators."},
+    {"orrery_master_age_seconds", MetricType::Gauge, "Of this master's state, at most: since when a confirmed leader has vouched for it."},
+    {"orrery_master_changes_total", MetricType::Counter, "Changes that this master as leader had committed, refused ones too."},
+    {"orrery_master_forwarded_total", MetricType::Counter, "Changes sent on to the leader."},
+    {"orrery_master_queries_total", MetricType::Counter, "Questions that this master answered."},
+    {"orrery_master_redirected_total", MetricType::Counter, "Questions not answered because no leader vouched for the state in time."},
+    {"orrery_master_confirmations_total", MetricType::Counter, "Times that a leader has vouched for this master's state."},
+    {"orrery_master_confirmed_total", MetricType::Counter, "Times that this master as leader has vouched for another's."},
+    {"orrery_master_unknown_outcomes_total", MetricType::Counter, "Changes whose outcome this master could not tell."},
+}));
+
+}  // namespace
+
+std::span<const admin::MetricInfo> master_metrics() { return kMetrics; }
+
+std::string master_metrics_page(MasterNode& node) {
+    admin::MetricsPage page(kMetrics);
+    replica::add_replica_metrics(page, node);
+    if (const MasterService* service = node.service()) {
+        const wire::MasterCounters& counts = service->machine().counters();
+        page.add("orrery_master_nodes", counts.nodes);
+        page.add("orrery_master_volumes", counts.volumes);
+        page.add("orrery_master_partitions", counts.partitions);
+        page.add("orrery_master_version", counts.applied.value);
+        page.add("orrery_master_sessions", uint64_t{node.sessions()});
+        const MasterService::Counters& counters = service->counters();
+        page.add("orrery_master_changes_total", counters.changes);
+        page.add("orrery_master_queries_total", counters.queries);
+        page.add("orrery_master_redirected_total", counters.redirected);
+        page.add("orrery_master_confirmations_total", counters.confirmations);
+        page.add("orrery_master_confirmed_total", counters.confirmed);
+        if (const std::optional<Duration> age = service->age()) page.add("orrery_master_age_seconds", age->as_seconds());
+        page.add("orrery_master_forwarded_total", counters.forwarded);
+        page.add("orrery_master_unknown_outcomes_total", counters.unknown);
+    }
+    return page.text();
+}
+
+}  // namespace orrery::master

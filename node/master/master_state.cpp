@@ -1,0 +1,256 @@
+#include "node/master/master_state.h"
+
+#include <algorithm>
+
+namespace orrery::master {
+
+namespace {
+
+constexpr size_t kPage = 1000;
+
+bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+
+std::string number(uint64_t value) { return std::to_string(value); }
+
+/// "HOST:PORT", as far as state needs it: the text is for others to resolve.
+bool is_address(const std::string& text) {
+    const size_t colon = text.rfind(':');
+    return colon != std::string::npos && colon > 0 && colon + 1 < text.size() && text.size() <= MasterLimits::text_bytes_max &&
+           std::all_of(text.begin() + static_cast<ptrdiff_t>(colon) + 1, text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+}  // namespace
+
+Result<void> check_name(std::string_view what, ByteView name) {
+    const bool right = !name.empty() && name.size() <= MasterLimits::name_bytes_max && is_letter_or_digit(name.front()) &&
+                       std::all_of(name.begin(), name.end(), [](char c) { return is_letter_or_digit(c) || c == '.' || c == '_' || c == '-'; });
+    if (right) return {};
+    return Error(Code::Invalid, std::string(what) + " has 1 to " + number(MasterLimits::name_bytes_max) +
+                                    " letters, digits, '.', '_' or '-', and begins with a letter or digit");
+}
+
+/// One command under way.
+struct MasterState::Work {
+    LogIndex index;
+    StateView& view;
+    Applied& applied;
+    std::map<NodeId, wire::NodeRecord> nodes;  // that it changes
+
+    template <typename Record>
+    Result<std::optional<Record>> read(ByteView key, Result<Record> (*decode)(ByteView)) {
+        TRY(std::optional<Bytes> bytes, view.get(key));
+        if (!bytes) return std::optional<Record>();
+        TRY(Record record, decode(*bytes));
+        return std::optional<Record>(std::move(record));
+    }
+    void put(Bytes key, Bytes value) { applied.changes.push_back({std::move(key), std::move(value)}); }
+    void erase(Bytes key) { applied.changes.push_back({std::move(key), std::nullopt}); }
+
+    /// A disk on which a member is placed, or was; null when there is none such. Its node is written by put_nodes().
+    Result<wire::DiskRecord*> disk(NodeId id, DiskId disk) {
+        auto found = nodes.find(id);
+        if (found == nodes.end()) {
+            TRY(std::optional<wire::NodeRecord> node, read(node_key(id), &wire::decode_node_record));
+            if (!node) return nullptr;
+            found = nodes.emplace(id, std::move(*node)).first;
+        }
+        const auto on_it = std::ranges::find(found->second.disks, disk, &wire::DiskRecord::disk);
+        if (on_it == found->second.disks.end()) return nullptr;
+        found->second.modified = index;
+        return &*on_it;
+    }
+    void put_nodes() {
+        for (const auto& [id, node] : nodes)
+            if (node.modified == index) put(node_key(id), wire::encode_node_record(node));
+    }
+};
+
+void MasterState::load(wire::SessionRecord session) {
+    by_use_.emplace(session.used, session.client);
+    const ClientId client = session.client;
+    sessions_.insert_or_assign(client, std::move(session));
+}
+
+Result<MasterState::Applied> MasterState::apply(const wire::MasterCommand& command, LogIndex index, StateView& view) {
+    Applied applied;
+    applied.counters = counters_;
+    applied.answer.index = index;
+    const auto known = command.client ? sessions_.find(command.client) : sessions_.end();
+    if (known != sessions_.end() && command.sequence <= known->second.sequence) {
+        if (command.sequence == known->second.sequence) {
+            TRY(applied.answer, wire::decode_master_answer(known->second.answer));
+        } else {
+            applied.answer = {static_cast<uint8_t>(Code::Stale), "this client has asked for something later meanwhile", index, {}};
+        }
+    } else if (command.client && known == sessions_.end() && counters_.forgotten && command.since <= counters_.forgotten) {
+        // It may have been applied, answered, and forgotten with its client.
+        applied.answer = {static_cast<uint8_t>(Code::Unknown), "this client was silent for too long: what it asked for before is not known any more", index, {}};
+    } else {
+        Work work{index, view, applied, {}};
+        Verdict verdict;
+        switch (command.kind) {
+            case wire::MasterCommandKind::RegisterNode: {
+                TRY(verdict, register_node(command, work));
+                break;
+            }
+            case wire::MasterCommandKind::CreateVolume: {
+                TRY(verdict, create_volume(command, work));
+                break;
+            }
+            case wire::MasterCommandKind::DeleteVolume: {
+                TRY(verdict, delete_volume(command, work));
+                break;
+            }
+        }
+        if (verdict.refused) {
+            applied.answer = {static_cast<uint8_t>(verdict.refused->code), verdict.refused->context, index, {}};
+            applied.changes.clear();
+            applied.counters = counters_;
+        } else {
+            work.put_nodes();
+        }
+        remember(command, index, applied);
+    }
+    applied.counters.applied = index;
+    counters_ = applied.counters;
+    applied.changes.push_back({counters_key(), wire::encode_master_counters(counters_)});
+    return applied;
+}
+
+void MasterState::remember(const wire::MasterCommand& command, LogIndex index, Applied& applied) {
+    if (!command.client) return;
+    const auto known = sessions_.find(command.client);
+    if (known != sessions_.end()) {
+        by_use_.erase({known->second.used, command.client});
+    } else if (sessions_.size() >= MasterLimits::sessions_max) {
+        const auto [used, oldest] = *by_use_.begin();
+        applied.counters.forgotten = used;
+        applied.changes.push_back({session_key(oldest), std::nullopt});
+        sessions_.erase(oldest);
+        by_use_.erase(by_use_.begin());
+    }
+    by_use_.emplace(index, command.client);
+    wire::SessionRecord& session = sessions_[command.client];
+    session = {command.client, command.sequence, index, wire::encode_master_answer(applied.answer)};
+    applied.changes.push_back({session_key(command.client), wire::encode_session_record(session)});
+}
+
+// ---- nodes
+
+MasterState::Verdict MasterState::check_node(wire::NodeRecord& node) {
+    if (!node.node || !node.incarnation) return refuse(Code::Invalid, "a node has an id and an incarnation, neither of them 0");
+    if (Result<void> zone = check_name("a zone", node.zone); !zone.ok()) return {zone.error()};
+    if (!is_address(node.peer_address) || !is_address(node.service_address))
+        return refuse(Code::Invalid, "a node's addresses are HOST:PORT, at most " + number(MasterLimits::text_bytes_max) + " bytes");
+    if (node.disks.empty() || node.disks.size() > MasterLimits::disks_max)
+        return refuse(Code::Invalid, "a node has 1 to " + number(MasterLimits::disks_max) + " disks");
+    std::ranges::sort(node.disks, {}, &wire::DiskRecord::disk);
+    for (size_t i = 0; i < node.disks.size(); ++i) {
+        wire::DiskRecord& disk = node.disks[i];
+        disk.members = 0;
+        if (!disk.disk || (i > 0 && node.disks[i - 1].disk == disk.disk)) return refuse(Code::Invalid, "a disk has an id of its own, not 0");
+        if (disk.path.empty() || disk.path.size() > MasterLimits::text_bytes_max || disk.capacity_bytes == 0)
+            return refuse(Code::Invalid, "disk " + number(disk.disk.value) + " has no path, too long a path, or no capacity");
+    }
+    return {};
+}
+
+Result<MasterState::Verdict> MasterState::register_node(const wire::MasterCommand& command, Work& work) {
+    wire::NodeRecord node = command.node;
+    if (Verdict wrong = check_node(node); wrong.refused) return wrong;
+    TRY(std::optional<wire::NodeRecord> known, work.read(node_key(node.node), &wire::decode_node_record));
+    if (!known) {
+        node.registered = node.modified = work.index;
+        ++work.applied.counters.nodes;
+        work.put(node_key(node.node), wire::encode_node_record(node));
+        return Verdict();
+    }
+    if (known->incarnation != node.incarnation)
+        return refuse(Code::Exists, "node id " + number(node.node.value) + " is taken by another data directory; give this one an id of its own");
+    for (const wire::DiskRecord& before : known->disks) {
+        const auto now = std::ranges::find(node.disks, before.disk, &wire::DiskRecord::disk);
+        if (now != node.disks.end()) {
+            now->members = before.members;
+        } else if (before.members > 0) {
+            return refuse(Code::Invalid, "disk " + number(before.disk.value) + " of node " + number(node.node.value) + " is missing, and " +
+                                             number(before.members) + " members of partitions are placed on it");
+        }
+    }
+    node.registered = known->registered;
+    node.modified = known->modified;
+    if (node == *known) return Verdict();
+    node.modified = work.index;
+    work.put(node_key(node.node), wire::encode_node_record(node));
+    return Verdict();
+}
+
+// ---- volumes
+
+Result<MasterState::Verdict> MasterState::create_volume(const wire::MasterCommand& command, Work& work) {
+    if (Result<void> named = check_name("a volume's name", command.name); !named.ok()) return Verdict{named.error()};
+    if (command.replicas == 0 || command.replicas > MasterLimits::replicas_max)
+        return refuse(Code::Invalid, "a volume has 1 to " + number(MasterLimits::replicas_max) + " replicas");
+    if (command.partitions == 0 || command.partitions > MasterLimits::partitions_of_command_max)
+        return refuse(Code::Invalid, "a volume begins with 1 to " + number(MasterLimits::partitions_of_command_max) + " partitions");
+    TRY(std::optional<wire::VolumeRecord> known, work.read(volume_key(command.name), &wire::decode_volume_record));
+    if (known) return refuse(Code::Exists, "there is a volume '" + command.name + "'");
+    if (!command.unplaced.empty()) return refuse(Code::Invalid, command.unplaced);
+    if (command.placements.size() != command.partitions) return refuse(Code::Invalid, "there is not one placement a partition");
+
+    wire::MasterCounters& counters = work.applied.counters;
+    const VolumeId volume(counters.next_volume++);
+    for (const wire::Placement& placement : command.placements) {
+        if (placement.places.size() != command.replicas) return refuse(Code::Invalid, "a placement has another number of replicas");
+        wire::PartitionRecord partition{PartitionId(counters.next_partition++), volume, Epoch(1), {}, work.index, work.index};
+        for (const wire::Place& place : placement.places) {
+            if (std::ranges::find(partition.members, place.node, &wire::PartitionMember::node) != partition.members.end())
+                return refuse(Code::Invalid, "two members of a partition on node " + number(place.node.value));
+            TRY(wire::DiskRecord * disk, work.disk(place.node, place.disk));
+            if (disk == nullptr)
+                return refuse(Code::Stale, "node " + number(place.node.value) + " or its disk " + number(place.disk.value) + " is not registered any more");
+            ++disk->members;
+            partition.members.push_back({place.node, place.disk, ReplicaId(counters.next_replica++)});
+        }
+        std::ranges::sort(partition.members, {}, &wire::PartitionMember::node);
+        work.put(partition_key(partition.partition), wire::encode_partition_record(partition));
+        work.put(volume_partition_key(volume, partition.partition), Bytes());
+    }
+    const wire::VolumeRecord record{volume, command.name, wire::VolumeState::Active, command.replicas, command.partitions,
+                                    command.capacity_bytes, work.index, work.index};
+    work.put(volume_key(command.name), wire::encode_volume_record(record));
+    ++counters.volumes;
+    counters.partitions += command.partitions;
+    work.applied.answer.volume = volume;
+    return Verdict();
+}
+
+Result<MasterState::Verdict> MasterState::delete_volume(const wire::MasterCommand& command, Work& work) {
+    if (Result<void> named = check_name("a volume's name", command.name); !named.ok()) return Verdict{named.error()};
+    TRY(std::optional<wire::VolumeRecord> volume, work.read(volume_key(command.name), &wire::decode_volume_record));
+    if (!volume) return refuse(Code::NotFound, "there is no volume '" + command.name + "'");
+    uint64_t gone = 0;
+    PartitionId after;
+    for (bool more = true; more;) {
+        TRY(StateView::Pairs page, work.view.scan(partitions_of(volume->volume, after), kPage));
+        more = page.size() == kPage;
+        for (const auto& [key, nothing] : page) {
+            TRY(after, partition_of_key(key));
+            TRY(std::optional<wire::PartitionRecord> partition, work.read(partition_key(after), &wire::decode_partition_record));
+            if (!partition) return Error(Code::Corrupt, "master store: partition " + number(after.value) + " has no record");
+            for (const wire::PartitionMember& member : partition->members) {
+                TRY(wire::DiskRecord * disk, work.disk(member.node, member.disk));
+                if (disk != nullptr && disk->members > 0) --disk->members;
+            }
+            work.erase(partition_key(after));
+            work.erase(key);
+            ++gone;
+        }
+    }
+    work.erase(volume_key(command.name));
+    --work.applied.counters.volumes;
+    work.applied.counters.partitions -= gone;
+    work.applied.answer.volume = volume->volume;
+    return Verdict();
+}
+
+}  // namespace orrery::master

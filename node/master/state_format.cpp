@@ -1,0 +1,53 @@
+#include "node/master/state_format.h"
+
+namespace orrery::master {
+
+namespace {
+
+enum class Area : uint8_t {  // stored; never renumber. Area 0 is the driver's.
+    Counters = 1,
+    Nodes = 2,
+    Volumes = 3,
+    Partitions = 4,
+    VolumePartitions = 5,
+    Sessions = 6,
+};
+
+Bytes begin_of(Area area) { return Bytes(1, static_cast<char>(area)); }
+Bytes end_of(Area area) { return Bytes(1, static_cast<char>(static_cast<uint8_t>(area) + 1)); }
+
+Bytes with_id(Bytes key, uint64_t id) {
+    put_be64(key, id);
+    return key;
+}
+
+/// The first key behind `key`.
+Bytes behind(Bytes key) {
+    key.push_back('\0');
+    return key;
+}
+
+}  // namespace
+
+Bytes counters_key() { return begin_of(Area::Counters); }
+Bytes node_key(NodeId node) { return with_id(begin_of(Area::Nodes), node.value); }
+Bytes volume_key(ByteView name) { return begin_of(Area::Volumes) += name; }
+Bytes partition_key(PartitionId partition) { return with_id(begin_of(Area::Partitions), partition.value); }
+Bytes volume_partition_key(VolumeId volume, PartitionId partition) {
+    return with_id(with_id(begin_of(Area::VolumePartitions), volume.value), partition.value);
+}
+Bytes session_key(ClientId client) { return with_id(begin_of(Area::Sessions), client.value); }
+
+KeyRange nodes_after(NodeId node) { return {behind(node_key(node)), end_of(Area::Nodes)}; }
+KeyRange volumes_after(ByteView name) { return {behind(volume_key(name)), end_of(Area::Volumes)}; }
+KeyRange partitions_of(VolumeId volume, PartitionId after) {
+    return {behind(volume_partition_key(volume, after)), with_id(begin_of(Area::VolumePartitions), volume.value + 1)};
+}
+KeyRange sessions() { return {begin_of(Area::Sessions), end_of(Area::Sessions)}; }
+
+Result<PartitionId> partition_of_key(ByteView key) {
+    if (key.size() != 1 + 2 * sizeof(uint64_t)) return Error(Code::Corrupt, "master store: a key of a volume's partition is cut short or too long");
+    return PartitionId(get_be64(key.data() + 1 + sizeof(uint64_t)));
+}
+
+}  // namespace orrery::master

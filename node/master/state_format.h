@@ -1,0 +1,33 @@
+// Where the masters' records lie in the Store, below the (group, generation) that the caller puts in front.
+//
+// Numbers are big-endian, so that keys of one kind lie in the order of their ids; volumes lie in the order of their names.
+#pragma once
+
+#include "node/wire/master.h"
+#include "runtime/base/bytes.h"
+#include "runtime/base/result.h"
+
+namespace orrery::master {
+
+/// A range of keys [begin, end).
+struct KeyRange {
+    Bytes begin, end;
+};
+
+Bytes counters_key();
+Bytes node_key(NodeId node);
+Bytes volume_key(ByteView name);
+Bytes partition_key(PartitionId partition);
+/// Says that the partition is of the volume; its value is empty.
+Bytes volume_partition_key(VolumeId volume, PartitionId partition);
+Bytes session_key(ClientId client);
+
+KeyRange nodes_after(NodeId node);
+KeyRange volumes_after(ByteView name);
+KeyRange partitions_of(VolumeId volume, PartitionId after);
+KeyRange sessions();
+
+/// The partition that a volume_partition_key() names. Errors: Corrupt.
+Result<PartitionId> partition_of_key(ByteView key);
+
+}  // namespace orrery::master

@@ -1,0 +1,35 @@
+// orrery-master: one of the masters of a cluster.
+#include "node/daemon/replica_main.h"
+#include "node/master/master_metrics.h"
+#include "node/master/master_node.h"
+
+namespace {
+
+using namespace orrery;
+using real::ConfigType;
+
+void add_keys(real::ConfigSchema& schema) {
+    schema.add({.name = "service.connections_max", .type = ConfigType::Integer, .by_default = "10000", .doc = "connections at once; more are refused", .low = 1, .high = 1'000'000});
+    schema.add({.name = "master.request_limit", .type = ConfigType::Duration, .by_default = "10s", .doc = "time for one change or question, forwarding to the leader included", .low = 10'000'000});
+}
+
+std::unique_ptr<Process> make_node(Env& env, const real::Config& config, const replica::ReplicaOptions& shared) {
+    master::MasterNodeOptions options{shared};
+    options.max_clients = static_cast<uint32_t>(config.integer("service.connections_max"));
+    options.service.request_timeout = config.duration("master.request_limit");
+    return std::make_unique<master::MasterNode>(env, options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    return daemon::replica_main(argc, argv, {.name = "orrery-master",
+                                             .about = "keeps which nodes, disks, volumes and partitions a cluster has",
+                                             .peer_listen = "127.0.0.1:7201",
+                                             .service_prefix = "service",
+                                             .service_listen = "127.0.0.1:7301",
+                                             .service_doc = "where data nodes, clients and orreryctl connect",
+                                             .metrics = master::master_metrics(),
+                                             .add_keys = add_keys,
+                                             .make = make_node});
+}

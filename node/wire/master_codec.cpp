@@ -1,0 +1,422 @@
+// Codecs of the masters' records, commands, questions and answers. Bytes come from outside or from a disk: every refusal is Corrupt.
+#include <capnp/message.h>
+
+#include "master.capnp.h"
+#include "node/wire/codec.h"
+#include "node/wire/master.h"
+#include "runtime/base/check.h"
+
+namespace orrery::wire {
+
+namespace {
+
+// Every list and text is asked for once: asking again counts against the limit of traversal again.
+
+std::string text_of(capnp::Text::Reader text) { return std::string(text.begin(), text.size()); }
+capnp::Text::Reader text_from(const std::string& text) { return capnp::Text::Reader(text.c_str(), text.size()); }
+
+template <typename Item>
+unsigned count(const std::vector<Item>& items) {
+    return static_cast<unsigned>(items.size());
+}
+
+/// False: not a time that anybody waits for.
+bool take_duration(uint64_t ns, Duration& out) {
+    if (ns > static_cast<uint64_t>(INT64_MAX) / 2) return false;
+    out = Duration::nanos(static_cast<int64_t>(ns));
+    return true;
+}
+
+/// Whether `number` is one of the enumerators first..last.
+template <typename Enum>
+bool take_enum(uint8_t number, Enum first, Enum last, Enum& out) {
+    if (number < static_cast<uint8_t>(first) || number > static_cast<uint8_t>(last)) return false;
+    out = static_cast<Enum>(number);
+    return true;
+}
+
+void fill_node(schema::NodeRecord::Builder out, const NodeRecord& record) {
+    out.setNode(record.node.value);
+    out.setIncarnation(record.incarnation.value);
+    out.setZone(text_from(record.zone));
+    out.setPeerAddress(text_from(record.peer_address));
+    out.setServiceAddress(text_from(record.service_address));
+    auto disks = out.initDisks(count(record.disks));
+    for (unsigned i = 0; i < disks.size(); ++i) {
+        disks[i].setDisk(record.disks[i].disk.value);
+        disks[i].setPath(text_from(record.disks[i].path));
+        disks[i].setCapacityBytes(record.disks[i].capacity_bytes);
+        disks[i].setMembers(record.disks[i].members);
+    }
+    out.setRegistered(record.registered.value);
+    out.setModified(record.modified.value);
+}
+
+NodeRecord read_node(schema::NodeRecord::Reader in) {
+    NodeRecord record{.node = NodeId(in.getNode()),
+                      .incarnation = Incarnation(in.getIncarnation()),
+                      .zone = text_of(in.getZone()),
+                      .peer_address = text_of(in.getPeerAddress()),
+                      .service_address = text_of(in.getServiceAddress()),
+                      .disks = {},
+                      .registered = LogIndex(in.getRegistered()),
+                      .modified = LogIndex(in.getModified())};
+    auto disks = in.getDisks();
+    record.disks.reserve(disks.size());
+    for (auto disk : disks) record.disks.push_back({DiskId(disk.getDisk()), text_of(disk.getPath()), disk.getCapacityBytes(), disk.getMembers()});
+    return record;
+}
+
+void fill_volume(schema::VolumeRecord::Builder out, const VolumeRecord& record) {
+    out.setVolume(record.volume.value);
+    out.setName(text_from(record.name));
+    out.setState(static_cast<uint8_t>(record.state));
+    out.setReplicas(record.replicas);
+    out.setPartitions(record.partitions);
+    out.setCapacityBytes(record.capacity_bytes);
+    out.setCreated(record.created.value);
+    out.setModified(record.modified.value);
+}
+
+Result<VolumeRecord> read_volume(schema::VolumeRecord::Reader in) {
+    VolumeRecord record;
+    if (!take_enum(in.getState(), VolumeState::Active, VolumeState::Deleting, record.state))
+        return Error(Code::Corrupt, "volume record: unknown state");
+    record.volume = VolumeId(in.getVolume());
+    record.name = text_of(in.getName());
+    record.replicas = in.getReplicas();
+    record.partitions = in.getPartitions();
+    record.capacity_bytes = in.getCapacityBytes();
+    record.created = LogIndex(in.getCreated());
+    record.modified = LogIndex(in.getModified());
+    return record;
+}
+
+void fill_partition(schema::PartitionRecord::Builder out, const PartitionRecord& record) {
+    out.setPartition(record.partition.value);
+    out.setVolume(record.volume.value);
+    out.setEpoch(record.epoch.value);
+    auto members = out.initMembers(count(record.members));
+    for (unsigned i = 0; i < members.size(); ++i) {
+        members[i].setNode(record.members[i].node.value);
+        members[i].setDisk(record.members[i].disk.value);
+        members[i].setReplica(record.members[i].replica.value);
+    }
+    out.setCreated(record.created.value);
+    out.setModified(record.modified.value);
+}
+
+PartitionRecord read_partition(schema::PartitionRecord::Reader in) {
+    PartitionRecord record{.partition = PartitionId(in.getPartition()),
+                           .volume = VolumeId(in.getVolume()),
+                           .epoch = Epoch(in.getEpoch()),
+                           .members = {},
+                           .created = LogIndex(in.getCreated()),
+                           .modified = LogIndex(in.getModified())};
+    auto members = in.getMembers();
+    record.members.reserve(members.size());
+    for (auto member : members)
+        record.members.push_back({NodeId(member.getNode()), DiskId(member.getDisk()), ReplicaId(member.getReplica())});
+    return record;
+}
+
+void fill_counters(schema::MasterCounters::Builder out, const MasterCounters& counters) {
+    out.setNextVolume(counters.next_volume);
+    out.setNextPartition(counters.next_partition);
+    out.setNextReplica(counters.next_replica);
+    out.setNodes(counters.nodes);
+    out.setVolumes(counters.volumes);
+    out.setPartitions(counters.partitions);
+    out.setApplied(counters.applied.value);
+    out.setForgotten(counters.forgotten.value);
+}
+
+MasterCounters read_counters(schema::MasterCounters::Reader in) {
+    return {.next_volume = in.getNextVolume(),
+            .next_partition = in.getNextPartition(),
+            .next_replica = in.getNextReplica(),
+            .nodes = in.getNodes(),
+            .volumes = in.getVolumes(),
+            .partitions = in.getPartitions(),
+            .applied = LogIndex(in.getApplied()),
+            .forgotten = LogIndex(in.getForgotten())};
+}
+
+}  // namespace
+
+// ---- records
+
+std::string_view volume_state_name(VolumeState state) {
+    switch (state) {
+        case VolumeState::Active: return "active";
+        case VolumeState::Deleting: return "deleting";
+    }
+    return "?";
+}
+
+Bytes encode_node_record(const NodeRecord& record) {
+    return encode_payload([&](capnp::MessageBuilder& builder) { fill_node(builder.initRoot<schema::NodeRecord>(), record); });
+}
+
+Result<NodeRecord> decode_node_record(ByteView bytes) {
+    NodeRecord record;
+    TRY(decode_payload(bytes, "node record", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
+        record = read_node(reader.getRoot<schema::NodeRecord>());
+        return {};
+    }));
+    return record;
+}
+
+Bytes encode_volume_record(const VolumeRecord& record) {
+    return encode_payload([&](capnp::MessageBuilder& builder) { fill_volume(builder.initRoot<schema::VolumeRecord>(), record); });
+}
+
+Result<VolumeRecord> decode_volume_record(ByteView bytes) {
+    VolumeRecord record;
+    TRY(decode_payload(bytes, "volume record", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
+        TRY(record, read_volume(reader.getRoot<schema::VolumeRecord>()));
+        return {};
+    }));
+    return record;
+}
+
+Bytes encode_partition_record(const PartitionRecord& record) {
+    return encode_payload([&](capnp::MessageBuilder& builder) { fill_partition(builder.initRoot<schema::PartitionRecord>(), record); });
+}
+
+Result<PartitionRecord> decode_partition_record(ByteView bytes) {
+    PartitionRecord record;
+    TRY(decode_payload(bytes, "partition record", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
+        record = read_partition(reader.getRoot<schema::PartitionRecord>());
+        return {};
+    }));
+    return record;
+}
+
+Bytes encode_master_counters(const MasterCounters& counters) {
+    return encode_payload([&](capnp::MessageBuilder& builder) { fill_counters(builder.initRoot<schema::MasterCounters>(), counters); });
+}
+
+Result<MasterCounters> decode_master_counters(ByteView bytes) {
+    MasterCounters counters;
+    TRY(decode_payload(bytes, "master counters", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
+        counters = read_counters(reader.getRoot<schema::MasterCounters>());
+        return {};
+    }));
+    return counters;
+}
+
+Bytes encode_session_record(const SessionRecord& record) {
+    CHECK(record.answer.size() < UINT32_MAX, record.answer.size());
+    Bytes out = encode_payload(
+        [&](capnp::MessageBuilder& builder) {
+            auto root = builder.initRoot<schema::SessionRecord>();
+            root.setClient(record.client.value);
+            root.setSequence(record.sequence);
+            root.setUsed(record.used.value);
+            root.setAnswerBytes(static_cast<uint32_t>(record.answer.size()));
+        },
+        record.answer.size());
+    out.append(record.answer);
+    return out;
+}
+
+Result<SessionRecord> decode_session_record(ByteView bytes) {
+    SessionRecord record;
+    TRY(decode_payload(bytes, "session record", [&](capnp::MessageReader& reader, Tail& tail) -> Result<void> {
+        auto root = reader.getRoot<schema::SessionRecord>();
+        record.client = ClientId(root.getClient());
+        record.sequence = root.getSequence();
+        record.used = LogIndex(root.getUsed());
+        ByteView answer;
+        if (!tail.take(root.getAnswerBytes(), answer)) return Error(Code::Corrupt, "session record: bytes are missing");
+        record.answer = answer;
+        return {};
+    }));
+    return record;
+}
+
+// ---- commands
+
+std::string_view master_command_name(MasterCommandKind kind) {
+    switch (kind) {
+        case MasterCommandKind::RegisterNode: return "register_node";
+        case MasterCommandKind::CreateVolume: return "create_volume";
+        case MasterCommandKind::DeleteVolume: return "delete_volume";
+    }
+    return "?";
+}
+
+Bytes encode_master_command(const MasterCommand& command) {
+    return encode_payload([&](capnp::MessageBuilder& builder) {
+        auto root = builder.initRoot<schema::MasterCommand>();
+        root.setKind(static_cast<uint8_t>(command.kind));
+        root.setClient(command.client.value);
+        root.setSequence(command.sequence);
+        fill_node(root.initNode(), command.node);
+        root.setName(text_from(command.name));
+        root.setReplicas(command.replicas);
+        root.setPartitions(command.partitions);
+        root.setCapacityBytes(command.capacity_bytes);
+        auto placements = root.initPlacements(count(command.placements));
+        for (unsigned i = 0; i < placements.size(); ++i) {
+            const std::vector<Place>& from = command.placements[i].places;
+            auto places = placements[i].initPlaces(count(from));
+            for (unsigned j = 0; j < places.size(); ++j) {
+                places[j].setNode(from[j].node.value);
+                places[j].setDisk(from[j].disk.value);
+            }
+        }
+        root.setUnplaced(text_from(command.unplaced));
+        root.setSince(command.since.value);
+    });
+}
+
+Result<MasterCommand> decode_master_command(ByteView bytes) {
+    MasterCommand command;
+    TRY(decode_payload(bytes, "master command", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
+        auto root = reader.getRoot<schema::MasterCommand>();
+        if (!take_enum(root.getKind(), MasterCommandKind::RegisterNode, MasterCommandKind::DeleteVolume, command.kind))
+            return Error(Code::Corrupt, "master command: unknown kind");
+        command.client = ClientId(root.getClient());
+        command.sequence = root.getSequence();
+        command.node = read_node(root.getNode());
+        command.name = text_of(root.getName());
+        command.replicas = root.getReplicas();
+        command.partitions = root.getPartitions();
+        command.capacity_bytes = root.getCapacityBytes();
+        auto placements = root.getPlacements();
+        if (placements.size() > MasterCommand::kPlacementsMax) return Error(Code::Corrupt, "master command: too many placements");
+        command.placements.reserve(placements.size());
+        for (auto in : placements) {
+            auto places = in.getPlaces();
+            std::vector<Place>& out = command.placements.emplace_back().places;
+            out.reserve(places.size());
+            for (auto place : places) out.push_back({NodeId(place.getNode()), DiskId(place.getDisk())});
+        }
+        command.unplaced = text_of(root.getUnplaced());
+        command.since = LogIndex(root.getSince());
+        return {};
+    }));
+    return command;
+}
+
+Bytes encode_master_answer(const MasterAnswer& answer) {
+    return encode_payload([&](capnp::MessageBuilder& builder) {
+        auto root = builder.initRoot<schema::MasterAnswer>();
+        root.setCode(answer.code);
+        root.setContext(text_from(answer.context));
+        root.setIndex(answer.index.value);
+        root.setVolume(answer.volume.value);
+    });
+}
+
+Result<MasterAnswer> decode_master_answer(ByteView bytes) {
+    MasterAnswer answer;
+    TRY(decode_payload(bytes, "master answer", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
+        auto root = reader.getRoot<schema::MasterAnswer>();
+        answer.code = root.getCode();
+        answer.context = text_of(root.getContext());
+        answer.index = LogIndex(root.getIndex());
+        answer.volume = VolumeId(root.getVolume());
+        return {};
+    }));
+    return answer;
+}
+
+// ---- questions
+
+Bytes encode_master_query(const MasterQuery& query) {
+    return encode_payload([&](capnp::MessageBuilder& builder) {
+        auto root = builder.initRoot<schema::MasterQuery>();
+        root.setTopic(static_cast<uint8_t>(query.topic));
+        root.setName(text_from(query.name));
+        root.setAfter(query.after);
+        root.setLimit(query.limit);
+        root.setMaxAgeNs(static_cast<uint64_t>(query.max_age.ns));
+        root.setAtLeast(query.at_least.value);
+    });
+}
+
+Result<MasterQuery> decode_master_query(ByteView bytes) {
+    MasterQuery query;
+    TRY(decode_payload(bytes, "master query", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
+        auto root = reader.getRoot<schema::MasterQuery>();
+        if (!take_enum(root.getTopic(), MasterTopic::Nodes, MasterTopic::Counters, query.topic))
+            return Error(Code::Corrupt, "master query: unknown topic");
+        query.name = text_of(root.getName());
+        query.after = root.getAfter();
+        query.limit = root.getLimit();
+        query.at_least = LogIndex(root.getAtLeast());
+        if (!take_duration(root.getMaxAgeNs(), query.max_age)) return Error(Code::Corrupt, "master query: an age beyond all bounds");
+        return {};
+    }));
+    return query;
+}
+
+Bytes encode_master_view(const MasterView& view) {
+    return encode_payload([&](capnp::MessageBuilder& builder) {
+        auto root = builder.initRoot<schema::MasterView>();
+        root.setLeader(view.leader.value);
+        root.setTerm(view.term.value);
+        root.setVersion(view.version.value);
+        root.setMore(view.more);
+        root.setServer(view.server.value);
+        root.setAgeNs(static_cast<uint64_t>(view.age.ns));
+        fill_counters(root.initCounters(), view.counters);
+        auto nodes = root.initNodes(count(view.nodes));
+        for (unsigned i = 0; i < nodes.size(); ++i) fill_node(nodes[i], view.nodes[i]);
+        auto volumes = root.initVolumes(count(view.volumes));
+        for (unsigned i = 0; i < volumes.size(); ++i) fill_volume(volumes[i], view.volumes[i]);
+        auto partitions = root.initPartitions(count(view.partitions));
+        for (unsigned i = 0; i < partitions.size(); ++i) fill_partition(partitions[i], view.partitions[i]);
+    });
+}
+
+Result<MasterView> decode_master_view(ByteView bytes) {
+    MasterView view;
+    TRY(decode_payload(bytes, "master view", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
+        auto root = reader.getRoot<schema::MasterView>();
+        view.leader = NodeId(root.getLeader());
+        view.term = Term(root.getTerm());
+        view.version = LogIndex(root.getVersion());
+        view.more = root.getMore();
+        view.server = NodeId(root.getServer());
+        if (!take_duration(root.getAgeNs(), view.age)) return Error(Code::Corrupt, "master view: an age beyond all bounds");
+        view.counters = read_counters(root.getCounters());
+        auto nodes = root.getNodes();
+        view.nodes.reserve(nodes.size());
+        for (auto in : nodes) view.nodes.push_back(read_node(in));
+        auto volumes = root.getVolumes();
+        view.volumes.reserve(volumes.size());
+        for (auto in : volumes) {
+            TRY(auto volume, read_volume(in));
+            view.volumes.push_back(std::move(volume));
+        }
+        auto partitions = root.getPartitions();
+        view.partitions.reserve(partitions.size());
+        for (auto in : partitions) view.partitions.push_back(read_partition(in));
+        return {};
+    }));
+    return view;
+}
+
+Bytes encode_master_confirmation(const MasterConfirmation& confirmation) {
+    return encode_payload([&](capnp::MessageBuilder& builder) {
+        auto root = builder.initRoot<schema::MasterConfirmation>();
+        root.setTerm(confirmation.term.value);
+        root.setVersion(confirmation.version.value);
+    });
+}
+
+Result<MasterConfirmation> decode_master_confirmation(ByteView bytes) {
+    MasterConfirmation confirmation;
+    TRY(decode_payload(bytes, "master confirmation", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
+        auto root = reader.getRoot<schema::MasterConfirmation>();
+        confirmation = {Term(root.getTerm()), LogIndex(root.getVersion())};
+        return {};
+    }));
+    return confirmation;
+}
+
+}  // namespace orrery::wire

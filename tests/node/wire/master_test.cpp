@@ -1,0 +1,217 @@
+// What the masters keep and say comes back equal, and bytes that are not theirs are refused, never believed.
+#include "node/wire/master.h"
+
+#include <algorithm>
+
+#include "runtime/base/random.h"
+
+#undef CHECK  // doctest's, below
+#include <doctest/doctest.h>
+
+using namespace orrery;
+using namespace orrery::wire;
+
+namespace {
+
+// Fields that are too narrow lose these.
+constexpr uint64_t kBig = 1ull << 60;
+constexpr uint32_t kWide = 1u << 31;
+
+NodeRecord full_node(uint64_t n) {
+    return {.node = NodeId(kBig + n), .incarnation = Incarnation(kBig + n + 1), .zone = "zone " + std::to_string(n),
+            .peer_address = "host" + std::to_string(n) + ":7100", .service_address = "host" + std::to_string(n) + ":7000",
+            .disks = {{DiskId(kWide + 1), "/disk/1", kBig + n + 2, kWide + 3}, {DiskId(kWide + 2), "/disk/2", kBig + n + 3, kWide + 4}},
+            .registered = LogIndex(kBig + n + 4), .modified = LogIndex(kBig + n + 5)};
+}
+
+VolumeRecord full_volume(uint64_t n) {
+    return {.volume = VolumeId(kBig + n), .name = Bytes("a \0 name \xff", 10) + std::to_string(n), .state = VolumeState::Deleting,
+            .replicas = kWide + 3, .partitions = kWide + 4, .capacity_bytes = kBig + n + 1, .created = LogIndex(kBig + n + 2),
+            .modified = LogIndex(kBig + n + 3)};
+}
+
+PartitionRecord full_partition(uint64_t n) {
+    return {.partition = PartitionId(kBig + n), .volume = VolumeId(kBig + n + 1), .epoch = Epoch(kBig + n + 2),
+            .members = {{NodeId(kBig + 1), DiskId(kWide + 1), ReplicaId(kBig + n + 3)},
+                        {NodeId(kBig + 2), DiskId(kWide + 2), ReplicaId(kBig + n + 4)},
+                        {NodeId(kBig + 3), DiskId(kWide + 3), ReplicaId(kBig + n + 5)}},
+            .created = LogIndex(kBig + n + 6), .modified = LogIndex(kBig + n + 7)};
+}
+
+MasterCounters full_counters() {
+    return {.next_volume = kBig + 1, .next_partition = kBig + 2, .next_replica = kBig + 3, .nodes = kBig + 4, .volumes = kBig + 5,
+            .partitions = kBig + 6, .applied = LogIndex(kBig + 7), .forgotten = LogIndex(kBig + 8)};
+}
+
+MasterAnswer full_answer() {
+    return {.code = 255, .context = "there is one of this name", .index = LogIndex(kBig + 1), .volume = VolumeId(kBig + 2)};
+}
+
+SessionRecord full_session() {
+    return {.client = ClientId(kBig + 1), .sequence = kBig + 2, .used = LogIndex(kBig + 3),
+            .answer = encode_master_answer(full_answer())};
+}
+
+MasterCommand full_command() {
+    return {.kind = MasterCommandKind::DeleteVolume, .client = ClientId(kBig + 1), .sequence = kBig + 2, .since = LogIndex(kBig + 3), .node = full_node(3),
+            .name = "a volume", .replicas = kWide + 4, .partitions = kWide + 5, .capacity_bytes = kBig + 6,
+            .placements = {{{{NodeId(kBig + 7), DiskId(kWide + 8)}, {NodeId(kBig + 9), DiskId(kWide + 10)}}},
+                           {},
+                           {{{NodeId(kBig + 11), DiskId(kWide + 12)}}}},
+            .unplaced = "no place"};
+}
+
+MasterQuery full_query() { return {.topic = MasterTopic::Partitions, .name = "a volume", .after = kBig + 1, .limit = kWide + 2, .max_age = Duration::nanos(3), .at_least = LogIndex(kBig + 4)}; }
+
+MasterView full_view() {
+    return {.server = NodeId(kBig + 7), .leader = NodeId(kBig + 1), .term = Term(kBig + 2), .version = LogIndex(kBig + 3), .age = Duration::nanos(8), .more = true, .counters = full_counters(),
+            .nodes = {full_node(10), {}, full_node(20)}, .volumes = {full_volume(30), {}}, .partitions = {{}, full_partition(40)}};
+}
+
+/// Equal, also from a place in memory that is not aligned; and the form is the only one.
+template <auto encode, auto decode>
+bool comes_back(const auto& sent) {
+    const Bytes payload = encode(sent);
+    const Bytes shifted = "x" + payload;
+    const auto got = decode(payload);
+    const auto misaligned = decode(ByteView(shifted).substr(1));
+    return got.ok() && misaligned.ok() && *got == sent && *misaligned == sent && encode(*got) == payload;
+}
+
+/// Whether `payload` was taken for something; that it comes back then, and that the refusal is the right one, is checked.
+template <auto encode, auto decode>
+bool decodes(ByteView payload) {
+    const auto got = decode(payload);
+    if (got.ok())
+        REQUIRE(comes_back<encode, decode>(*got));
+    else
+        REQUIRE(got.failed_with(Code::Corrupt));
+    return got.ok();
+}
+
+struct Sample {
+    Bytes payload;
+    bool (*decodes)(ByteView);
+};
+
+std::vector<Sample> samples() {
+    return {{encode_node_record(full_node(1)), decodes<encode_node_record, decode_node_record>},
+            {encode_volume_record(full_volume(1)), decodes<encode_volume_record, decode_volume_record>},
+            {encode_partition_record(full_partition(1)), decodes<encode_partition_record, decode_partition_record>},
+            {encode_master_counters(full_counters()), decodes<encode_master_counters, decode_master_counters>},
+            {encode_session_record(full_session()), decodes<encode_session_record, decode_session_record>},
+            {encode_master_command(full_command()), decodes<encode_master_command, decode_master_command>},
+            {encode_master_answer(full_answer()), decodes<encode_master_answer, decode_master_answer>},
+            {encode_master_query(full_query()), decodes<encode_master_query, decode_master_query>},
+            {encode_master_view(full_view()), decodes<encode_master_view, decode_master_view>}};
+}
+
+MasterCommand command_with(size_t placements) {
+    MasterCommand command{.kind = MasterCommandKind::CreateVolume, .client = {}, .node = {}, .name = "big", .placements = {}};
+    for (uint64_t i = 0; i < placements; ++i)
+        command.placements.push_back({{{NodeId(i), DiskId(1)}, {NodeId(i + 1), DiskId(2)}, {NodeId(i + 2), DiskId(3)}}});
+    return command;
+}
+
+}  // namespace
+
+TEST_CASE("wire: what the masters keep and say comes back equal (all fields set)") {
+    CHECK(comes_back<encode_node_record, decode_node_record>(full_node(1)));
+    CHECK(comes_back<encode_volume_record, decode_volume_record>(full_volume(1)));
+    CHECK(comes_back<encode_partition_record, decode_partition_record>(full_partition(1)));
+    CHECK(comes_back<encode_master_counters, decode_master_counters>(full_counters()));
+    CHECK(comes_back<encode_session_record, decode_session_record>(full_session()));
+    CHECK(comes_back<encode_master_command, decode_master_command>(full_command()));
+    CHECK(comes_back<encode_master_answer, decode_master_answer>(full_answer()));
+    CHECK(comes_back<encode_master_query, decode_master_query>(full_query()));
+    CHECK(comes_back<encode_master_view, decode_master_view>(full_view()));
+}
+
+TEST_CASE("wire: what the masters keep and say comes back equal (nothing set)") {
+    CHECK(comes_back<encode_node_record, decode_node_record>(NodeRecord{}));
+    CHECK(comes_back<encode_volume_record, decode_volume_record>(VolumeRecord{}));
+    CHECK(comes_back<encode_partition_record, decode_partition_record>(PartitionRecord{}));
+    CHECK(comes_back<encode_master_counters, decode_master_counters>(MasterCounters{}));
+    CHECK(comes_back<encode_session_record, decode_session_record>(SessionRecord{}));
+    CHECK(comes_back<encode_master_command, decode_master_command>(MasterCommand{}));
+    CHECK(comes_back<encode_master_answer, decode_master_answer>(MasterAnswer{}));
+    CHECK(comes_back<encode_master_query, decode_master_query>(MasterQuery{}));
+    CHECK(comes_back<encode_master_view, decode_master_view>(MasterView{}));
+    CHECK(comes_back<encode_master_confirmation, decode_master_confirmation>(MasterConfirmation{}));
+    CHECK(comes_back<encode_master_confirmation, decode_master_confirmation>(MasterConfirmation{Term(kBig + 1), LogIndex(kBig + 2)}));
+}
+
+TEST_CASE("wire: of states, commands and topics of the masters the known ones come back, all others are Corrupt") {
+    for (unsigned number = 0; number < 256; ++number) {
+        CAPTURE(number);
+        VolumeRecord volume = full_volume(1);
+        volume.state = static_cast<VolumeState>(number);
+        MasterView view = full_view();
+        view.volumes.push_back(volume);
+        if (number == 1 || number == 2) {
+            CHECK(comes_back<encode_volume_record, decode_volume_record>(volume));
+            CHECK(comes_back<encode_master_view, decode_master_view>(view));
+            CHECK(volume_state_name(volume.state) != "?");
+        } else {
+            CHECK(decode_volume_record(encode_volume_record(volume)).failed_with(Code::Corrupt));
+            CHECK(decode_master_view(encode_master_view(view)).failed_with(Code::Corrupt));
+            CHECK(volume_state_name(volume.state) == "?");
+        }
+
+        MasterCommand command = full_command();
+        command.kind = static_cast<MasterCommandKind>(number);
+        if (number >= 1 && number <= 3) {
+            CHECK(comes_back<encode_master_command, decode_master_command>(command));
+            CHECK(master_command_name(command.kind) != "?");
+        } else {
+            CHECK(decode_master_command(encode_master_command(command)).failed_with(Code::Corrupt));
+            CHECK(master_command_name(command.kind) == "?");
+        }
+
+        MasterQuery query = full_query();
+        query.topic = static_cast<MasterTopic>(number);
+        if (number >= 1 && number <= 6)
+            CHECK(comes_back<encode_master_query, decode_master_query>(query));
+        else
+            CHECK(decode_master_query(encode_master_query(query)).failed_with(Code::Corrupt));
+    }
+    CHECK(volume_state_name(VolumeState::Active) == "active");
+    CHECK(volume_state_name(VolumeState::Deleting) == "deleting");
+    CHECK(master_command_name(MasterCommandKind::RegisterNode) == "register_node");
+    CHECK(master_command_name(MasterCommandKind::CreateVolume) == "create_volume");
+    CHECK(master_command_name(MasterCommandKind::DeleteVolume) == "delete_volume");
+}
+
+TEST_CASE("wire: the largest command of the masters comes back, one placement more is Corrupt") {
+    CHECK(comes_back<encode_master_command, decode_master_command>(command_with(MasterCommand::kPlacementsMax)));
+    CHECK(decode_master_command(encode_master_command(command_with(MasterCommand::kPlacementsMax + 1))).failed_with(Code::Corrupt));
+}
+
+TEST_CASE("wire: a view of thousands of records comes back equal") {
+    MasterView view = full_view();
+    for (uint64_t i = 0; i < 5000; ++i) {
+        view.nodes.push_back(full_node(i));
+        view.volumes.push_back(full_volume(i));
+        view.partitions.push_back(full_partition(i));
+    }
+    CHECK(comes_back<encode_master_view, decode_master_view>(view));
+}
+
+TEST_CASE("wire: what the masters keep and say, cut or damaged, is refused or makes sense (45,000 damages)") {
+    const std::vector<Sample> all = samples();
+    RandomStream draws(1, "wire.master", 0);
+    for (const Sample& sample : all) {
+        REQUIRE(sample.decodes(sample.payload));
+        CHECK_FALSE(sample.decodes(sample.payload + "x"));
+        for (size_t size = 0; size < sample.payload.size(); ++size) CHECK_FALSE(sample.decodes(ByteView(sample.payload).substr(0, size)));
+        for (int i = 0; i < 5000; ++i) {
+            Bytes bent = sample.payload;
+            // Half of the damage goes where the lengths and pointers are.
+            const size_t reach = draws.chance(0.5) ? std::min<size_t>(bent.size(), 96) : bent.size();
+            for (uint64_t flips = 1 + draws.below(5); flips > 0; --flips) bent[draws.below(reach)] = static_cast<char>(draws.below(256));
+            if (draws.chance(0.1)) bent.resize(draws.below(bent.size()));
+            (void)sample.decodes(bent);
+            (void)all[draws.below(all.size())].decodes(bent);
+        }
+    }
+}
