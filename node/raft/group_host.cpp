@@ -515,7 +515,7 @@ void GroupHost::on_heartbeat_replies(rpc::Message& message) {
 void GroupHost::refused(GroupId id, const Refusal& refusal) {
     const std::string text = "replica " + std::to_string(refusal.from.replica.value) + " of node " + std::to_string(refusal.from.node.value) +
                              " to replica " + std::to_string(refusal.to.replica.value) + ": " +
-                             std::string(refusal_reason_name(refusal.reason)) + "; if its data directory was replaced, replace the member: `orreryctl kv add` with the address of its node";
+                             std::string(refusal_reason_name(refusal.reason)) + "; if its data directory was replaced, replace the member: `add` the node with orreryctl, by its address";
     // Once per sender and in growing steps: a misaddressed peer repeats itself with every heartbeat.
     if (refusals_told_.size() > 1024) refusals_told_.clear();
     const uint64_t times = ++refusals_told_[{id, refusal.from}];

@@ -75,7 +75,7 @@ std::string Group::exclusion() const {
     if (!core_) return "";
     if (core_->removed())
         return "this node was removed from the cluster (configuration " + std::to_string(core_->log().configuration_index().value) +
-               "); to take it in again, wipe its data directory and run `orreryctl kv add`";
+               "); to take it in again, wipe its data directory and `add` it with orreryctl";
     return said_removed_;
 }
 
@@ -237,7 +237,7 @@ void Group::ask_whether_member(Fiber& fiber) {
         });
         if (named || core_->leader()) return;
         said_removed_ = "node " + std::to_string(member.node.value) + " says that this node was removed from the cluster (configuration " +
-                        std::to_string(reply->configuration_index.value) + "); to take it in again, wipe its data directory and run `orreryctl kv add`";
+                        std::to_string(reply->configuration_index.value) + "); to take it in again, wipe its data directory and `add` it with orreryctl";
         env_.tracer.warning("raft.said_removed", {{"group", id_}, {"text", said_removed_}});
         return;
     }
@@ -345,7 +345,7 @@ Result<MembersChanged> Group::replace_member(Fiber& fiber, Member member, const 
         if (now.names(member)) return std::optional<Configuration>();
         const std::optional<Member> present = now.find(member.node);
         if (!present)
-            return Error(Code::Invalid, "node " + std::to_string(member.node.value) + " is no member any more; to take it in again, wipe its data directory and run `orreryctl kv add`");
+            return Error(Code::Invalid, "node " + std::to_string(member.node.value) + " is no member any more; to take it in again, wipe its data directory and `add` it with orreryctl");
         AddAs as = AddAs::Learner;
         for (const Member& named : now.members()) {
             if (named.node != member.node) continue;

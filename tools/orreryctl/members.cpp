@@ -1,15 +1,14 @@
-#include "tools/orreryctl/kv_members.h"
+#include "tools/orreryctl/members.h"
 
 #include <algorithm>
 #include <cstdio>
 
 #include "node/admin/json_writer.h"
+#include "node/raft/found_cluster.h"
 
 namespace orrery::ctl {
 
 namespace {
-
-constexpr GroupId kKvGroup{1};
 
 unsigned long long plain(uint64_t value) { return value; }
 
@@ -64,8 +63,16 @@ void print_table(const wire::GroupMembersReply& reply) {
 
 }  // namespace
 
-Result<void> KvMembers::show(Fiber& fiber, Env& env, Form form) const {
-    TRY(wire::GroupMembersReply reply, raft::ask_members(fiber, env, {at, kKvGroup}, env.now() + timeout));
+Result<void> Members::found(Fiber& fiber, Env& env) const {
+    TRY(wire::FoundingRecord record, raft::found_cluster(fiber, env, at, env.now() + timeout));
+    std::printf("founded cluster %016llx with %zu members:", plain(record.cluster().value), record.members.size());
+    for (const wire::NodeIdentity& member : record.members) std::printf(" %llu", plain(member.node.value));
+    std::printf("\n");
+    return {};
+}
+
+Result<void> Members::show(Fiber& fiber, Env& env, Form form) const {
+    TRY(wire::GroupMembersReply reply, raft::ask_members(fiber, env, {at, group}, env.now() + timeout));
     if (form == Form::Json) {
         std::printf("%s\n", json_text(reply).c_str());
     } else {
@@ -74,28 +81,28 @@ Result<void> KvMembers::show(Fiber& fiber, Env& env, Form form) const {
     return {};
 }
 
-Result<void> KvMembers::add(Fiber& fiber, Env& env, const Address& node, raft::AddAs as) const {
-    TRY(wire::GroupMember member, raft::add_member(fiber, env, {at, kKvGroup}, node, as, env.now() + timeout,
+Result<void> Members::add(Fiber& fiber, Env& env, const Address& node, raft::AddAs as) const {
+    TRY(wire::GroupMember member, raft::add_member(fiber, env, {at, group}, node, as, env.now() + timeout,
                                                    [](const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }));
     std::printf("node %llu at %s is a %s\n", plain(member.node.value), member.peer_address.c_str(),
                 std::string(wire::member_role_name(member.role)).c_str());
     return {};
 }
 
-Result<void> KvMembers::remove(Fiber& fiber, Env& env, NodeId node) const {
+Result<void> Members::remove(Fiber& fiber, Env& env, NodeId node) const {
     const wire::GroupChange change{wire::ChangeAction::Remove, {.node = node, .incarnation = {}, .peer_address = {}, .service_address = {}}};
-    TRY(wire::GroupChangeReply done, raft::change_members(fiber, env, {at, kKvGroup}, change, env.now() + timeout));
+    TRY(wire::GroupChangeReply done, raft::change_members(fiber, env, {at, group}, change, env.now() + timeout));
     std::printf("node %llu %s\n", plain(node.value), done.changed ? "is out" : "was no member");
     return {};
 }
 
-Result<void> KvMembers::transfer(Fiber& fiber, Env& env, NodeId node) const {
+Result<void> Members::transfer(Fiber& fiber, Env& env, NodeId node) const {
     const wire::GroupChange change{wire::ChangeAction::Transfer, {.node = node, .incarnation = {}, .peer_address = {}, .service_address = {}}};
-    TRY(raft::change_members(fiber, env, {at, kKvGroup}, change, env.now() + timeout));
+    TRY(raft::change_members(fiber, env, {at, group}, change, env.now() + timeout));
     // The old leader has let go; who leads now is for the members to say.
     const Instant deadline = env.now() + timeout;
     for (;;) {
-        TRY(wire::GroupMembersReply reply, raft::ask_members(fiber, env, {at, kKvGroup}, deadline));
+        TRY(wire::GroupMembersReply reply, raft::ask_members(fiber, env, {at, group}, deadline));
         if (reply.from_leader) {
             if (reply.leader != node)
                 return Error(Code::NotReady, "node " + std::to_string(reply.leader.value) + " leads instead; node " + std::to_string(node.value) +
@@ -107,11 +114,11 @@ Result<void> KvMembers::transfer(Fiber& fiber, Env& env, NodeId node) const {
     }
 }
 
-Result<void> KvMembers::leases(Fiber& fiber, Env& env, bool on, uint32_t drift_ppm) const {
+Result<void> Members::leases(Fiber& fiber, Env& env, bool on, uint32_t drift_ppm) const {
     wire::GroupChange change;
     change.action = on ? wire::ChangeAction::LeasesOn : wire::ChangeAction::LeasesOff;
     if (on) change.lease_drift_ppm = drift_ppm;
-    TRY(wire::GroupChangeReply done, raft::change_members(fiber, env, {at, kKvGroup}, change, env.now() + timeout));
+    TRY(wire::GroupChangeReply done, raft::change_members(fiber, env, {at, group}, change, env.now() + timeout));
     std::printf("reads under leases: %s%s\n", on ? "on" : "off", done.changed ? "" : " already");
     return {};
 }

@@ -1,0 +1,110 @@
+// The commands about what the masters keep: nodes, volumes, partitions.
+#include <cstdio>
+
+#include "runtime/real/daemon.h"
+#include "tools/orreryctl/command_tree.h"
+#include "tools/orreryctl/run_errand.h"
+
+namespace orrery::ctl {
+
+namespace {
+
+using Views = MasterViews;
+
+constexpr const char* kRefusedByMasters = "E0308";
+constexpr const char* kAtMasters = "service addresses of masters, HOST:PORT; any one that answers is enough";
+
+/// The options of every question to the masters, and what it does.
+void add_view(CommandTree& tree, CLI::App* command, std::function<Result<void>(const MasterViews&, Fiber&, Env&)> work) {
+    Typed& typed = tree.typed;
+    tree.with_at(command, kAtMasters);
+    tree.with_form(command);
+    command->add_flag("--watch", typed.watch, "again every 2 seconds, until interrupted");
+    tree.with_timeout(command, "seconds to look for a master that answers");
+    tree.does(command, [&typed, work = std::move(work)]() -> int {
+        using Times = MasterViews::Times;
+        MasterViews views{{}, typed.timeout(), typed.shown_as(), typed.watch ? Times::Repeated : Times::Once};
+        if (!parse_addresses("--at", typed.at, views.at)) return real::kExitUsage;
+        return run_errand([&](Fiber& fiber, Env& env) { return work(views, fiber, env); },
+                               {.refused = kRefusedByMasters, .ends = typed.watch ? Ends::ByInterrupt : Ends::Itself});
+    });
+}
+
+int run_change(const Typed& typed, const std::function<Result<void>(const MasterChanges&, Fiber&, Env&)>& work) {
+    MasterChanges changes{{}, typed.timeout()};
+    if (!parse_addresses("--at", typed.at, changes.at)) return real::kExitUsage;
+    return run_errand([&](Fiber& fiber, Env& env) { return work(changes, fiber, env); }, {.refused = kRefusedByMasters});
+}
+
+int run_volume_create(Typed& typed) {
+    if (!typed.capacity.empty()) {
+        Result<uint64_t> bytes = real::parse_size(typed.capacity);
+        if (!bytes.ok()) {
+            std::fprintf(stderr, "--capacity: error[E0309]: %s\n", bytes.error().context.c_str());
+            return real::kExitUsage;
+        }
+        typed.volume.capacity_bytes = *bytes;
+    }
+    typed.volume.name = typed.name;
+    return run_change(typed, [&](const MasterChanges& changes, Fiber& fiber, Env& env) { return changes.create_volume(fiber, env, typed.volume); });
+}
+
+int run_volume_delete(const Typed& typed) {
+    if (!typed.yes) {
+        std::fprintf(stderr, "orreryctl: error[E0310]: volume '%s' would be deleted with all that is in it, for good; if that is meant, say so with --yes\n",
+                     typed.name.c_str());
+        return real::kExitUsage;
+    }
+    return run_change(typed, [&](const MasterChanges& changes, Fiber& fiber, Env& env) { return changes.delete_volume(fiber, env, typed.name); });
+}
+
+void add_volume_commands(CommandTree& tree, CLI::App* volume) {
+    using Views = MasterViews;
+    Typed& typed = tree.typed;
+    CLI::App* create = volume->add_subcommand("create", "make a volume; its partitions are placed on the nodes that are registered now");
+    create->add_option("name", typed.name, "letters, digits, '.', '_' and '-', the first a letter or digit")->required();
+    create->add_option("--replicas", typed.volume.replicas, "of each partition, every one on a node of its own")->capture_default_str()->check(from_one());
+    create->add_option("--partitions", typed.volume.partitions, "into how many parts it is split")->capture_default_str()->check(from_one());
+    create->add_option("--capacity", typed.capacity, "the most that it may hold: bytes, or a number and KiB, MiB, GiB or TiB; no limit if not given");
+    tree.with_at(create, kAtMasters);
+    tree.with_timeout(create, "seconds to wait until it is committed");
+    tree.does(create, [&] { return run_volume_create(typed); });
+
+    add_view(tree, volume->add_subcommand("list", "all volumes"), [](const Views& views, Fiber& fiber, Env& env) { return views.volumes(fiber, env); });
+
+    CLI::App* info = volume->add_subcommand("info", "one volume, its partitions and where their members are");
+    info->add_option("name", typed.name, "of the volume")->required();
+    add_view(tree, info, [&](const Views& views, Fiber& fiber, Env& env) { return views.volume(fiber, env, typed.name); });
+
+    CLI::App* remove = volume->add_subcommand("delete", "delete a volume with all that is in it, for good");
+    remove->add_option("name", typed.name, "of the volume")->required();
+    remove->add_flag("--yes", typed.yes, "it is meant; nothing is deleted without this");
+    tree.with_at(remove, kAtMasters);
+    tree.with_timeout(remove, "seconds to wait until it is committed");
+    tree.does(remove, [&] { return run_volume_delete(typed); });
+}
+
+void add_partition_commands(CommandTree& tree, CLI::App* partition) {
+    using Views = MasterViews;
+    Typed& typed = tree.typed;
+    CLI::App* list = partition->add_subcommand("list", "the partitions of a volume and where their members are");
+    list->add_option("volume", typed.name, "its name")->required();
+    add_view(tree, list, [&](const Views& views, Fiber& fiber, Env& env) { return views.partitions(fiber, env, typed.name); });
+    CLI::App* info = partition->add_subcommand("info", "one partition and its members");
+    info->add_option("id", typed.id, "of the partition")->required()->check(from_one());
+    add_view(tree, info, [&](const Views& views, Fiber& fiber, Env& env) { return views.partition(fiber, env, PartitionId(typed.id)); });
+}
+
+}  // namespace
+
+void add_master_views(CommandTree& tree, CLI::App* parent) {
+    auto group = [parent](const char* name, const char* text) { return parent->add_subcommand(name, text)->require_subcommand(1); };
+    add_view(tree, parent->add_subcommand("status", "who leads the masters, and how much there is"),
+             [](const Views& views, Fiber& fiber, Env& env) { return views.status(fiber, env); });
+    add_view(tree, group("node", "nodes that hold data")->add_subcommand("list", "all that are registered at the masters"),
+             [](const Views& views, Fiber& fiber, Env& env) { return views.nodes(fiber, env); });
+    add_volume_commands(tree, group("volume", "volumes: make, look at, delete"));
+    add_partition_commands(tree, group("partition", "the partitions of volumes"));
+}
+
+}  // namespace orrery::ctl

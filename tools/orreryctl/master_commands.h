@@ -1,0 +1,53 @@
+// orreryctl status, node, volume, partition: what they ask the masters and what they print.
+#pragma once
+
+#include <functional>
+
+#include "node/client/master_client.h"
+#include "tools/orreryctl/master_views.h"
+
+namespace orrery::ctl {
+
+/// Questions: printed on standard output once, or again and again until interrupted.
+struct MasterViews {
+    std::vector<Address> at;  // service addresses
+    Duration timeout;         // for each time
+    Form form = Form::Table;
+    enum class Times : uint8_t { Once, Repeated } times = Times::Once;
+
+    // Yield. Errors: as MasterClient::query(); NotReady (no master can answer now), Stale (the volume was made anew between two pages), Io.
+
+    Result<void> status(Fiber& fiber, Env& env) const;
+    Result<void> nodes(Fiber& fiber, Env& env) const;
+    Result<void> volumes(Fiber& fiber, Env& env) const;
+    Result<void> volume(Fiber& fiber, Env& env, const std::string& name) const;
+    Result<void> partitions(Fiber& fiber, Env& env, const std::string& volume) const;
+    Result<void> partition(Fiber& fiber, Env& env, PartitionId id) const;
+
+ private:
+    using Ask = std::function<Result<std::string>(Fiber&, client::MasterClient&, Instant deadline)>;
+    Result<void> show(Fiber& fiber, Env& env, const Ask& ask) const;
+};
+
+struct NewVolume {
+    std::string name;
+    uint32_t replicas = 3;
+    uint32_t partitions = 10;
+    uint64_t capacity_bytes = 0;  // 0: no limit
+};
+
+/// Changes. A refusal of the masters is an error here, of its code and with its words.
+struct MasterChanges {
+    std::vector<Address> at;  // service addresses
+    Duration timeout;
+
+    // Print on standard output what came of it. Yield. Errors: of a refusal; as MasterClient::change().
+
+    Result<void> create_volume(Fiber& fiber, Env& env, const NewVolume& volume) const;
+    Result<void> delete_volume(Fiber& fiber, Env& env, const std::string& name) const;
+
+ private:
+    Result<wire::MasterAnswer> change(Fiber& fiber, Env& env, wire::MasterCommand command) const;
+};
+
+}  // namespace orrery::ctl
