@@ -67,8 +67,11 @@ Instant Core::lease_until() const {
     return since + (ORRERY_DEFECT(lease_ignores_drift) ? lease.promise : lease.lasts());
 }
 
+/// What is committed may have been seen elsewhere, by who asked a leader before us and read where it is applied by now: our own state has to
+/// have all of it.
 bool Core::may_read_under_lease() const {
-    return role_ == Role::Leader && log_.configuration().lease().on() && own_term_committed() && applied_ >= own_term_first_;
+    const bool whole = applied_ >= commit_;
+    return role_ == Role::Leader && log_.configuration().lease().on() && own_term_committed() && applied_ >= own_term_first_ && whole;
 }
 
 }  // namespace orrery::raft

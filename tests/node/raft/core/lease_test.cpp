@@ -61,6 +61,20 @@ TEST_CASE("raft lease: a leader reads without messages until the promise ends, c
     CHECK_FALSE(reads_now(cluster, 1));
 }
 
+TEST_CASE("raft lease: a leader that has committed more than it has applied reads nothing by itself") {
+    Led group;
+    Cluster& cluster = group.cluster;
+    REQUIRE(reads_now(cluster, 1));
+    cluster.hold(1);  // its disk: the others are a majority without it
+    REQUIRE(cluster.propose(1, "x").ok());
+    cluster.settle();
+    REQUIRE(cluster[1].commit() > cluster[1].applied_index());
+    CHECK_FALSE(reads_now(cluster, 1));
+    cluster.release(1);
+    cluster.settle();
+    CHECK(reads_now(cluster, 1));
+}
+
 TEST_CASE("raft lease: the answer to a round counts from before the round was sent, however late it comes") {
     Led group;
     Cluster& cluster = group.cluster;
