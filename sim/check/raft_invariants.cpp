@@ -244,6 +244,20 @@ void RaftInvariants::snapshot_installed(const Stamp& stamp, GroupId group_id, No
         log.applied = index;
         return;
     }
+    if (log.present && index < log.base && truth) {
+        // Its state was lost behind an install, and with it what the log did not know yet: it has the entries of that snapshot still.
+        std::vector<Entry> again;
+        for (uint64_t at = index + 1; at <= log.base; ++at)
+            if (std::optional<Entry> entry = committed_at(group, at)) again.push_back(*entry);
+        if (again.size() == log.base - index) {
+            log.entries.insert(log.entries.begin(), again.begin(), again.end());
+            log.base = index;
+            log.base_term = term;
+            log.base_chain = truth->chain;
+            log.applied = index;
+            return;
+        }
+    }
     std::optional<Entry> own = entry_at(log, index);
     bool keeps_tail = own && own->term == term && index > log.base;
     if (keeps_tail) {
