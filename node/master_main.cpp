@@ -11,12 +11,14 @@ using real::ConfigType;
 void add_keys(real::ConfigSchema& schema) {
     schema.add({.name = "service.connections_max", .type = ConfigType::Integer, .by_default = "10000", .doc = "connections at once; more are refused", .low = 1, .high = 1'000'000});
     schema.add({.name = "master.request_limit", .type = ConfigType::Duration, .by_default = "10s", .doc = "time for one change or question, forwarding to the leader included", .low = 10'000'000});
+    schema.add({.name = "master.node_silence", .type = ConfigType::Duration, .by_default = "30s", .doc = "a data node that is not heard of for so long is inactive: nothing new is placed there", .low = 1'000'000'000});
 }
 
 std::unique_ptr<Process> make_node(Env& env, const real::Config& config, const replica::ReplicaOptions& shared) {
     master::MasterNodeOptions options{shared};
     options.max_clients = static_cast<uint32_t>(config.integer("service.connections_max"));
     options.service.request_timeout = config.duration("master.request_limit");
+    options.service.node_silence = config.duration("master.node_silence");
     return std::make_unique<master::MasterNode>(env, options);
 }
 

@@ -12,7 +12,9 @@ namespace {
 constexpr Duration kPauseMin = Duration::millis(10), kPauseMax = Duration::millis(500);
 
 /// An answer that no other master would change, and that would have been the first one's too.
-bool is_final(Code code) { return code == Code::Cancelled || code == Code::Invalid || code == Code::NotFound || code == Code::Unsupported; }
+bool is_final(Code code) {
+    return code == Code::Cancelled || code == Code::Invalid || code == Code::NotFound || code == Code::Exists || code == Code::Unsupported;
+}
 
 /// As people read it. That a master does not know whether it is right is no answer of any other: try again later.
 Error plain(const Error& error) {
@@ -107,6 +109,12 @@ Result<wire::MasterView> MasterClient::query(Fiber& fiber, const wire::MasterQue
     Result<Bytes> answer = ask(fiber, wire::Operation::MasterQuery, wire::encode_master_query(query), unknown, deadline);
     if (!answer.ok()) return answer.error();
     return wire::decode_master_view(*answer);
+}
+
+Result<void> MasterClient::heartbeat(Fiber& fiber, const wire::NodeHeartbeat& heartbeat, Instant deadline) {
+    bool unknown = false;  // another follows anyway
+    Result<Bytes> answer = ask(fiber, wire::Operation::MasterHeartbeat, wire::encode_node_heartbeat(heartbeat), unknown, deadline);
+    return answer.ok() ? Result<void>() : Result<void>(answer.error());
 }
 
 }  // namespace orrery::client

@@ -153,6 +153,13 @@ void MasterMachine::applied(LogIndex) {
 
 // ---- reading
 
+Result<std::optional<wire::NodeRecord>> MasterMachine::node(Fiber& fiber, NodeId node) const {
+    TRY(std::optional<Bytes> bytes, Records(fiber, store_, space_).get(node_key(node)));
+    if (!bytes) return std::optional<wire::NodeRecord>();
+    TRY(wire::NodeRecord record, wire::decode_node_record(*bytes));
+    return std::optional(std::move(record));
+}
+
 Result<std::vector<wire::NodeRecord>> MasterMachine::nodes(Fiber& fiber) const {
     std::vector<wire::NodeRecord> out;
     const std::unique_ptr<store::Snapshot> at = store_.snapshot();

@@ -25,7 +25,8 @@ class MasterMachine : public raft::StateMachine {
     /// does not disturb it. Requires: the caller holds the group's space(). Yields. Errors: NotFound (no such volume or partition),
     /// Io, Corrupt, Cancelled.
     Result<wire::MasterView> view(Fiber& fiber, const wire::MasterQuery& query) const;
-    /// All nodes, as view(). Yields.
+    /// One node, and all of them, as view(). Yield.
+    Result<std::optional<wire::NodeRecord>> node(Fiber& fiber, NodeId node) const;
     Result<std::vector<wire::NodeRecord>> nodes(Fiber& fiber) const;
 
     /// The most records that one view holds; it ends earlier where they are large.

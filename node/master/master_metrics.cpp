@@ -22,6 +22,7 @@ constexpr auto kMetrics = replica::with_replica_metrics(std::to_array<admin::Met
     {"orrery_master_redirected_total", MetricType::Counter, "Questions not answered because no leader vouched for the state in time."},
     {"orrery_master_confirmations_total", MetricType::Counter, "Times that a leader has vouched for this master's state."},
     {"orrery_master_confirmed_total", MetricType::Counter, "Times that this master as leader has vouched for another's."},
+    {"orrery_master_heartbeats_total", MetricType::Counter, "Heartbeats of data nodes that this master took as leader."},
     {"orrery_master_unknown_outcomes_total", MetricType::Counter, "Changes whose outcome this master could not tell."},
 }));
 
@@ -47,6 +48,7 @@ std::string master_metrics_page(MasterNode& node) {
         page.add("orrery_master_confirmed_total", counters.confirmed);
         if (const std::optional<Duration> age = service->age()) page.add("orrery_master_age_seconds", age->as_seconds());
         page.add("orrery_master_forwarded_total", counters.forwarded);
+        page.add("orrery_master_heartbeats_total", counters.heartbeats);
         page.add("orrery_master_unknown_outcomes_total", counters.unknown);
     }
     return page.text();

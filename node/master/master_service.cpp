@@ -25,6 +25,7 @@ MasterService::MasterService(Env& env, raft::GroupHost& host, raft::Group& group
     group_.set_observer(this);
     freshness_.applied(group_.applied());
     env_.spawn("master.confirm", [this](Fiber& fiber) { confirm_loop(fiber); });
+    env_.spawn("master.watch_nodes", [this](Fiber& fiber) { watch_nodes(fiber); });
 }
 
 MasterService::~MasterService() { group_.set_observer(nullptr); }
@@ -82,6 +83,7 @@ Result<wire::MasterAnswer> MasterService::change_here(Fiber& fiber, const wire::
         TRY(group_.read_barrier(fiber, deadline));
         const std::shared_ptr<const raft::StateSpace> held = group_.space();
         TRY(std::vector<wire::NodeRecord> nodes, machine_.nodes(fiber));
+        nodes = without_bad_disks(std::move(nodes));
         // Many disks take their time: not the loop thread's.
         Result<std::vector<wire::Placement>> placed = Error(Code::Cancelled);
         TRY(env_.blocking(fiber, [&](Blocking&) { placed = place(nodes, command.replicas, command.partitions); }));
@@ -97,6 +99,8 @@ Result<wire::MasterAnswer> MasterService::change_here(Fiber& fiber, const wire::
     counters_.unknown += committed.failed_with(Code::Unknown);
     if (!committed.ok()) return committed.error();
     ++counters_.changes;
+    if (command.kind == wire::MasterCommandKind::RegisterNode && group_.core().term() == heard_in_)
+        heard_[command.node.node] = {env_.now(), {.node = command.node.node, .incarnation = command.node.incarnation, .disks = {}}};
     return wire::decode_master_answer(committed->reply);
 }
 
@@ -210,6 +214,67 @@ Result<LogIndex> MasterService::confirm_by_anyone(Fiber& fiber, Instant deadline
     return Error(Code::Unreachable, "no other master answers");
 }
 
+// ---- data nodes
+
+Result<void> MasterService::take_heartbeat(Fiber& fiber, wire::NodeHeartbeat heartbeat) {
+    const std::shared_ptr<const raft::StateSpace> held = group_.space();
+    TRY(std::optional<wire::NodeRecord> node, machine_.node(fiber, heartbeat.node));
+    if (!node) return Error(Code::NotFound, "node " + std::to_string(heartbeat.node.value) + " is not registered");
+    if (node->incarnation != heartbeat.incarnation)
+        return Error(Code::Exists, "node id " + std::to_string(heartbeat.node.value) + " is taken by another data directory");
+    if (!group_.leads()) return not_vouched();
+    ++counters_.heartbeats;
+    if (group_.core().term() == heard_in_) heard_[heartbeat.node] = {env_.now(), std::move(heartbeat)};
+    return {};
+}
+
+std::vector<wire::NodeRecord> MasterService::without_bad_disks(std::vector<wire::NodeRecord> nodes) const {
+    for (wire::NodeRecord& node : nodes) {
+        const auto heard = heard_.find(node.node);
+        if (heard == heard_.end() || heard->second.last.incarnation != node.incarnation) continue;
+        for (const wire::NodeHeartbeat::Disk& disk : heard->second.last.disks)
+            if (!disk.trouble.empty()) std::erase_if(node.disks, [&](const wire::DiskRecord& one) { return one.disk == disk.disk; });
+    }
+    return nodes;
+}
+
+void MasterService::watch_nodes(Fiber& fiber) {
+    for (;;) {
+        if (!env_.sleep(fiber, options_.node_check).ok()) return;
+        if (!group_.leads()) continue;
+        if (const Term term = group_.core().term(); term != heard_in_) {
+            // Nobody has told this office anything yet: whoever is there has the whole time to do so.
+            heard_.clear();
+            heard_in_ = term;
+            led_since_ = env_.now();
+        }
+        Result<void> marked = mark_nodes(fiber);
+        if (marked.failed_with(Code::Cancelled)) return;
+        if (!marked.ok()) env_.tracer.debug("master.nodes_not_marked", {{"error", marked.error().text()}});
+    }
+}
+
+Result<void> MasterService::mark_nodes(Fiber& fiber) {
+    const std::shared_ptr<const raft::StateSpace> held = group_.space();
+    TRY(std::vector<wire::NodeRecord> nodes, machine_.nodes(fiber));
+    const Instant now = env_.now();
+    wire::MasterCommand command;
+    command.kind = wire::MasterCommandKind::MarkNodes;
+    for (const wire::NodeRecord& node : nodes) {
+        const auto heard = heard_.find(node.node);
+        const bool known = heard != heard_.end() && heard->second.last.incarnation == node.incarnation;
+        const bool silent = now - (known ? heard->second.at : led_since_) > options_.node_silence;
+        const wire::NodeState state = silent ? wire::NodeState::Inactive : wire::NodeState::Active;
+        // Who was inactive before this office began stays so until it is heard.
+        if (node.state == state || (!silent && !known) || command.marks.size() == wire::MasterCommand::kMarksMax) continue;
+        command.marks.push_back({node.node, node.incarnation, state});
+        env_.tracer.event(silent ? Severity::Warning : Severity::Info, silent ? "master.node_inactive" : "master.node_active", {{"node", node.node}});
+    }
+    if (command.marks.empty()) return {};
+    TRY(group_.propose(fiber, wire::encode_master_command(command), nullptr, now + options_.request_timeout));
+    return {};
+}
+
 // ---- requests
 
 void MasterService::handle_requests(rpc::Service& service_of, const std::unique_ptr<MasterService>& service) {
@@ -222,6 +287,7 @@ void MasterService::handle_requests(rpc::Service& service_of, const std::unique_
     handle(wire::Operation::MasterChange, &MasterService::handle_change);
     handle(wire::Operation::MasterQuery, &MasterService::handle_query);
     handle(wire::Operation::MasterConfirm, &MasterService::handle_confirm);
+    handle(wire::Operation::MasterHeartbeat, &MasterService::handle_heartbeat);
 }
 
 /// The asker waits as long as we do: a sixteenth of it is left for the way back, or what is known here would be unknown there.
@@ -234,6 +300,7 @@ void MasterService::handle_change(Fiber& fiber, rpc::Request& request, rpc::Resp
     Result<wire::MasterCommand> command = wire::decode_master_command(request.body());
     if (!command.ok()) return responder.fail(Error(Code::Invalid, command.error().context));
     if (command->client.value == 0 && command->sequence != 0) return responder.fail(Error(Code::Invalid, "a sequence without a client"));
+    if (command->kind == wire::MasterCommandKind::MarkNodes) return responder.fail(Error(Code::Invalid, "that is the leader's own to say"));
     command->placements.clear();
     command->unplaced.clear();
     const Instant deadline = deadline_of(request);
@@ -261,6 +328,23 @@ void MasterService::handle_confirm(Fiber& fiber, rpc::Request& request, rpc::Res
     if (!version.ok()) return responder.fail(version.error());
     ++counters_.confirmed;
     responder.reply(wire::encode_master_confirmation({group_.core().term(), *version}));
+}
+
+/// Only the leader keeps what it hears: the others pass it on, once.
+void MasterService::handle_heartbeat(Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
+    Result<wire::NodeHeartbeat> heartbeat = wire::decode_node_heartbeat(request.body());
+    if (!heartbeat.ok()) return responder.fail(Error(Code::Invalid, heartbeat.error().context));
+    const Instant deadline = deadline_of(request);
+    if (!group_.leads()) {
+        const NodeId leader = group_.leader().node;
+        if (request.entity() == kForwarded || !leader) return responder.fail(not_vouched());
+        const rpc::Target target{wire::Operation::MasterHeartbeat, kMasterGroup, kForwarded, wire::TrafficClass::Foreground, {deadline}};
+        Result<Bytes> answer = host_.peers().call(fiber, leader, target, Bytes(request.body()));
+        if (!answer.ok()) return responder.fail(answer.error());
+        return responder.reply(std::move(*answer));
+    }
+    if (Result<void> taken = take_heartbeat(fiber, std::move(*heartbeat)); !taken.ok()) return responder.fail(taken.error());
+    responder.reply(wire::encode_master_confirmation({group_.core().term(), group_.applied()}));
 }
 
 }  // namespace orrery::master

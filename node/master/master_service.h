@@ -7,6 +7,7 @@
 // asks the leader what is committed, which costs that a dozen bytes for all queries that wait meanwhile.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -29,6 +30,10 @@ struct MasterServiceOptions {
     Duration confirm_timeout = Duration::millis(500);
     /// Queries and changes that wait on this master.
     size_t waiting_max = 16'384;
+    /// A data node that is silent for so long is marked inactive. After an election everybody has that long again.
+    Duration node_silence = Duration::seconds(30);
+    /// How often the leader looks.
+    Duration node_check = Duration::seconds(1);
 };
 
 class MasterService : public raft::GroupObserver {
@@ -55,6 +60,7 @@ class MasterService : public raft::GroupObserver {
         uint64_t redirected = 0;     // queries that nobody vouched for in time
         uint64_t confirmations = 0;  // had of a leader, or by this one for itself
         uint64_t confirmed = 0;      // given to followers
+        uint64_t heartbeats = 0;     // of data nodes, taken here as leader
     };
     const Counters& counters() const { return counters_; }
     /// Of the applied state, at most; nullopt: nobody has vouched for any. Atomic.
@@ -89,6 +95,11 @@ class MasterService : public raft::GroupObserver {
     void handle_change(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
     void handle_query(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
     void handle_confirm(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
+    void handle_heartbeat(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
+    Result<void> take_heartbeat(Fiber& fiber, wire::NodeHeartbeat heartbeat);
+    void watch_nodes(Fiber& fiber);
+    Result<void> mark_nodes(Fiber& fiber);
+    std::vector<wire::NodeRecord> without_bad_disks(std::vector<wire::NodeRecord> nodes) const;
 
     Env& env_;
     raft::GroupHost& host_;
@@ -103,6 +114,14 @@ class MasterService : public raft::GroupObserver {
     LogIndex applied_told_;
     size_t waiting_ = 0;
     Notify leader_changed_;
+    /// Of nodes that are registered, by whom leads; forgotten with the office.
+    struct Heard {
+        Instant at;
+        wire::NodeHeartbeat last;
+    };
+    std::map<NodeId, Heard> heard_;
+    Term heard_in_;
+    Instant led_since_{};
     Counters counters_;
 };
 

@@ -101,6 +101,10 @@ Result<MasterState::Applied> MasterState::apply(const wire::MasterCommand& comma
                 TRY(verdict, delete_volume(command, work));
                 break;
             }
+            case wire::MasterCommandKind::MarkNodes: {
+                TRY(verdict, mark_nodes(command, work));
+                break;
+            }
         }
         if (verdict.refused) {
             applied.answer = {static_cast<uint8_t>(verdict.refused->code), verdict.refused->context, index, {}};
@@ -144,6 +148,7 @@ MasterState::Verdict MasterState::check_node(wire::NodeRecord& node) {
         return refuse(Code::Invalid, "a node's addresses are HOST:PORT, at most " + number(MasterLimits::text_bytes_max) + " bytes");
     if (node.disks.empty() || node.disks.size() > MasterLimits::disks_max)
         return refuse(Code::Invalid, "a node has 1 to " + number(MasterLimits::disks_max) + " disks");
+    node.state = wire::NodeState::Active;
     std::ranges::sort(node.disks, {}, &wire::DiskRecord::disk);
     for (size_t i = 0; i < node.disks.size(); ++i) {
         wire::DiskRecord& disk = node.disks[i];
@@ -177,10 +182,22 @@ Result<MasterState::Verdict> MasterState::register_node(const wire::MasterComman
         }
     }
     node.registered = known->registered;
-    node.modified = known->modified;
+    node.modified = known->modified;  // and it is active: it has just been heard of
     if (node == *known) return Verdict();
     node.modified = work.index;
     work.put(node_key(node.node), wire::encode_node_record(node));
+    return Verdict();
+}
+
+/// What was heard of another life of a node says nothing of this one.
+Result<MasterState::Verdict> MasterState::mark_nodes(const wire::MasterCommand& command, Work& work) {
+    for (const wire::NodeMark& mark : command.marks) {
+        TRY(std::optional<wire::NodeRecord> node, work.read(node_key(mark.node), &wire::decode_node_record));
+        if (!node || node->incarnation != mark.incarnation || node->state == mark.state) continue;
+        node->state = mark.state;
+        node->modified = work.index;
+        work.put(node_key(mark.node), wire::encode_node_record(*node));
+    }
     return Verdict();
 }
 

@@ -71,6 +71,7 @@ class MasterState {
     Result<Verdict> register_node(const wire::MasterCommand& command, Work& work);
     Result<Verdict> create_volume(const wire::MasterCommand& command, Work& work);
     Result<Verdict> delete_volume(const wire::MasterCommand& command, Work& work);
+    Result<Verdict> mark_nodes(const wire::MasterCommand& command, Work& work);
     void remember(const wire::MasterCommand& command, LogIndex index, Applied& applied);
 
     wire::MasterCounters counters_;

@@ -30,14 +30,14 @@ Result<std::vector<wire::Placement>> place(const std::vector<wire::NodeRecord>& 
     std::map<std::string, size_t> zones;
     size_t usable = 0;
     for (const wire::NodeRecord& node : nodes) {
-        if (node.disks.empty()) continue;
+        if (node.disks.empty() || node.state != wire::NodeState::Active) continue;
         const size_t zone = zones.try_emplace(node.zone, zones.size()).first->second;
         for (const wire::DiskRecord& disk : node.disks)
             disks.push_back({node.node, disk.disk, usable, zone, std::max<uint64_t>(1, disk.capacity_bytes), disk.members});
         ++usable;
     }
     if (usable < replicas)
-        return Error(Code::Invalid, std::to_string(replicas) + " replicas need as many nodes with a disk, and there are " + std::to_string(usable));
+        return Error(Code::Invalid, std::to_string(replicas) + " replicas need as many active nodes with a disk, and there are " + std::to_string(usable));
     std::vector<wire::Placement> out(partitions);
     std::vector<uint32_t> in_zone(zones.size());
     std::vector<bool> taken(usable);

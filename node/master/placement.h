@@ -10,7 +10,7 @@
 
 namespace orrery::master {
 
-/// Errors: Invalid: fewer nodes with a disk than `replicas`; says how many there are.
+/// Errors: Invalid: fewer active nodes with a disk than `replicas`; says how many there are.
 Result<std::vector<wire::Placement>> place(const std::vector<wire::NodeRecord>& nodes, uint32_t replicas, uint32_t partitions);
 
 }  // namespace orrery::master

@@ -21,6 +21,7 @@ struct NodeRecord {
   disks @5 :List(DiskRecord);
   registered @6 :UInt64;
   modified @7 :UInt64;
+  state @8 :UInt8;
 }
 
 struct VolumeRecord {
@@ -76,6 +77,12 @@ struct Placement {
   places @0 :List(Place);
 }
 
+struct NodeMark {
+  node @0 :UInt64;
+  incarnation @1 :UInt64;
+  state @2 :UInt8;
+}
+
 struct MasterCommand {
   kind @0 :UInt8;
   client @1 :UInt64;
@@ -88,6 +95,7 @@ struct MasterCommand {
   placements @8 :List(Placement);
   unplaced @9 :Text;
   since @10 :UInt64;
+  marks @11 :List(NodeMark);
 }
 
 struct MasterAnswer {
@@ -122,4 +130,18 @@ struct MasterView {
 struct MasterConfirmation {
   term @0 :UInt64;
   version @1 :UInt64;
+}
+
+struct DiskReport {
+  disk @0 :UInt32;
+  usedBytes @1 :UInt64;
+  trouble @2 :Text;
+}
+
+struct NodeHeartbeat {
+  node @0 :UInt64;
+  incarnation @1 :UInt64;
+  partitions @2 :UInt32;
+  loaded @3 :UInt32;
+  disks @4 :List(DiskReport);
 }

@@ -35,6 +35,13 @@ struct DiskRecord {
     bool operator==(const DiskRecord&) const = default;
 };
 
+enum class NodeState : uint8_t {  // on disk; never renumber
+    Active = 1,
+    Inactive = 2,  // not heard of for the configured silence: nothing new is placed there
+};
+/// "active", "inactive".
+std::string_view node_state_name(NodeState state);
+
 struct NodeRecord {
     NodeId node;
     Incarnation incarnation;  // of its data directory
@@ -44,6 +51,7 @@ struct NodeRecord {
     std::vector<DiskRecord> disks;  // by id
     LogIndex registered;  // the entry that first named it
     LogIndex modified;    // the last that changed it
+    NodeState state = NodeState::Active;
     bool operator==(const NodeRecord&) const = default;
 };
 
@@ -118,6 +126,7 @@ enum class MasterCommandKind : uint8_t {  // on the wire and on disk; never renu
     RegisterNode = 1,
     CreateVolume = 2,
     DeleteVolume = 3,
+    MarkNodes = 4,  // the leader's own: who is heard of, and who is not any more
 };
 /// "register_node", ...
 std::string_view master_command_name(MasterCommandKind kind);
@@ -133,8 +142,16 @@ struct Placement {
     bool operator==(const Placement&) const = default;
 };
 
+struct NodeMark {
+    NodeId node;
+    Incarnation incarnation;  // that is, or is not, heard of
+    NodeState state = NodeState::Active;
+    bool operator==(const NodeMark&) const = default;
+};
+
 struct MasterCommand {
     static constexpr size_t kPlacementsMax = 100'000;
+    static constexpr size_t kMarksMax = 10'000;
 
     MasterCommandKind kind = MasterCommandKind::RegisterNode;
     ClientId client;        // 0: no deduplication
@@ -151,10 +168,11 @@ struct MasterCommand {
     uint64_t capacity_bytes = 0;
     std::vector<Placement> placements;  // one a partition
     std::string unplaced;               // why the leader found no places; then there are no placements
+    std::vector<NodeMark> marks;        // MarkNodes
     bool operator==(const MasterCommand&) const = default;
 };
 Bytes encode_master_command(const MasterCommand& command);
-/// Errors: Corrupt (also an unknown kind, more than kPlacementsMax placements).
+/// Errors: Corrupt (also an unknown kind, more than kPlacementsMax placements or kMarksMax marks).
 Result<MasterCommand> decode_master_command(ByteView bytes);
 
 /// What came of a command. A refusal is an answer too: it is remembered and given again.
@@ -207,6 +225,26 @@ struct MasterView {
 };
 Bytes encode_master_view(const MasterView& view);
 Result<MasterView> decode_master_view(ByteView bytes);
+
+/// A data node's sign of life. Nothing of it is kept for longer than the next one.
+struct NodeHeartbeat {
+    struct Disk {
+        DiskId disk;
+        uint64_t used_bytes = 0;
+        std::string trouble;  // for people; empty: it is well
+        bool operator==(const Disk&) const = default;
+    };
+    static constexpr size_t kDisksMax = 256;
+    NodeId node;
+    Incarnation incarnation;
+    uint32_t partitions = 0;  // it has on its disks
+    uint32_t loaded = 0;      // of those
+    std::vector<Disk> disks;
+    bool operator==(const NodeHeartbeat&) const = default;
+};
+Bytes encode_node_heartbeat(const NodeHeartbeat& heartbeat);
+/// Errors: Corrupt (also more than kDisksMax disks).
+Result<NodeHeartbeat> decode_node_heartbeat(ByteView bytes);
 
 /// A leader's word to a follower: what was committed when it was asked, its leadership confirmed after that.
 struct MasterConfirmation {

@@ -50,9 +50,10 @@ void fill_node(schema::NodeRecord::Builder out, const NodeRecord& record) {
     }
     out.setRegistered(record.registered.value);
     out.setModified(record.modified.value);
+    out.setState(static_cast<uint8_t>(record.state));
 }
 
-NodeRecord read_node(schema::NodeRecord::Reader in) {
+Result<NodeRecord> read_node(schema::NodeRecord::Reader in) {
     NodeRecord record{.node = NodeId(in.getNode()),
                       .incarnation = Incarnation(in.getIncarnation()),
                       .zone = text_of(in.getZone()),
@@ -64,6 +65,9 @@ NodeRecord read_node(schema::NodeRecord::Reader in) {
     auto disks = in.getDisks();
     record.disks.reserve(disks.size());
     for (auto disk : disks) record.disks.push_back({DiskId(disk.getDisk()), text_of(disk.getPath()), disk.getCapacityBytes(), disk.getMembers()});
+    // Written before nodes had a state: 0.
+    if (in.getState() != 0 && !take_enum(in.getState(), NodeState::Active, NodeState::Inactive, record.state))
+        return Error(Code::Corrupt, "node record: unknown state");
     return record;
 }
 
@@ -146,6 +150,14 @@ MasterCounters read_counters(schema::MasterCounters::Reader in) {
 
 // ---- records
 
+std::string_view node_state_name(NodeState state) {
+    switch (state) {
+        case NodeState::Active: return "active";
+        case NodeState::Inactive: return "inactive";
+    }
+    return "?";
+}
+
 std::string_view volume_state_name(VolumeState state) {
     switch (state) {
         case VolumeState::Active: return "active";
@@ -161,7 +173,7 @@ Bytes encode_node_record(const NodeRecord& record) {
 Result<NodeRecord> decode_node_record(ByteView bytes) {
     NodeRecord record;
     TRY(decode_payload(bytes, "node record", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
-        record = read_node(reader.getRoot<schema::NodeRecord>());
+        TRY(record, read_node(reader.getRoot<schema::NodeRecord>()));
         return {};
     }));
     return record;
@@ -243,6 +255,7 @@ std::string_view master_command_name(MasterCommandKind kind) {
         case MasterCommandKind::RegisterNode: return "register_node";
         case MasterCommandKind::CreateVolume: return "create_volume";
         case MasterCommandKind::DeleteVolume: return "delete_volume";
+        case MasterCommandKind::MarkNodes: return "mark_nodes";
     }
     return "?";
 }
@@ -269,6 +282,12 @@ Bytes encode_master_command(const MasterCommand& command) {
         }
         root.setUnplaced(text_from(command.unplaced));
         root.setSince(command.since.value);
+        auto marks = root.initMarks(count(command.marks));
+        for (unsigned i = 0; i < marks.size(); ++i) {
+            marks[i].setNode(command.marks[i].node.value);
+            marks[i].setIncarnation(command.marks[i].incarnation.value);
+            marks[i].setState(static_cast<uint8_t>(command.marks[i].state));
+        }
     });
 }
 
@@ -276,11 +295,11 @@ Result<MasterCommand> decode_master_command(ByteView bytes) {
     MasterCommand command;
     TRY(decode_payload(bytes, "master command", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
         auto root = reader.getRoot<schema::MasterCommand>();
-        if (!take_enum(root.getKind(), MasterCommandKind::RegisterNode, MasterCommandKind::DeleteVolume, command.kind))
+        if (!take_enum(root.getKind(), MasterCommandKind::RegisterNode, MasterCommandKind::MarkNodes, command.kind))
             return Error(Code::Corrupt, "master command: unknown kind");
         command.client = ClientId(root.getClient());
         command.sequence = root.getSequence();
-        command.node = read_node(root.getNode());
+        TRY(command.node, read_node(root.getNode()));
         command.name = text_of(root.getName());
         command.replicas = root.getReplicas();
         command.partitions = root.getPartitions();
@@ -296,6 +315,15 @@ Result<MasterCommand> decode_master_command(ByteView bytes) {
         }
         command.unplaced = text_of(root.getUnplaced());
         command.since = LogIndex(root.getSince());
+        auto marks = root.getMarks();
+        if (marks.size() > MasterCommand::kMarksMax) return Error(Code::Corrupt, "master command: too many marks");
+        command.marks.reserve(marks.size());
+        for (auto in : marks) {
+            NodeMark mark{NodeId(in.getNode()), Incarnation(in.getIncarnation()), {}};
+            if (!take_enum(in.getState(), NodeState::Active, NodeState::Inactive, mark.state))
+                return Error(Code::Corrupt, "master command: unknown state of a node");
+            command.marks.push_back(mark);
+        }
         return {};
     }));
     return command;
@@ -386,7 +414,10 @@ Result<MasterView> decode_master_view(ByteView bytes) {
         view.counters = read_counters(root.getCounters());
         auto nodes = root.getNodes();
         view.nodes.reserve(nodes.size());
-        for (auto in : nodes) view.nodes.push_back(read_node(in));
+        for (auto in : nodes) {
+            TRY(NodeRecord node, read_node(in));
+            view.nodes.push_back(std::move(node));
+        }
         auto volumes = root.getVolumes();
         view.volumes.reserve(volumes.size());
         for (auto in : volumes) {
@@ -399,6 +430,39 @@ Result<MasterView> decode_master_view(ByteView bytes) {
         return {};
     }));
     return view;
+}
+
+Bytes encode_node_heartbeat(const NodeHeartbeat& heartbeat) {
+    return encode_payload([&](capnp::MessageBuilder& builder) {
+        auto root = builder.initRoot<schema::NodeHeartbeat>();
+        root.setNode(heartbeat.node.value);
+        root.setIncarnation(heartbeat.incarnation.value);
+        root.setPartitions(heartbeat.partitions);
+        root.setLoaded(heartbeat.loaded);
+        auto disks = root.initDisks(count(heartbeat.disks));
+        for (unsigned i = 0; i < disks.size(); ++i) {
+            disks[i].setDisk(heartbeat.disks[i].disk.value);
+            disks[i].setUsedBytes(heartbeat.disks[i].used_bytes);
+            disks[i].setTrouble(text_from(heartbeat.disks[i].trouble));
+        }
+    });
+}
+
+Result<NodeHeartbeat> decode_node_heartbeat(ByteView bytes) {
+    NodeHeartbeat heartbeat;
+    TRY(decode_payload(bytes, "node heartbeat", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
+        auto root = reader.getRoot<schema::NodeHeartbeat>();
+        heartbeat.node = NodeId(root.getNode());
+        heartbeat.incarnation = Incarnation(root.getIncarnation());
+        heartbeat.partitions = root.getPartitions();
+        heartbeat.loaded = root.getLoaded();
+        auto disks = root.getDisks();
+        if (disks.size() > NodeHeartbeat::kDisksMax) return Error(Code::Corrupt, "node heartbeat: too many disks");
+        heartbeat.disks.reserve(disks.size());
+        for (auto in : disks) heartbeat.disks.push_back({DiskId(in.getDisk()), in.getUsedBytes(), text_of(in.getTrouble())});
+        return {};
+    }));
+    return heartbeat;
 }
 
 Bytes encode_master_confirmation(const MasterConfirmation& confirmation) {

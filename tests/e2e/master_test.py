@@ -12,7 +12,8 @@ QUICK = ("--raft-election-timeout-min", "300ms", "--raft-election-timeout-max", 
 
 
 def masters(stage, nodes=5, **options):
-    cluster = stage.cluster(kind=Master, flags=QUICK, **options)
+    # Nobody is there to be heard of: who is registered counts as active for the length of a test.
+    cluster = stage.cluster(kind=Master, flags=[*QUICK, "--master-node-silence", "1h"], **options)
     if nodes:
         assert register(stage, cluster, 1, nodes) == [(node, 0, "") for node in range(1, nodes + 1)]
     return cluster
@@ -129,6 +130,38 @@ def test_no_acknowledged_volume_is_lost_while_leaders_are_killed(stage):
     assert len(partitions) == len(set(partitions)) == 3 * len(made)
     assert len(made) >= 8 and kills >= 8, f"{len(made)} volumes, {kills} kills"
     return f"{len(made)} volumes, {unknown} of unknown outcome, {kills} kills"
+
+
+def test_a_node_that_is_silent_is_inactive_and_gets_nothing_new(stage):
+    cluster = stage.cluster(kind=Master, flags=[*QUICK, "--master-node-silence", "2s"])
+    where = at(cluster)
+
+    def states():
+        return {node["node"]: node["state"] for node in asked(stage, where, "node", "list")["nodes"]}
+
+    def heard(first, count):
+        return subprocess.Popen([stage.program("tests/e2e/orrery_register_nodes"), where, str(first), str(count), "3", "1000", "600"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    three, fourth = heard(1, 3), heard(4, 1)
+    try:
+        until("four active nodes", lambda: list(states().values()) == ["active"] * 4)
+        fourth.kill()
+        until("one of them is inactive", lambda: states() == {1: "active", 2: "active", 3: "active", 4: "inactive"})
+        done = ctl(stage, where, "volume", "create", "wide", "--replicas", "4", "--partitions", "1")
+        assert done.returncode == 2 and "4 replicas need as many active nodes with a disk, and there are 3" in done.stderr, done.stderr
+        cluster.leader().kill()  # the next one hears of the three in time, and of the fourth not
+        time.sleep(4)
+        assert states() == {1: "active", 2: "active", 3: "active", 4: "inactive"}
+        again = heard(4, 1)
+        try:
+            until("all are active again", lambda: list(states().values()) == ["active"] * 4)
+        finally:
+            again.kill()
+        assert ctl(stage, where, "volume", "create", "wide", "--replicas", "4", "--partitions", "1").returncode == 0
+    finally:
+        three.kill()
+        fourth.kill()
 
 
 def test_who_is_in_no_cluster_is_said(stage):

@@ -118,7 +118,7 @@ void fields_of(JsonWriter& json, const wire::NodeRecord& node) {
     char incarnation[17];  // of 64 bits, which not every reader of JSON numbers can hold
     std::snprintf(incarnation, sizeof incarnation, "%016llx", static_cast<unsigned long long>(node.incarnation.value));
     const NodeTotals total = totals(node);
-    json.field("node", node.node.value).field("zone", node.zone);
+    json.field("node", node.node.value).field("state", wire::node_state_name(node.state)).field("zone", node.zone);
     json.field("address", node.service_address).field("peer_address", node.peer_address).field("incarnation", incarnation);
     json.field("capacity_bytes", total.capacity_bytes).field("members", total.members);
     json.key("disks").begin_array();
@@ -176,10 +176,10 @@ std::string nodes_text(const Listing& nodes, Form form) {
         return end(json);
     }
     if (nodes.all.nodes.empty()) return "no node is registered\n";
-    Table table({{"node", Align::Right}, {"zone"}, {"address"}, {"disks", Align::Right}, {"capacity", Align::Right}, {"members", Align::Right}});
+    Table table({{"node", Align::Right}, {"state"}, {"zone"}, {"address"}, {"disks", Align::Right}, {"capacity", Align::Right}, {"members", Align::Right}});
     for (const wire::NodeRecord& node : nodes.all.nodes) {
         const NodeTotals total = totals(node);
-        table.row({number(node.node.value), node.zone, node.service_address, number(node.disks.size()), size_for_people(total.capacity_bytes),
+        table.row({number(node.node.value), std::string(wire::node_state_name(node.state)), node.zone, node.service_address, number(node.disks.size()), size_for_people(total.capacity_bytes),
                    number(total.members)});
     }
     return table.text() + changed_note(nodes);

@@ -185,6 +185,24 @@ TEST_CASE("a volume that cannot be is refused and changes nothing") {
     CHECK(refused(Code::Stale, [](MasterCommand& c) { c.placements[1].places[2].disk = DiskId(99); }));
 }
 
+TEST_CASE("a node is marked inactive and active, and only that life of it") {
+    Masters masters = with_nodes(2);
+    auto state_of = [&] { return masters.records.find(node_key(NodeId(1)), &wire::decode_node_record)->state; };
+    MasterCommand marks;
+    marks.kind = MasterCommandKind::MarkNodes;
+    marks.marks = {{NodeId(1), Incarnation(5), wire::NodeState::Inactive}, {NodeId(77), Incarnation(1), wire::NodeState::Inactive}};
+    const std::map<Bytes, Bytes> before = records_without_index(masters);
+    CHECK(masters.apply(marks).code == 0);
+    CHECK(records_without_index(masters) == before);
+    marks.marks[0].incarnation = Incarnation(1001);
+    CHECK(masters.apply(marks).code == 0);
+    CHECK(state_of() == wire::NodeState::Inactive);
+    CHECK(create(masters, "v", 2, 1).placements.empty());
+    CHECK(create(masters, "v", 1, 1).placements[0].places[0].node == NodeId(2));
+    CHECK(masters.apply(register_command(1, "z1")).code == 0);  // which is a sign of life
+    CHECK(state_of() == wire::NodeState::Active);
+}
+
 TEST_CASE("a disk with members on it cannot be left out") {
     Masters masters;
     REQUIRE(masters.apply(register_command(1, "z1", 2)).code == 0);

@@ -19,11 +19,18 @@ namespace orrery::test {
 
 using namespace orrery::sim;
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr uint64_t kRuns = 3;  // a sanitizer looks at the code, not at the odds
+#else
+constexpr uint64_t kRuns = 10;
+#endif
+
 struct MasterWorld {
     World world;
     std::vector<Host*> masters;
     Host* client_host;
     uint64_t retain_bytes;
+    Duration node_silence;  // of data nodes
 
     static WorldOptions options(uint64_t seed) {
         WorldOptions out;
@@ -31,7 +38,8 @@ struct MasterWorld {
         return out;
     }
 
-    explicit MasterWorld(uint64_t seed, uint64_t the_retain_bytes = 64 << 20) : world(options(seed)), retain_bytes(the_retain_bytes) {
+    explicit MasterWorld(uint64_t seed, uint64_t the_retain_bytes = 64 << 20, Duration the_node_silence = Duration::seconds(3600))
+        : world(options(seed)), retain_bytes(the_retain_bytes), node_silence(the_node_silence) {
         REQUIRE(check_rocksdb_is_deterministic(seed).ok());
         HostOptions host;
         host.disk.power_loss.garbage_spares_synced = {store::Options::small().path + "/"};
@@ -60,6 +68,7 @@ struct MasterWorld {
             options.host.log.copy_bytes = 32 << 10;
             options.host.flush_log_bytes = retain_bytes / 4;
             options.group.retain_bytes = retain_bytes;
+            options.service.node_silence = node_silence;
             options.group.core.election_timeout_min = Duration::millis(300);
             options.group.core.election_timeout_max = Duration::millis(600);
             options.group.core.heartbeat = Duration::millis(50);

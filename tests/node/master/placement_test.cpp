@@ -54,7 +54,7 @@ TEST_CASE("too few nodes are said to be too few; one node without a disk does no
     const auto placed = place(some, 3, 1);
     REQUIRE(!placed.ok());
     CHECK(placed.code() == Code::Invalid);
-    CHECK(placed.error().context == "3 replicas need as many nodes with a disk, and there are 2");
+    CHECK(placed.error().context == "3 replicas need as many active nodes with a disk, and there are 2");
     CHECK(place({}, 1, 1).failed_with(Code::Invalid));
     CHECK(place(some, 2, 1).value()[0].places.size() == 2);
 }

@@ -21,7 +21,7 @@ NodeRecord full_node(uint64_t n) {
     return {.node = NodeId(kBig + n), .incarnation = Incarnation(kBig + n + 1), .zone = "zone " + std::to_string(n),
             .peer_address = "host" + std::to_string(n) + ":7100", .service_address = "host" + std::to_string(n) + ":7000",
             .disks = {{DiskId(kWide + 1), "/disk/1", kBig + n + 2, kWide + 3}, {DiskId(kWide + 2), "/disk/2", kBig + n + 3, kWide + 4}},
-            .registered = LogIndex(kBig + n + 4), .modified = LogIndex(kBig + n + 5)};
+            .registered = LogIndex(kBig + n + 4), .modified = LogIndex(kBig + n + 5), .state = NodeState::Inactive};
 }
 
 VolumeRecord full_volume(uint64_t n) {
@@ -58,7 +58,8 @@ MasterCommand full_command() {
             .placements = {{{{NodeId(kBig + 7), DiskId(kWide + 8)}, {NodeId(kBig + 9), DiskId(kWide + 10)}}},
                            {},
                            {{{NodeId(kBig + 11), DiskId(kWide + 12)}}}},
-            .unplaced = "no place"};
+            .unplaced = "no place",
+            .marks = {{NodeId(kBig + 13), Incarnation(kBig + 14), NodeState::Inactive}, {}}};
 }
 
 MasterQuery full_query() { return {.topic = MasterTopic::Partitions, .name = "a volume", .after = kBig + 1, .limit = kWide + 2, .max_age = Duration::nanos(3), .at_least = LogIndex(kBig + 4)}; }
@@ -138,6 +139,15 @@ TEST_CASE("wire: what the masters keep and say comes back equal (nothing set)") 
     CHECK(comes_back<encode_master_query, decode_master_query>(MasterQuery{}));
     CHECK(comes_back<encode_master_view, decode_master_view>(MasterView{}));
     CHECK(comes_back<encode_master_confirmation, decode_master_confirmation>(MasterConfirmation{}));
+    CHECK(comes_back<encode_node_heartbeat, decode_node_heartbeat>(NodeHeartbeat{}));
+    CHECK(comes_back<encode_node_heartbeat, decode_node_heartbeat>(
+        NodeHeartbeat{NodeId(kBig + 1), Incarnation(kBig + 2), kWide + 3, kWide + 4, {{DiskId(kWide + 5), kBig + 6, "slow"}, {}}}));
+    NodeHeartbeat many;
+    many.disks.resize(NodeHeartbeat::kDisksMax + 1);
+    CHECK(decode_node_heartbeat(encode_node_heartbeat(many)).failed_with(Code::Corrupt));
+    MasterCommand marks = full_command();
+    marks.marks.resize(MasterCommand::kMarksMax + 1);
+    CHECK(decode_master_command(encode_master_command(marks)).failed_with(Code::Corrupt));
     CHECK(comes_back<encode_master_confirmation, decode_master_confirmation>(MasterConfirmation{Term(kBig + 1), LogIndex(kBig + 2)}));
 }
 
@@ -160,7 +170,7 @@ TEST_CASE("wire: of states, commands and topics of the masters the known ones co
 
         MasterCommand command = full_command();
         command.kind = static_cast<MasterCommandKind>(number);
-        if (number >= 1 && number <= 3) {
+        if (number >= 1 && number <= 4) {
             CHECK(comes_back<encode_master_command, decode_master_command>(command));
             CHECK(master_command_name(command.kind) != "?");
         } else {

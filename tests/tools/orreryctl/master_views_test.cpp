@@ -13,7 +13,8 @@ constexpr uint64_t kGiB = uint64_t{1} << 30;
 wire::NodeRecord node(uint64_t id, std::string zone, std::vector<wire::DiskRecord> disks) {
     const std::string host = "data" + std::to_string(id);
     return {.node = NodeId(id), .incarnation = Incarnation(0xab00 + id), .zone = std::move(zone), .peer_address = host + ":7100",
-            .service_address = host + ":7000", .disks = std::move(disks), .registered = LogIndex(id), .modified = LogIndex(20 + id)};
+            .service_address = host + ":7000", .disks = std::move(disks), .registered = LogIndex(id), .modified = LogIndex(20 + id),
+            .state = id == 12 ? wire::NodeState::Inactive : wire::NodeState::Active};
 }
 
 wire::PartitionRecord partition(uint64_t id, std::vector<wire::PartitionMember> members) {
@@ -52,16 +53,16 @@ const std::string kPartitionsJson =
 
 TEST_CASE("master views: nodes are a table with the sums of their disks") {
     CHECK(nodes_text(nodes(), Form::Table) ==
-          "node  zone  address      disks  capacity  members\n"
-          "   1  east  data1:7000       2   150 GiB       10\n"
-          "  12  w     data12:7000      1   1.5 TiB       10\n");
+          "node  state     zone  address      disks  capacity  members\n"
+          "   1  active    east  data1:7000       2   150 GiB       10\n"
+          "  12  inactive  w     data12:7000      1   1.5 TiB       10\n");
 }
 
 TEST_CASE("master views: nodes are JSON with every disk, sizes in bytes") {
     Listing one = nodes();
     one.all.nodes.resize(1);
     CHECK(nodes_text(one, Form::Json) ==
-          R"({"version":40,"last_version":40,"nodes":[{"node":1,"zone":"east","address":"data1:7000","peer_address":"data1:7100",)"
+          R"({"version":40,"last_version":40,"nodes":[{"node":1,"state":"active","zone":"east","address":"data1:7000","peer_address":"data1:7100",)"
           R"("incarnation":"000000000000ab01","capacity_bytes":161061273600,"members":10,"disks":[)"
           R"({"disk":1,"path":"/disk/1","capacity_bytes":107374182400,"members":7},)"
           R"({"disk":2,"path":"/disk/2","capacity_bytes":53687091200,"members":3}],"registered":1,"modified":21}]})"
@@ -72,7 +73,7 @@ TEST_CASE("master views: a quote in a zone is escaped in JSON, and stands as it 
     Listing listing = at_version(1);
     listing.all.nodes = {node(1, "a\"b\\c", {})};
     CHECK(nodes_text(listing, Form::Json).find(R"("zone":"a\"b\\c",)") != std::string::npos);
-    CHECK(nodes_text(listing, Form::Table).find("   1  a\"b\\c  data1:7000      0       0 B        0\n") != std::string::npos);
+    CHECK(nodes_text(listing, Form::Table).find("   1  active  a\"b\\c  data1:7000      0       0 B        0\n") != std::string::npos);
 }
 
 TEST_CASE("master views: volumes, with and without a limit, and while they are taken away") {
