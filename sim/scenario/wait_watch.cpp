@@ -179,8 +179,11 @@ void Watcher::wait_ends(Host& host, const TraceEvent& event) {
     // Whoever could talk may still not have: a leader that was stopped goes on with what it knew.
     const auto end = static_cast<kv::WaitEnd>(event.number("end"));
     const Duration round_min = std::min(wait.round_min, world_.net().options().latency_min * 2);
-    if (end == kv::WaitEnd::Satisfied && world_.now() - wait.begun < round_min && !wait.alone && !majority_alone(host.index()))
+    if (wait.alone || majority_alone(host.index())) {
+        truth.heard_since_call = true;  // by itself
+    } else if (end == kv::WaitEnd::Satisfied && world_.now() - wait.begun < round_min) {
         truth.heard_since_call = false;
+    }
     const raft::Group* group = cluster_.group(host.index());
     if (end == kv::WaitEnd::Unblocked || group == nullptr) return;
     LeaderAnswer answer = wait.asked;
