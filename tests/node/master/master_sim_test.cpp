@@ -7,6 +7,7 @@
 namespace orrery::test {
 namespace {
 
+using master::delete_command;
 using master::register_command;
 using wire::MasterAnswer;
 using wire::MasterCommand;
@@ -21,13 +22,6 @@ MasterCommand create(const std::string& name, uint32_t partitions = 3, uint32_t 
     command.name = name;
     command.replicas = replicas;
     command.partitions = partitions;
-    return command;
-}
-
-MasterCommand remove(const std::string& name) {
-    MasterCommand command;
-    command.kind = MasterCommandKind::DeleteVolume;
-    command.name = name;
     return command;
 }
 
@@ -110,7 +104,7 @@ TEST_CASE("volumes at any master, pages, and what is not there") {
         // A delete reads page by page: exactly one page, and more.
         for (uint32_t partitions : {1000u, 2300u}) {
             REQUIRE(client.change(fiber, create("big", partitions, 1), env.now() + Duration::seconds(20)).value().code == 0);
-            REQUIRE(client.change(fiber, remove("big"), env.now() + Duration::seconds(20)).value().code == 0);
+            REQUIRE(client.change(fiber, delete_command("big"), env.now() + Duration::seconds(20)).value().code == 0);
         }
         CHECK(client.query(fiber, {}, env.now() + Duration::seconds(5)).value().counters.partitions == 60);
         const MasterAnswer wide = client.change(fiber, create("wide", 1, 5), env.now() + Duration::seconds(5)).value();
@@ -177,7 +171,7 @@ void run_with(uint64_t seed, uint64_t retain_bytes, Host::Death death, Seen& see
                         if (i % 3 != 0) continue;
                         kept.erase(name);
                         open.insert(name);
-                        Result<MasterAnswer> deleted = client.change(own, remove(name), env.now() + Duration::seconds(15));
+                        Result<MasterAnswer> deleted = client.change(own, delete_command(name), env.now() + Duration::seconds(15));
                         if (!deleted.ok()) {
                             if (deleted.code() != Code::Unknown) kept.insert(name), open.erase(name);
                             continue;
@@ -329,7 +323,7 @@ TEST_CASE("a query sees one moment: counts and lists of it belong together") {
             client::MasterClient writer(env, 2, MasterWorld::addresses(), {});
             for (int i = 0; i < 60; ++i) {
                 REQUIRE(writer.change(own, create("v" + std::to_string(i % 7), 2), env.now() + Duration::seconds(5)).ok());
-                if (i % 2 == 1) REQUIRE(writer.change(own, remove("v" + std::to_string((i * 3) % 7)), env.now() + Duration::seconds(5)).ok());
+                if (i % 2 == 1) REQUIRE(writer.change(own, delete_command("v" + std::to_string((i * 3) % 7)), env.now() + Duration::seconds(5)).ok());
             }
             (void)writer.close(own);
             done = true;

@@ -45,13 +45,6 @@ MasterCommand create(const Masters& masters, const std::string& name, uint32_t r
     return command;
 }
 
-MasterCommand remove(const std::string& name) {
-    MasterCommand command;
-    command.kind = MasterCommandKind::DeleteVolume;
-    command.name = name;
-    return command;
-}
-
 Masters with_nodes(uint64_t count) {
     Masters masters;
     for (uint64_t node = 1; node <= count; ++node) REQUIRE(masters.apply(register_command(node, "z" + std::to_string(node % 3))).code == 0);
@@ -136,8 +129,8 @@ TEST_CASE("a volume: its partitions on different nodes, every id new, and nothin
     for (const wire::NodeRecord& node : nodes_of(masters)) CHECK(node.disks[0].members == placed[{node.node, node.disks[0].disk}]);
 
     CHECK(code_of(masters.apply(create(masters, "logs", 1, 1))) == Code::Exists);
-    CHECK(masters.apply(remove("logs")).volume == made.volume);
-    CHECK(code_of(masters.apply(remove("logs"))) == Code::NotFound);
+    CHECK(masters.apply(delete_command("logs")).volume == made.volume);
+    CHECK(code_of(masters.apply(delete_command("logs"))) == Code::NotFound);
     // Of nodes only what they were last changed by differs.
     for (const auto& [key, value] : records_without_index(masters)) CHECK(before.contains(key));
     for (const wire::NodeRecord& node : nodes_of(masters)) CHECK(node.disks[0].members == 0);
@@ -153,7 +146,7 @@ TEST_CASE("deleting takes more partitions than one page has") {
     const MasterAnswer made = masters.apply(create(masters, "big", 1, 2500));
     REQUIRE(made.code == 0);
     REQUIRE(masters.apply(create(masters, "other", 1, 3)).code == 0);
-    CHECK(masters.apply(remove("big")).code == 0);
+    CHECK(masters.apply(delete_command("big")).code == 0);
     CHECK(partitions_in(masters, made.volume).empty());
     CHECK(masters.state.counters().partitions == 3);
     CHECK(partitions_in(masters, VolumeId(2)).size() == 3);
@@ -227,7 +220,7 @@ TEST_CASE("a repeated command has one effect and one answer, also after a start"
     CHECK(anew.apply(command) == first);
     CHECK(records_without_index(anew) == after);
 
-    MasterCommand refused = remove("nothing");
+    MasterCommand refused = delete_command("nothing");
     refused.client = ClientId(77);
     refused.sequence = 6;
     const MasterAnswer no = masters.apply(refused);
@@ -241,7 +234,7 @@ TEST_CASE("a repeated command has one effect and one answer, also after a start"
 TEST_CASE("of too many clients the one that was silent longest is forgotten") {
     Masters masters = with_nodes(1);
     auto ask = [&](uint64_t client, uint64_t sequence) {
-        MasterCommand command = remove("nothing");
+        MasterCommand command = delete_command("nothing");
         command.client = ClientId(client);
         command.sequence = sequence;
         return masters.apply(command).index;
@@ -264,13 +257,13 @@ TEST_CASE("who was forgotten is told so, and nothing is done for it again") {
     command.sequence = 1;
     command.since = masters.index;
     REQUIRE(masters.apply(command).code == 0);
-    MasterCommand other = remove("nothing");
+    MasterCommand other = delete_command("nothing");
     for (uint64_t client = 100; client < 100 + MasterLimits::sessions_max; ++client) {
         other.client = ClientId(client);
         other.since = masters.index;
         REQUIRE(code_of(masters.apply(other)) == Code::NotFound);
     }
-    REQUIRE(masters.apply(remove("v")).code == 0);  // of somebody without a session
+    REQUIRE(masters.apply(delete_command("v")).code == 0);  // of somebody without a session
     const std::map<Bytes, Bytes> before = records_without_index(masters);
     CHECK(code_of(masters.apply(command)) == Code::Unknown);
     CHECK(records_without_index(masters) == before);
@@ -308,7 +301,7 @@ TEST_CASE("random commands against a model, and a start anywhere in between chan
                 for (const wire::PartitionRecord& partition : partitions_in(masters, answer.volume))
                     REQUIRE(model.partition_ids.insert(partition.partition.value).second);
             } else {
-                REQUIRE((masters.apply(remove(name)).code == 0) == (model.volumes.erase(name) > 0));
+                REQUIRE((masters.apply(delete_command(name)).code == 0) == (model.volumes.erase(name) > 0));
             }
             uint64_t partitions = 0;
             std::map<std::pair<NodeId, DiskId>, uint32_t> placed;

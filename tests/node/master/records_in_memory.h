@@ -76,4 +76,11 @@ inline wire::MasterCommand register_command(uint64_t node, const std::string& zo
     return command;
 }
 
+inline wire::MasterCommand delete_command(const std::string& volume) {
+    wire::MasterCommand command;
+    command.kind = wire::MasterCommandKind::DeleteVolume;
+    command.name = volume;
+    return command;
+}
+
 }  // namespace orrery::master
