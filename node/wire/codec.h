@@ -22,6 +22,14 @@ namespace orrery::wire {
 /// Serialises the message `fill` builds, with room for `tail_bytes` more to be appended by the caller.
 Bytes encode_payload(FunctionRef<void(capnp::MessageBuilder&)> fill, size_t tail_bytes = 0);
 
+/// False: `number` is none of the enumerators first..last.
+template <typename Enum>
+bool take_enum(uint8_t number, Enum first, Enum last, Enum& out) {
+    if (number < static_cast<uint8_t>(first) || number > static_cast<uint8_t>(last)) return false;
+    out = static_cast<Enum>(number);
+    return true;
+}
+
 /// The tail of a payload being decoded: pieces are taken in the order they were appended.
 class Tail {
  public:

@@ -27,14 +27,6 @@ bool take_duration(uint64_t ns, Duration& out) {
     return true;
 }
 
-/// Whether `number` is one of the enumerators first..last.
-template <typename Enum>
-bool take_enum(uint8_t number, Enum first, Enum last, Enum& out) {
-    if (number < static_cast<uint8_t>(first) || number > static_cast<uint8_t>(last)) return false;
-    out = static_cast<Enum>(number);
-    return true;
-}
-
 void fill_node(schema::NodeRecord::Builder out, const NodeRecord& record) {
     out.setNode(record.node.value);
     out.setIncarnation(record.incarnation.value);

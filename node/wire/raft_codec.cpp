@@ -16,14 +16,6 @@ uint32_t size32(ByteView bytes) {
     return static_cast<uint32_t>(bytes.size());
 }
 
-/// Whether `number` is one of the enumerators first..last.
-template <typename Enum>
-bool take_enum(uint8_t number, Enum first, Enum last, Enum& out) {
-    if (number < static_cast<uint8_t>(first) || number > static_cast<uint8_t>(last)) return false;
-    out = static_cast<Enum>(number);
-    return true;
-}
-
 }  // namespace
 
 // ---- one message of one group
