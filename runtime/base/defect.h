@@ -1,11 +1,12 @@
 // Seeded defects: known ways to get this wrong, planted so that the testbed can prove that it finds them.
 //
-// `if (ORRERY_DEFECT(ack_before_sync) || synced) ...` at the site. Node code is compiled once; the word that the macro
-// reads is the single process global of the project. Daemons link runtime/real's constant, all-zero definition and have
+// `if (ORRERY_DEFECT(ack_before_sync) || synced) ...` at the site. Node code is compiled once; the set that the macro
+// reads is the single process global of the project. Daemons link runtime/real's constant, empty definition and have
 // no way to set it; the testbed links sim/core's writable one and sets it before its world starts.
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -95,14 +96,15 @@ inline constexpr std::array kDefects = {
     ORRERY_DEFECT_LIST(ORRERY_DEFECT_INFO)
 #undef ORRERY_DEFECT_INFO
 };
-static_assert(kDefects.size() <= 64);
+static_assert(kDefects.size() <= 256);  // enum Defect
 
-/// The bit set. Constant zero in daemons, writable in the testbed.
-uint64_t defect_bits();
+using DefectSet = std::bitset<kDefects.size()>;
+inline DefectSet only(Defect id) { return DefectSet().set(static_cast<size_t>(id)); }
 
-inline bool defect_is_on(Defect id) {
-    return (defect_bits() >> static_cast<unsigned>(id)) & 1;
-}
+/// Which are on. Constant and empty in daemons, writable in the testbed.
+const DefectSet& active_defects();
+
+inline bool defect_is_on(Defect id) { return active_defects()[static_cast<size_t>(id)]; }
 
 constexpr std::optional<Defect> find_defect(std::string_view name) {
     for (const DefectInfo& info : kDefects)

@@ -3,6 +3,9 @@
 
 namespace orrery {
 
-uint64_t defect_bits() { return 0; }
+const DefectSet& active_defects() {
+    static constexpr DefectSet kNone;
+    return kNone;
+}
 
 }  // namespace orrery

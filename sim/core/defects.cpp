@@ -5,14 +5,14 @@
 namespace orrery {
 
 namespace {
-uint64_t bits = 0;  // the project's one process global: runtime/base/defect.h
+DefectSet on;  // the project's one process global: runtime/base/defect.h
 }
 
-uint64_t defect_bits() { return bits; }
+const DefectSet& active_defects() { return on; }
 
 namespace sim {
 
-void set_defects(uint64_t new_bits) { bits = new_bits; }
+void set_defects(const DefectSet& set) { on = set; }
 
 }  // namespace sim
 }  // namespace orrery

@@ -611,7 +611,7 @@ RunResult run_plan(const Scenario& plan, const RunOptions& options) {
     CHECK(plan.is_plan(), plan.name);
     RunResult refused;
     refused.plan = plan;
-    uint64_t bits = 0;
+    DefectSet defects;
     for (const std::vector<std::string>* names : {&plan.defects, &options.defects}) {
         for (const std::string& name : *names) {
             const std::optional<Defect> defect = find_defect(name);
@@ -619,7 +619,7 @@ RunResult run_plan(const Scenario& plan, const RunOptions& options) {
                 refused.verdict.reason = "there is no defect '" + name + "'";
                 return refused;
             }
-            bits |= defect_bit(*defect);
+            defects |= only(*defect);
         }
     }
     if (options.check_determinism) {
@@ -629,7 +629,7 @@ RunResult run_plan(const Scenario& plan, const RunOptions& options) {
         }
     }
     reset_rocksdb_process_state(plan.seed);
-    set_defects(bits);
+    set_defects(defects);
     auto run = std::make_unique<Run>(plan, options);
     RunResult result = run->go();
     // The fibers of a failed run are left where they stand, and with them all that they stand on.
@@ -638,7 +638,7 @@ RunResult run_plan(const Scenario& plan, const RunOptions& options) {
     } else {
         run.reset();
     }
-    set_defects(0);
+    set_defects({});
     return result;
 }
 

@@ -7,7 +7,7 @@
 
 namespace orrery {
 namespace {
-uint64_t bits = 0;  // of this test program
+DefectSet on;  // of this test program
 }
 
 void check_failed(const char* file, int line, const std::string& text) {
@@ -15,10 +15,10 @@ void check_failed(const char* file, int line, const std::string& text) {
     std::abort();
 }
 
-uint64_t defect_bits() { return bits; }
+const DefectSet& active_defects() { return on; }
 
 namespace test {
-DefectScope::DefectScope(Defect defect) { bits = uint64_t{1} << static_cast<unsigned>(defect); }
-DefectScope::~DefectScope() { bits = 0; }
+DefectScope::DefectScope(Defect defect) { on = only(defect); }
+DefectScope::~DefectScope() { on.reset(); }
 }  // namespace test
 }  // namespace orrery

@@ -8,17 +8,17 @@
 
 namespace orrery {
 namespace {
-uint64_t defects = 0;
+DefectSet on;
 }  // namespace
 
-uint64_t defect_bits() { return defects; }
+const DefectSet& active_defects() { return on; }
 void check_failed(const char* file, int line, const std::string& text) {
     throw raft::script::CheckFailed(std::string(file) + ":" + std::to_string(line) + " " + text);
 }
 
 namespace raft::script {
 
-void set_defects(uint64_t bits) { defects = bits; }
+void set_defects(const DefectSet& set) { on = set; }
 
 void Disk::apply(const Output& batch) {
     if (batch.hard_state) hard = *batch.hard_state;

@@ -13,11 +13,12 @@
 #include <vector>
 
 #include "node/raft/core/core.h"
+#include "runtime/base/defect.h"
 
 namespace orrery::raft::script {
 
-/// The writable defect word of this program.
-void set_defects(uint64_t bits);
+/// The writable set of defects of this program.
+void set_defects(const DefectSet& set);
 
 /// What a failed CHECK throws here: one more violation, not the end of the program.
 struct CheckFailed : std::runtime_error {

@@ -21,16 +21,16 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : 2;
     }
-    uint64_t bits = 0;
+    DefectSet on;
     for (const std::string& name : defects) {
         std::optional<Defect> defect = find_defect(name);
         if (!defect) {
             std::fprintf(stderr, "raft-script: error: there is no defect '%s'; orrery list defects names them\n", name.c_str());
             return 2;
         }
-        bits |= uint64_t{1} << static_cast<unsigned>(*defect);
+        on |= only(*defect);
     }
-    raft::script::set_defects(bits);
+    raft::script::set_defects(on);
     std::ostringstream text;
     if (file == "-") {
         text << std::cin.rdbuf();

@@ -68,7 +68,7 @@ ALLOW += [("sim/rocksdb", "wrap.cpp.o", symbol, _WRAPPED)
                          "__real_sched_getcpu", "pthread_mutex_lock", "pthread_mutex_unlock")]
 # (folder, state of the process that is meant, why)
 ALLOW_STATE = [
-    ("sim/core", r"orrery::\(anonymous namespace\)::bits", "the testbed's writable set of defects, set before its world starts"),
+    ("sim/core", r"orrery::\(anonymous namespace\)::on", "the testbed's writable set of defects, set before its world starts"),
     ("sim/core", r"orrery::sim::\(anonymous namespace\)::the_world", "check_failed() has no argument to find its world by"),
     ("sim/rocksdb", r".*", "RocksDB's own process state is counted and reset here, at the start of each world"),
     ("node/admin", r"boost::(system::detail::\w+_cat_holder<void>::instance|beast::http::.*::(cat|is_token|tab))",

@@ -119,12 +119,12 @@ TEST_CASE("log: any workload survives any crash (rapidcheck)") {
 }
 
 TEST_CASE("log: a torn tail is found by the crash test when it is refused (seeded defect torn_tail_is_corruption)") {
-    set_defects(uint64_t{1} << static_cast<unsigned>(Defect::torn_tail_is_corruption));
+    set_defects(only(Defect::torn_tail_is_corruption));
     bool caught = false;
     LifeOptions base;
     base.appends = 50;
     for (int64_t at = 0; at < 200 && !caught; ++at) caught = crash_and_judge(1000, at, base).starts_with("refused: Corrupt");
-    set_defects(0);
+    set_defects({});
     CHECK(caught);
 }
 

@@ -154,7 +154,7 @@ TEST_CASE("log: only the newest batch can be lost to a flipped bit unseen (no se
 }
 
 TEST_CASE("log: the flip test finds damage that is cut like a torn tail (seeded defect damage_is_torn_tail)") {
-    set_defects(uint64_t{1} << static_cast<unsigned>(Defect::damage_is_torn_tail));
+    set_defects(only(Defect::damage_is_torn_tail));
     int refused = 0;
     int losses = 0;
     bool caught = false;
@@ -162,7 +162,7 @@ TEST_CASE("log: the flip test finds damage that is cut like a torn tail (seeded 
         std::string wrong = flip_everywhere(seed, true, 60, &refused, &losses);
         caught = wrong.find("silently another state") != std::string::npos;
     }
-    set_defects(0);
+    set_defects({});
     CHECK(caught);
 }
 

@@ -9,10 +9,10 @@
 namespace orrery {
 
 namespace {
-uint64_t g_defects = 0;
+DefectSet g_defects;
 }
 
-uint64_t defect_bits() { return g_defects; }
+const DefectSet& active_defects() { return g_defects; }
 
 void check_failed(const char* file, int line, const std::string& text) {
     std::fprintf(stderr, "%s:%d: check failed: %s\n", file, line, text.c_str());
@@ -23,7 +23,7 @@ void check_failed(const char* file, int line, const std::string& text) {
 
 namespace orrery::log::test {
 
-void set_defects(uint64_t bits) { g_defects = bits; }
+void set_defects(const DefectSet& set) { g_defects = set; }
 
 namespace {
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/defect.h"
 #include "runtime/base/random.h"
 #include "runtime/env/env.h"
 
@@ -131,6 +132,6 @@ class FakeWorld : SchedulerHooks, Clock, Executor, Net {
 };
 
 /// Defects of this test program (defect.h).
-void set_defects(uint64_t bits);
+void set_defects(const DefectSet& set);
 
 }  // namespace orrery::log::test

@@ -183,11 +183,11 @@ TEST_CASE("no answer is older than it says, or than it was asked to be, and none
 
 TEST_CASE("each way to get it wrong is seen") {
     for (Defect defect : {Defect::list_confirmed_by_anyone, Defect::list_without_round, Defect::list_stamped_on_receipt, Defect::list_served_before_applied}) {
-        set_defects(defect_bit(defect));
+        set_defects(only(defect));
         uint64_t seed = 100;
         std::vector<std::string> wrong;
         for (; wrong.empty() && seed < 130; ++seed) wrong = run_lists(seed).wrong;
-        set_defects(0);
+        set_defects({});
         const std::string name(kDefects[static_cast<size_t>(defect)].name);
         CHECK_MESSAGE(!wrong.empty(), name);
         if (!wrong.empty()) MESSAGE(name << ": run " << seed - 100 << ": " << wrong.front());

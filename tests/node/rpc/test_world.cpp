@@ -5,14 +5,14 @@
 namespace orrery {
 
 namespace {
-uint64_t g_defects = 0;  // of this test program
+DefectSet g_defects;  // of this test program
 }
-uint64_t defect_bits() { return g_defects; }
+const DefectSet& active_defects() { return g_defects; }
 
 namespace rpc::test {
 
-DefectSwitch::DefectSwitch(Defect defect) { g_defects = uint64_t{1} << static_cast<unsigned>(defect); }
-DefectSwitch::~DefectSwitch() { g_defects = 0; }
+DefectSwitch::DefectSwitch(Defect defect) { g_defects = only(defect); }
+DefectSwitch::~DefectSwitch() { g_defects.reset(); }
 
 // ---- streams
 

@@ -16,7 +16,7 @@
 
 namespace orrery::rpc::test {
 
-/// Which seeded defects are on; read by defect_bits() of this program.
+/// Which seeded defects are on; read by active_defects() of this program.
 struct DefectSwitch {
     explicit DefectSwitch(Defect defect);
     ~DefectSwitch();

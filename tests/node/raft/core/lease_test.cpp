@@ -412,11 +412,11 @@ TEST_CASE("raft lease: random schedules with drifting clocks never read what is 
 TEST_CASE("raft lease: each seeded defect of leases is found by the random schedules") {
     for (Defect defect : {Defect::lease_ignores_drift, Defect::lease_kept_on_transfer, Defect::lease_from_answer, Defect::lease_promise_broken,
                           Defect::lease_promise_forgotten}) {
-        set_defects(uint64_t{1} << static_cast<unsigned>(defect));
+        set_defects(only(defect));
         uint64_t seed = 1;
         std::string violation;
         for (; seed <= 4000 && violation.empty(); ++seed) violation = run_schedule(seed, 300).violation;
-        set_defects(0);
+        set_defects({});
         const std::string_view name = kDefects[static_cast<size_t>(defect)].name;
         MESSAGE(name << ": seed " << seed - 1 << ": " << violation);
         CHECK_MESSAGE(violation != "", name << " was not found");

@@ -278,10 +278,10 @@ TEST_CASE("raft members: a leader that removes itself does not count its own dis
         c.settle();
         REQUIRE(in_force(c).joint());
         c.cut_off(3);
-        if (defect) set_defects(uint64_t{1} << static_cast<unsigned>(Defect::removed_leader_counts));
+        if (defect) set_defects(only(Defect::removed_leader_counts));
         advance(c);
         c.settle();
-        set_defects(0);
+        set_defects({});
         CHECK(c[1].removed() == defect);
         if (!defect) CHECK(c.violation() == "");  // with it: out, by a majority that is none
     }
@@ -299,9 +299,9 @@ TEST_CASE("raft members: what the new replica of a node holds is not told of the
     REQUIRE(propose(c, with_member(in_force(c), again, AddAs::Voter, "")));
     c.run(Duration::millis(500));
     for (bool defect : {false, true}) {
-        if (defect) set_defects(uint64_t{1} << static_cast<unsigned>(Defect::wait_counts_replaced));
+        if (defect) set_defects(only(Defect::wait_counts_replaced));
         const Status status = c[1].status(c.now());
-        set_defects(0);
+        set_defects({});
         for (const MemberStatus& line : status.members) {
             if (line.member == again) CHECK(line.match > LogIndex(1));
             if (line.member == member(4)) CHECK((line.match > LogIndex(0)) == defect);
@@ -361,12 +361,12 @@ TEST_CASE("raft members: random schedules with members that come and go keep eve
 
 TEST_CASE("raft members: each seeded defect of changing members is found by the random schedules") {
     for (Defect defect : {Defect::joint_counts_new_only, Defect::learner_counts, Defect::change_over_pending}) {
-        set_defects(uint64_t{1} << static_cast<unsigned>(defect));
+        set_defects(only(defect));
         std::string violation;
         uint64_t cases = 0;
         for (uint64_t seed = 1; seed <= 4000 && violation.empty(); ++seed, ++cases)
             violation = run_changes(seed, seed % 2 ? 4 : 5, Until::Violation, defect == Defect::change_over_pending);
-        set_defects(0);
+        set_defects({});
         MESSAGE(kDefects[static_cast<size_t>(defect)].name << ": " << cases << " cases: " << violation);
         CHECK(!violation.empty());
     }

@@ -81,14 +81,14 @@ TEST_CASE("raft core: random schedules keep every invariant and recover (long, m
 }
 
 TEST_CASE("raft core: a schedule does what its script does (same violation, same answers)") {
-    set_defects(uint64_t{1} << static_cast<unsigned>(Defect::commit_old_term_by_count));
+    set_defects(only(Defect::commit_old_term_by_count));
     size_t violations = 0;
     for (uint64_t seed = 1; seed <= 60; ++seed) {
         ScheduleRun run = run_schedule({static_cast<uint16_t>(seed), static_cast<uint16_t>(seed)}, drawn(seed, 400), Finish::AsItIs);
         CHECK(run_script("script", run.script).violation == run.failure);
         violations += !run.failure.empty();
     }
-    set_defects(0);
+    set_defects({});
     CHECK(violations > 0);
     CHECK(violations < 60);
 }
@@ -102,10 +102,10 @@ TEST_CASE("raft core: each seeded defect is found by the random schedules, and t
                           Defect::commit_not_capped, Defect::truncate_on_every_append, Defect::vote_ignores_last_term,
                           Defect::read_without_quorum, Defect::read_before_own_term}) {
         std::string_view name = kDefects[static_cast<size_t>(defect)].name;
-        set_defects(uint64_t{1} << static_cast<unsigned>(defect));
+        set_defects(only(defect));
         std::string script = found_by_rapidcheck(12'000);
         ScriptRun planted = run_script("script", script);
-        set_defects(0);
+        set_defects({});
         ScriptRun without = run_script("script", script);
         REQUIRE_MESSAGE(!script.empty(), name << " was not found");
         MESSAGE(name << ": " << planted.violation << "\n" << script);
