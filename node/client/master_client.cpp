@@ -55,11 +55,9 @@ Result<Bytes> MasterClient::ask_one(Fiber& fiber, wire::Operation operation, con
 
 Result<void> MasterClient::connect(Fiber& fiber, Instant deadline) {
     TRY(std::unique_ptr<Conn> conn, env_.net.connect(fiber, masters_[at_], deadline));
-    rpc::Identity identity;
-    identity.role = options_.role;
     rpc::SessionOptions options;
     options.handshake_timeout = std::min(options.handshake_timeout, std::max(Duration::nanos(1), deadline - env_.now()));
-    TRY(session_, rpc::Session::connect(fiber, env_, std::move(conn), identity, options, {.nonce = draws_.next()}));
+    TRY(session_, rpc::Session::connect(fiber, env_, std::move(conn), options_.identity, options, {.nonce = draws_.next()}));
     return {};
 }
 

@@ -16,7 +16,7 @@ namespace orrery::client {
 class MasterClient {
  public:
     struct Options {
-        rpc::Role role = rpc::Role::Client;
+        rpc::Identity identity{.role = rpc::Role::Client};  // who asks; a node says which
         Duration attempt = Duration::seconds(3);  // for one master, before another is asked
     };
     /// `masters`: service addresses, at least one. `number`: of this client among all of this process; two that shared one would take

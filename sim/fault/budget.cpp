@@ -43,9 +43,9 @@ std::vector<std::string> beyond_budget(const Budget& budget,
         const NodeName* target = target_of(event.fault);
         if (target != nullptr && kind == 'B' && (std::holds_alternative<MemberReplace>(event.fault) || taken_in.contains(*target))) {
             struck.insert("one at a time");
-        } else if (target != nullptr && *target == "all(kv)") {
+        } else if (target != nullptr && (*target == "all" || target->starts_with("all("))) {
             symbolic += members;
-        } else if (target != nullptr && target->starts_with("n")) {
+        } else if (target != nullptr && (target->starts_with("n") || target->starts_with("m"))) {
             struck.insert(*target);
         } else {
             ++symbolic;

@@ -2,8 +2,8 @@
 // off.
 //
 // A plan is a list of these; a seed expands to a plan (swarm.h), and the plan is what is saved,
-// shrunk and replayed. Nodes are named symbolically ("leader(kv)", "follower(kv,1)", "any(kv)",
-// "n2", "all(kv)") and resolved at the instant the fault strikes. Not here: how a fault is carried
+// shrunk and replayed. Nodes are named symbolically ("leader(kv)", "follower(kv,1)", "any",
+// "n2", "all") and resolved at the instant the fault strikes. Not here: how a fault is carried
 // out (injector.h).
 #pragma once
 
@@ -33,7 +33,7 @@ enum class PartitionShape : uint8_t { Isolate, Halves, Bridge, Ring, Links };
 /// Directed cuts between nodes, for a time. `for_time` zero: until heal.
 struct NetPartition {
     PartitionShape shape = PartitionShape::Isolate;
-    NodeName node = "any(kv)";  // Isolate: who; Bridge: who reaches both halves
+    NodeName node = "any";  // Isolate: who; Bridge: who reaches both halves
     Direction direction = Direction::Both;
     std::vector<std::string> links;  // Links: "n1->n2"
     bool clients = false;            // Isolate: cuts the node from the clients too
@@ -44,7 +44,7 @@ struct NetPartition {
 };
 /// One node, or one pair, is held back for a short time in the given direction.
 struct NetClog {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     NodeName peer;                          // empty: every other host
     Direction direction = Direction::Both;  // To: what the node receives
     Duration for_time = Duration::millis(500);
@@ -52,7 +52,7 @@ struct NetClog {
 };
 /// Streams of a node, or of a pair, are reset.
 struct NetReset {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     NodeName peer;                // empty: every other host
     bool keep_in_flight = false;  // what was sent still arrives before the reset
     bool half_open = false;       // nobody is told: what is sent vanishes until somebody gives up
@@ -83,7 +83,7 @@ struct NetChange {
 };
 /// Latency of a node's disk.
 struct DiskLatencyChange {
-    NodeName node = "all(kv)";
+    NodeName node = "all";
     Duration read_low = Duration::micros(20), read_high = Duration::micros(200);
     Duration write_low = Duration::micros(20), write_high = Duration::micros(200);
     Duration sync_low = Duration::micros(100), sync_high = Duration::millis(5);
@@ -93,54 +93,54 @@ struct DiskLatencyChange {
     bool operator==(const DiskLatencyChange&) const = default;
 };
 struct DiskStall {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     Duration for_time = Duration::seconds(1);
     bool operator==(const DiskStall&) const = default;
 };
 /// The nth sync (1: the next) below `zone` fails and its dirty pages are dropped: the node must
 /// exit.
 struct DiskSyncFailure {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     std::string zone;
     uint64_t nth = 1;
     bool operator==(const DiskSyncFailure&) const = default;
 };
 /// The nth write below `zone` fails.
 struct DiskWriteFailure {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     std::string zone;
     uint64_t nth = 1;
     bool operator==(const DiskWriteFailure&) const = default;
 };
 /// A drawn durable sector below `zone` becomes unreadable. Class C.
 struct DiskReadError {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     std::string zone;
     bool operator==(const DiskReadError&) const = default;
 };
 /// Drawn durable bits below `zone` flip. Class C.
 struct DiskBitRot {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     std::string zone;
     uint64_t bits = 1;
     bool operator==(const DiskBitRot&) const = default;
 };
 /// The disk is full: `room_bytes` can still be allocated, until it is freed.
 struct DiskFull {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     uint64_t room_bytes = 0;
     Duration for_time = Duration::seconds(2);
     bool operator==(const DiskFull&) const = default;
 };
 /// The disk is emptied while the node is down; it comes back as another incarnation. Class B.
 struct DiskWipe {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     Duration restart_after = Duration::seconds(1);
     bool operator==(const DiskWipe&) const = default;
 };
 enum class CrashDeath : uint8_t { Kill, Power };
 struct ProcCrash {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     CrashDeath death = CrashDeath::Power;
     uint64_t at_disk_operation = 0;  // 0: now; n: at the n-th numbered disk operation from now
     bool before_operation = false;   // strikes before that operation happened, not after
@@ -153,30 +153,30 @@ enum class RestartOrder : uint8_t { Same, Reverse, AllAtOnce };
 /// Starts what is down. `delay` lies between two nodes (Same: as they went down; Reverse: the last
 /// one first).
 struct ProcRestart {
-    NodeName node = "all(kv)";
+    NodeName node = "all";
     RestartOrder order = RestartOrder::Same;
     Duration delay = Duration::millis(100);
     bool operator==(const ProcRestart&) const = default;
 };
 struct ProcPause {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     Duration for_time = Duration::seconds(1);
     bool operator==(const ProcPause&) const = default;
 };
 /// Drain and stop, then start again.
 struct ProcGraceful {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     Duration restart_after = Duration::seconds(1);
     bool operator==(const ProcGraceful&) const = default;
 };
 struct ClockDrift {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     int64_t ppm = 0;  // both clocks; |ppm| <= 100,000
     bool operator==(const ClockDrift&) const = default;
 };
 /// The wall clock moves once; the monotonic one does not.
 struct ClockJump {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     Duration by;
     bool operator==(const ClockJump&) const = default;
 };
@@ -193,14 +193,14 @@ struct HoldCheckpoint {
 
 /// An operator takes that node in; of a wiped one the new life takes the old one's place.
 struct MemberAdd {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     bool learner = false;
     Duration within = Duration::seconds(10);  // the operator gives up then
     bool operator==(const MemberAdd&) const = default;
 };
 /// An operator takes that node out.
 struct MemberRemove {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     Duration within = Duration::seconds(10);
     bool operator==(const MemberRemove&) const = default;
 };
@@ -213,7 +213,7 @@ struct MemberTransfer {
 /// A node's machine is replaced: its disk is emptied, it starts as a new life, and an operator takes that in, in place of the
 /// old one. Class B; spared while another replica is not back.
 struct MemberReplace {
-    NodeName node = "any(kv)";
+    NodeName node = "any";
     Duration restart_after = Duration::millis(500);
     Duration within = Duration::seconds(10);  // the operator gives up then
     bool operator==(const MemberReplace&) const = default;

@@ -21,12 +21,12 @@ enum class MemberOrder : uint8_t { Add, AddLearner, Remove, Transfer };
 class Cast {
  public:
     virtual ~Cast() = default;
-    /// The hosts of the group, n1 first.
+    /// The hosts of the group, in the order of their numbers.
     virtual const std::vector<Host*>& members() const = 0;
     /// Clients and operators.
     virtual const std::vector<Host*>& others() const = 0;
     /// "leader(kv)": the member that leads the highest term; "follower(kv,i)": the i-th of the
-    /// other members; "any(kv)": by draw; "all(kv)"; or a host's name. Empty when nobody is meant
+    /// other members; "any" and "any(kv)": by draw; "all", "all(kv)"; or a host's name. Empty when nobody is meant
     /// now.
     virtual std::vector<Host*> resolve(const NodeName& name, RandomStream& draws) = 0;
     virtual void start(Host& host) = 0;

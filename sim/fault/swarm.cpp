@@ -69,8 +69,8 @@ namespace {
 class Drawer {
  public:
     Drawer(const SwarmSpec& spec, uint64_t seed, Duration chaos, uint64_t members,
-           const Budget& budget, uint64_t spares)
-        : spec_(spec), draw_(spec, seed), chaos_(chaos), members_(members), spares_(spares), budget_(budget) {}
+           const Budget& budget, uint64_t spares, const MemberNames& names)
+        : spec_(spec), draw_(spec, seed), chaos_(chaos), members_(members), spares_(spares), budget_(budget), names_(names) {}
 
     std::vector<PlannedFault> all() {
         for_each("net", 1, [&](RandomStream& draws) { at_zero(net(draws)); });
@@ -104,7 +104,7 @@ class Drawer {
         });
         many("crash", 1, 6, [&](RandomStream& draws) { return Fault(crash(draws)); });
         many("restart-storm", 0, 1, [&](RandomStream& draws) {
-            ProcCrash all{.node = "all(kv)", .death = CrashDeath::Power, .restarts = true};
+            ProcCrash all{.node = "all", .death = CrashDeath::Power, .restarts = true};
             all.restart_after = draws.between(Duration::millis(50), Duration::seconds(2));
             return Fault(all);
         });
@@ -117,8 +117,7 @@ class Drawer {
         });
         many("transfer", 0, 3, [&](RandomStream& draws) {
             return Fault(AdminTransfer{
-                "follower(kv," + std::to_string(draws.below(std::max<uint64_t>(members_ - 1, 1))) +
-                ")"});
+                names_.follower(draws.below(std::max<uint64_t>(members_ - 1, 1)))});
         });
         lose_bytes();
         rot();
@@ -199,7 +198,7 @@ class Drawer {
             when.point = kPoints[draws.below(std::size(kPoints))];
             const bool rare = when.point == "raft.role" || when.point == "raft.configuration" || when.point == "raft.snapshot.begin";
             when.nth = 1 + draws.below(rare ? 6 : when.point.starts_with("kv.") ? 60 : 400);
-            const NodeName whom = draws.chance(0.4) ? "leader(kv)" : draws.chance(0.5) ? "self" : numbered(draws);
+            const NodeName whom = draws.chance(0.4) ? names_.leader() : draws.chance(0.5) ? "self" : numbered(draws);
             const double what = draws.unit();
             const Duration lasts = log_uniform(draws, 0.05, 4);
             if (what < 0.3) {
@@ -219,7 +218,7 @@ class Drawer {
             } else if (what < 0.9) {
                 events_.push_back({"", when, DiskStall{whom, lasts}});
             } else {
-                events_.push_back({"", when, AdminTransfer{"follower(kv," + std::to_string(draws.below(std::max<uint64_t>(members_ - 1, 1))) + ")"}});
+                events_.push_back({"", when, AdminTransfer{names_.follower(draws.below(std::max<uint64_t>(members_ - 1, 1)))}});
             }
         }
     }
@@ -231,7 +230,7 @@ class Drawer {
             TriggerWhen when;
             when.point = "client.unblock";
             when.nth = 1 + draws.below(4);
-            events_.push_back({"", when, ProcPause{"leader(kv)", log_uniform(draws, 0.03, 1)}});
+            events_.push_back({"", when, ProcPause{names_.leader(), log_uniform(draws, 0.03, 1)}});
         }
     }
     // A leader that is cut off from the members, not from its clients, is deposed without knowing it; only its lease can keep it
@@ -247,7 +246,7 @@ class Drawer {
             const double what = draws.unit();
             const bool restarts = draws.chance(0.6), powerless = draws.chance(0.5);
             const uint64_t which = draws.chance(0.7) ? 0 : 1;
-            const NodeName leader = "leader(kv)", one = "follower(kv," + std::to_string(which) + ")", other = "follower(kv," + std::to_string(1 - which) + ")";
+            const NodeName leader = names_.leader(), one = names_.follower(which), other = names_.follower(1 - which);
             auto add = [&](Duration when, Fault fault) { events_.push_back({"", TriggerAt{when}, std::move(fault)}); };
             auto isolate = [&](Duration when) {
                 NetPartition cut;
@@ -279,7 +278,7 @@ class Drawer {
         for (uint64_t i = 0; i < count; ++i) {
             RandomStream draws = draw_.stream("leases.votes", 1 + i);
             NetPartition cut;
-            cut.node = "leader(kv)";
+            cut.node = names_.leader();
             cut.for_time = log_uniform(draws, 0.1, 2);
             events_.push_back({"", TriggerWhen{.point = "raft.role", .node = "", .nth = 1 + draws.below(8), .where = "role='candidate'"}, cut});
         }
@@ -292,7 +291,7 @@ class Drawer {
             RandomStream draws = draw_.stream("members", 1 + i);
             const Duration at = draws.between(Duration{}, chaos_), later = draws.between(Duration::millis(200), Duration::seconds(3)),
                            restart = draws.between(Duration::millis(10), Duration::seconds(1));
-            const NodeName any = "n" + std::to_string(1 + draws.below(members_ + spares_));
+            const NodeName any = names_.member(1 + draws.below(members_ + spares_));
             const double what = draws.unit();
             const bool learner = draws.chance(0.15);
             auto add = [&](Duration when, Fault fault) { events_.push_back({"", TriggerAt{when}, std::move(fault)}); };
@@ -316,7 +315,7 @@ class Drawer {
         const uint64_t count = draw_.stream("members.crash").below(4);
         for (uint64_t i = 0; i < count; ++i) {
             RandomStream draws = draw_.stream("members.crash", 1 + i);
-            ProcCrash crash{.node = draws.chance(0.5) ? "leader(kv)" : "self", .death = CrashDeath::Power};
+            ProcCrash crash{.node = draws.chance(0.5) ? names_.leader() : "self", .death = CrashDeath::Power};
             crash.restart_after = log_uniform(draws, 0.02, 3);
             TriggerWhen when{.point = "raft.configuration", .node = "", .nth = 1 + draws.below(30), .where = ""};
             events_.push_back({"", when, crash});
@@ -329,12 +328,12 @@ class Drawer {
         return Duration::micros(std::llround(draws.log_uniform(low_seconds, high_seconds) * 1e6));
     }
     NodeName numbered(RandomStream& draws) const {
-        return "n" + std::to_string(1 + draws.below(members_));
+        return names_.member(1 + draws.below(members_));
     }
     NodeName node(RandomStream& draws) const {
         const double which = draws.unit();
         const NodeName name = numbered(draws);
-        return which < 0.35 ? "leader(kv)" : which < 0.5 ? "follower(kv,0)" : name;
+        return which < 0.35 ? names_.leader() : which < 0.5 ? names_.follower(0) : name;
     }
 
     NetPartition partition(RandomStream& draws) const {
@@ -389,9 +388,9 @@ class Drawer {
         if (reset) out.reset_p = reset_p;
         return out;
     }
-    static DiskLatencyChange disk_latency(RandomStream& draws, uint64_t node) {
+    DiskLatencyChange disk_latency(RandomStream& draws, uint64_t node) const {
         const DiskLatency latency = DiskLatency::drawn(draws);
-        DiskLatencyChange out{.node = "n" + std::to_string(node)};
+        DiskLatencyChange out{.node = names_.member(node)};
         out.read_low = latency.read.low, out.read_high = latency.read.high;
         out.write_low = latency.write.low, out.write_high = latency.write.high;
         out.sync_low = latency.sync.low, out.sync_high = latency.sync.high;
@@ -399,7 +398,7 @@ class Drawer {
         return out;
     }
     void clock(RandomStream& draws, uint64_t node) {
-        const NodeName name = "n" + std::to_string(node);
+        const NodeName name = names_.member(node);
         const int64_t ppm = draws.between(-spec_.drift_ppm, spec_.drift_ppm);
         const Duration skew = Duration::millis(draws.between(-10'000, 10'000));
         const bool jumps = draws.chance(0.3), back = draws.chance(0.5);
@@ -484,6 +483,7 @@ class Drawer {
     uint64_t members_;
     uint64_t spares_;
     const Budget& budget_;
+    const MemberNames& names_;
     std::optional<NodeName> lost_;
     std::vector<PlannedFault> events_;
 };
@@ -491,8 +491,8 @@ class Drawer {
 }  // namespace
 
 std::vector<PlannedFault> draw_faults(const SwarmSpec& spec, uint64_t seed, Duration chaos,
-                                      uint64_t members, const Budget& budget, uint64_t spares) {
-    return Drawer(spec, seed, chaos, members, budget, spares).all();
+                                      uint64_t members, const Budget& budget, uint64_t spares, const MemberNames& names) {
+    return Drawer(spec, seed, chaos, members, budget, spares, names).all();
 }
 
 Schedule draw_schedule(const SwarmSpec& spec, uint64_t seed) {

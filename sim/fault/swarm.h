@@ -45,11 +45,20 @@ class SwarmDraw {
     uint64_t seed_;
 };
 
-/// Fault events of `chaos` simulated time for a group of `members` nodes n1..nN, within the budget,
+/// What the members of a cluster are called.
+struct MemberNames {
+    std::string prefix = "n";  // of hosts: n1, n2
+    std::string kind = "kv";   // "leader(kv)"
+    NodeName member(uint64_t number) const { return prefix + std::to_string(number); }  // from 1
+    NodeName leader() const { return "leader(" + kind + ")"; }
+    NodeName follower(uint64_t which) const { return "follower(" + kind + "," + std::to_string(which) + ")"; }  // from 0
+};
+
+/// Fault events of `chaos` simulated time for a group of `members` nodes, within the budget,
 /// in order of time.
-/// `spares`: nodes n(members+1).. that belong to no cluster at first; only the class "members" strikes them.
+/// `spares`: nodes behind the members that belong to no cluster at first; only the class "members" strikes them.
 std::vector<PlannedFault> draw_faults(const SwarmSpec& spec, uint64_t seed, Duration chaos,
-                                      uint64_t members, const Budget& budget, uint64_t spares = 0);
+                                      uint64_t members, const Budget& budget, uint64_t spares = 0, const MemberNames& names = {});
 Schedule draw_schedule(const SwarmSpec& spec, uint64_t seed);
 
 }  // namespace orrery::sim

@@ -25,11 +25,15 @@ Cluster::Cluster(World& world, const Scenario& plan) : world_(world), plan_(plan
     node.disk.power_loss.garbage_spares_synced = {store::Options::small().path + "/"};
     for (uint64_t i = 0; i < members; ++i) {
         node.clock_offset = Duration::seconds(static_cast<int64_t>(1000 * (i + 1)));
-        members_.push_back(&world.add_host("n" + std::to_string(i + 1), node));
+        members_.push_back(&world.add_host(plan.cluster.names().member(i + 1), node));
     }
     for (uint64_t i = 0; i < plan.workload.clients; ++i) {
         clients_.push_back(&world.add_host("c" + std::to_string(i + 1)));
         others_.push_back(clients_.back());
+    }
+    for (uint64_t i = 0; plan.cluster.of_masters() && i < plan.cluster.data; ++i) {
+        data_.push_back(&world.add_host("d" + std::to_string(i + 1)));
+        others_.push_back(data_.back());
     }
     op_ = &world.add_host("op");
     others_.push_back(op_);
@@ -43,14 +47,12 @@ Cluster::Cluster(World& world, const Scenario& plan) : world_(world), plan_(plan
     world.add_observer(*this, false);
 }
 
-kv::KvNodeOptions Cluster::node_options(size_t index) const {
+void Cluster::set_replica_options(replica::ReplicaOptions& options, size_t index) const {
     const ClusterKnobs& knobs = plan_.cluster.knobs;
-    kv::KvNodeOptions options;
     options.node = NodeId(index + 1);
     options.peer_listen = {members_[index]->name(), kPeerPort};
     options.service_listen = {members_[index]->name(), kClientPort};
     options.host.store = store::Options::small();
-    options.cache.slots = 64;  // few, so that keys push each other out
     options.host.store.memtable_bytes = knobs.memtable_bytes;
     options.host.log.segment_bytes = knobs.log_segment_bytes;
     options.host.log.batch_bytes = knobs.log_batch_bytes;
@@ -70,9 +72,25 @@ kv::KvNodeOptions Cluster::node_options(size_t index) const {
     options.host.reserve_bytes = knobs.reserve_bytes;
     options.group.snapshot_chunk_bytes = knobs.snapshot_chunk_bytes;
     options.group.apply_batch_entries = knobs.apply_batch_entries;
-    options.service.request_timeout = knobs.request_timeout;
     options.drain_timeout = Duration::seconds(2);
-    return options;
+}
+
+std::unique_ptr<Process> Cluster::make_node(Env& env, size_t index) const {
+    const ClusterKnobs& knobs = plan_.cluster.knobs;
+    if (plan_.cluster.of_masters()) {
+        master::MasterNodeOptions options;
+        set_replica_options(options, index);
+        options.service.request_timeout = knobs.request_timeout;
+        options.service.node_silence = knobs.node_silence;
+        options.service.node_check = Duration::millis(300);
+        options.service.refresh = Duration::millis(300);
+        return std::make_unique<master::MasterNode>(env, options);
+    }
+    kv::KvNodeOptions options;
+    set_replica_options(options, index);
+    options.cache.slots = 64;  // few, so that keys push each other out
+    options.service.request_timeout = knobs.request_timeout;
+    return std::make_unique<kv::KvNode>(env, options);
 }
 
 void Cluster::start_all() {
@@ -83,9 +101,7 @@ void Cluster::start_all() {
 void Cluster::start(Host& host) {
     if (host.up() || world_.failure()) return;
     if (host.index() < members_.size()) {
-        host.start([options = node_options(host.index())](Env& env) {
-            return std::make_unique<kv::KvNode>(env, options);
-        });
+        host.start([this, index = host.index()](Env& env) { return make_node(env, index); });
     } else {
         host.start([](Env&) { return std::make_unique<IdleProcess>(); });
     }
@@ -97,12 +113,22 @@ std::vector<Address> Cluster::peer_addresses() const {
     return out;
 }
 
-kv::KvNode* Cluster::node(size_t index) {
+replica::ReplicaProcess* Cluster::node(size_t index) {
+    return static_cast<replica::ReplicaProcess*>(members_[index]->process());
+}
+
+kv::KvNode* Cluster::kv(size_t index) {
+    CHECK(!plan_.cluster.of_masters());
     return static_cast<kv::KvNode*>(members_[index]->process());
 }
 
+master::MasterNode* Cluster::master(size_t index) {
+    CHECK(plan_.cluster.of_masters());
+    return static_cast<master::MasterNode*>(members_[index]->process());
+}
+
 raft::Group* Cluster::group(size_t index) {
-    kv::KvNode* node = this->node(index);
+    replica::ReplicaProcess* node = this->node(index);
     return node != nullptr ? node->group() : nullptr;
 }
 
@@ -119,16 +145,30 @@ std::optional<size_t> Cluster::leader() {
     return best;
 }
 
+bool Cluster::all_applied() {
+    LogIndex highest;
+    for (size_t i = 0; i < members_.size(); ++i)
+        if (raft::Group* group = this->group(i)) highest = std::max(highest, group->core().commit());
+    for (size_t i = 0; i < members_.size(); ++i) {
+        if (standing(i) != Standing::Member) continue;
+        raft::Group* group = this->group(i);
+        if (group == nullptr || group->applied() != highest) return false;
+    }
+    return true;
+}
+
 std::vector<Host*> Cluster::resolve(const NodeName& name, RandomStream& draws) {
-    if (name == "all(kv)") return members_;
-    if (name == "any(kv)") return {members_[draws.below(members_.size())]};
+    const MemberNames names = plan_.cluster.names();
+    const std::string of_kind = "(" + names.kind + ")";
+    if (name == "all" || name == "all" + of_kind) return members_;
+    if (name == "any" || name == "any" + of_kind) return {members_[draws.below(members_.size())]};
     const std::optional<size_t> leading = leader();
-    if (name == "leader(kv)")
+    if (name == names.leader())
         return leading ? std::vector<Host*>{members_[*leading]} : std::vector<Host*>{};
-    constexpr std::string_view kFollower = "follower(kv,";
-    if (name.starts_with(kFollower) && name.ends_with(")")) {
+    const std::string follower = "follower(" + names.kind + ",";
+    if (name.starts_with(follower) && name.ends_with(")")) {
         size_t which = 0;
-        std::from_chars(name.data() + kFollower.size(), name.data() + name.size() - 1, which);
+        std::from_chars(name.data() + follower.size(), name.data() + name.size() - 1, which);
         for (size_t i = 0; i < members_.size(); ++i) {
             if (leading && i == *leading) continue;
             if (which-- == 0) return {members_[i]};
@@ -156,7 +196,7 @@ Cluster::Standing Cluster::standing(size_t index) {
     const std::optional<raft::Member> named = group(*leading)->core().log().configuration().find(id);
     if (!named) return Standing::Outside;
     if (damaged_[index]) return Standing::Lost;
-    kv::KvNode* node = this->node(index);
+    replica::ReplicaProcess* node = this->node(index);
     if (node == nullptr || node->directory() == nullptr) return wiped_[index] ? Standing::Lost : Standing::Member;
     return node->directory()->identity().incarnation.value == named->replica.value ? Standing::Member : Standing::Lost;
 }
@@ -178,7 +218,7 @@ void Cluster::order(MemberOrder order, Host& host, Duration within, std::functio
     }
     ++orders_running_;
     op_->env()->spawn("op.members", [this, order, &host, within, done = std::move(done), env = op_->env()](Fiber& fiber) {
-        raft::OperatedGroup group{{}, kv::kKvGroup};
+        raft::OperatedGroup group{{}, group_id()};
         for (const Host* member : members_)
             if (member != &host) group.at.push_back({member->name(), kPeerPort});
         if (group.at.empty()) group.at.push_back({host.name(), kPeerPort});

@@ -1,7 +1,8 @@
-// Cluster: a world with the hosts of one KV group, its clients and an operator, and who is who
+// Cluster: a world with the hosts of one group, its clients and an operator, and who is who
 // among them.
 //
-// Hosts: n1..nN run KvNode, the last of them as spares that no cluster has yet, c1..cK the workload's clients, "op" the operator. A node that stops by
+// Hosts: n1..nN run KvNode, or m1..mN run MasterNode, the last of them as spares that no cluster has yet; c1..cK the workload's clients, d1..dM
+// what stands in for data nodes, "op" the operator. A node that stops by
 // itself, or whose group has stopped on a sealed log, is started again after a second, as a
 // supervisor would.
 #pragma once
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "kv/kv_node.h"
+#include "node/master/master_node.h"
 #include "sim/core/world.h"
 #include "sim/fault/injector.h"
 #include "sim/scenario/scenario.h"
@@ -49,21 +51,29 @@ class Cluster : public Cast, private TraceObserver {
 
     /// All nodes: founders, then spares.
     size_t size() const { return members_.size(); }
-    size_t founders() const { return plan_.cluster.kv; }
+    size_t founders() const { return plan_.cluster.founders(); }
+    GroupId group_id() const { return plan_.cluster.of_masters() ? master::kMasterGroup : kv::kKvGroup; }
     /// Operators are at work in this plan: who is a member changes.
     bool changes_members() const { return changes_members_; }
     Host& member(size_t index) { return *members_[index]; }
     Host& client(size_t index) { return *clients_[index]; }
+    size_t data_nodes() const { return data_.size(); }
+    Host& data_node(size_t index) { return *data_[index]; }
     Host& op() { return *op_; }
     NodeId node_id(const Host& host) const { return NodeId(host.index() + 1); }
     std::vector<Address> peer_addresses() const;
     Address client_address(size_t member) const { return {members_[member]->name(), kClientPort}; }
 
     /// Null when the host is down or the node is not up yet.
-    kv::KvNode* node(size_t index);
+    replica::ReplicaProcess* node(size_t index);
+    /// Requires: a cluster of that kind.
+    kv::KvNode* kv(size_t index);
+    master::MasterNode* master(size_t index);
     raft::Group* group(size_t index);
     /// The member that leads the highest term; nullopt when none does.
     std::optional<size_t> leader();
+    /// Every member has applied all that is committed.
+    bool all_applied();
     /// Wiped members never come back as who they were; damaged ones refuse to start.
     bool wiped(size_t index) const { return wiped_[index]; }
     /// As the leader's configuration has it. Lost: it names a replica that is gone, or whose node refuses to start.
@@ -94,11 +104,12 @@ class Cluster : public Cast, private TraceObserver {
  private:
     void on_event(Host& host, const TraceEvent& event) override;
     void supervise(Host& host);
-    kv::KvNodeOptions node_options(size_t index) const;
+    std::unique_ptr<Process> make_node(Env& env, size_t index) const;
+    void set_replica_options(replica::ReplicaOptions& options, size_t index) const;
 
     World& world_;
     const Scenario& plan_;
-    std::vector<Host*> members_, clients_, others_;
+    std::vector<Host*> members_, clients_, data_, others_;
     Host* op_ = nullptr;
     Listener* listener_ = nullptr;
     std::vector<bool> wiped_, damaged_, kept_down_, renewed_;

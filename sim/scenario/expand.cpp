@@ -35,7 +35,7 @@ void draw_knobs(const SwarmDraw& swarm, ClusterKnobs& knobs) {
     extreme("request", knobs.request_timeout, Duration::millis(500), Duration::seconds(5));
 }
 
-void draw_load(const SwarmDraw& swarm, WorkloadSpec& workload) {
+void draw_load(const SwarmDraw& swarm, const MemberNames& names, WorkloadSpec& workload) {
     if (!swarm.on("load")) return;
     RandomStream draws = swarm.stream("load");
     const bool hot = draws.chance(0.3), bursty = draws.chance(0.3), hasty = draws.chance(0.2),
@@ -50,7 +50,7 @@ void draw_load(const SwarmDraw& swarm, WorkloadSpec& workload) {
     if (bursty) workload.burst_p = std::round(burst * 1000) / 1000;
     if (idle) workload.idle_tail = tail;
     const bool at_leader = draws.chance(0.2);
-    if (at_leader) workload.target = "leader(kv)";
+    if (at_leader) workload.target = names.leader();
 }
 
 void draw_waits(const SwarmDraw& swarm, Scenario& plan) {
@@ -86,10 +86,10 @@ Scenario expand(const Scenario& scenario, uint64_t seed) {
                                                         (0.5 + draws.unit() / 2)));
     }
     draw_knobs(swarm, plan.cluster.knobs);
-    draw_load(swarm, plan.workload);
+    draw_load(swarm, plan.cluster.names(), plan.workload);
     draw_waits(swarm, plan);
     std::vector<PlannedFault> drawn =
-        draw_faults(spec, seed, plan.phases.chaos, plan.cluster.kv, plan.budget, plan.cluster.spare);
+        draw_faults(spec, seed, plan.phases.chaos, plan.cluster.founders(), plan.budget, plan.cluster.spare, plan.cluster.names());
     plan.plan.events.insert(plan.plan.events.end(), std::make_move_iterator(drawn.begin()),
                             std::make_move_iterator(drawn.end()));
     const Pins pins = plan.plan.schedule.pins;

@@ -12,6 +12,7 @@ std::vector<NamedText> list_workloads() {
             {"kv-appends", "lists: APPEND of texts that occur once, and GET"},
             {"kv-transactions",
              "WATCH, GET, MULTI ... EXEC over lists and counters, beside single APPEND, INCRBY, GET"},
+            {"metadata", "of masters: create, delete and read volumes; lists with an age, a version; data nodes that register, are silent, gain disks"},
             {"kv-script", "the commands of workload.script, one line each (sim/scenario/script.h)"}};
 }
 
@@ -28,6 +29,7 @@ std::vector<NamedText> list_checks() {
             {"wait",
              "WAIT and WAITALL answers against the members' logs and states; progress in an idle "
              "group"},
+            {"lists", "what masters show: its age and order in true time, its content against a model of their log; the model's own rules; equal states at rest"},
             {"expiry",
              "keys with a TTL in true time: none gone before it, none readable long after it, none "
              "back once it was seen gone"},

@@ -4,19 +4,13 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <set>
 
 #include "node/raft/found_cluster.h"
 #include "node/raft/operate_members.h"
-#include "sim/check/durability.h"
-#include "sim/check/expiry.h"
-#include "sim/check/linearizability.h"
-#include "sim/check/order.h"
 #include "sim/core/defects.h"
 #include "sim/rocksdb/l1.h"
-#include "sim/scenario/cluster.h"
-#include "sim/scenario/watcher.h"
-#include "sim/scenario/workload.h"
+#include "sim/scenario/kv_subject.h"
+#include "sim/scenario/master_subject.h"
 
 namespace orrery::sim {
 
@@ -74,10 +68,11 @@ class SinkObserver : public TraceObserver {
     uint64_t sequence_ = 0;
 };
 
-class Run {
+class Run : private Stage {
  public:
     Run(const Scenario& plan, const RunOptions& options)
-        : plan_(plan),
+        : Stage(world_, cluster_, plan, history_, liveness_),
+          plan_(plan),
           options_(options),
           world_(world_options(plan), &plan.plan.schedule.pins),
           cluster_(world_, plan),
@@ -85,8 +80,7 @@ class Run {
           waits_(wait_options(plan)),
           watcher_(world_, cluster_, expiry_, waits_, [this] { return history_.mark(); }),
           liveness_({.bound = plan.phases.heal_within}),
-          workload_(world_, cluster_, watcher_, plan, history_, waits_, liveness_,
-                    expiry_),
+          subject_(make_subject()),
           injector_(world_, cluster_, plan.plan.events) {
         if (options.watch_step > 0) world_.timeline().hash().watch_step(options.watch_step);
         if (options.sink != nullptr) {
@@ -131,23 +125,17 @@ class Run {
         return {.rate_ppb = (most_drift_ppm(plan) + kv::StateTime::kSlewPpm) * 1000};
     }
 
-    enum class Ended : uint8_t { Yes, No };
-    /// Runs until `done`, at most until `by`. No: the run is over, or time was.
-    Ended run_until(Instant by, const std::function<bool()>& done);
-    bool over();
+    // Stage
+    Ended run_until(Instant by, const std::function<bool()>& done) override;
+    bool over() override;
+    void add(std::string_view name, std::string_view site, std::string text) override { found_.add(name, site, stamp(), std::move(text)); }
+    void note(std::string text) override { notes_.push_back(std::move(text)); }
+
+    std::unique_ptr<Subject> make_subject();
     Ended found();
     void settle();
-    void verify();
-    Ended verify_waits();
-    void add(std::string_view name, std::string_view site, std::string text) {
-        found_.add(name, site, {world_.now(), history_.mark()}, std::move(text));
-    }
-    /// A harness fiber on a host. Its body uses only what this object holds.
-    void spawn(Host& host, std::string_view name, std::function<void(Fiber&, Env&)> body);
     void tear_down();
     void judge_all(RunResult& result);
-    void judge_history(RunResult& result, std::vector<check::Verdict>& parts);
-    check::Verdict judge_expiry();
 
     const Scenario& plan_;
     const RunOptions& options_;
@@ -158,9 +146,7 @@ class Run {
     check::WaitChecker waits_;
     Watcher watcher_;
     check::Liveness liveness_;
-    check::ReplicaEquality replicas_;
-    check::DurabilityLedger ledger_;
-    Workload workload_;
+    std::unique_ptr<Subject> subject_;
     Injector injector_;
     std::unique_ptr<SinkObserver> sink_;
     check::Violations found_;  // by the run itself
@@ -170,12 +156,6 @@ class Run {
     bool verified_ = false;
     // What harness fibers write: they may outlive the function that spawned them.
     std::optional<Result<wire::FoundingRecord>> founded_;
-    std::optional<Result<Workload::Held>> held_;
-    std::optional<Result<void>> read_;
-    std::optional<Result<void>> idle_;
-    std::optional<Result<size_t>> left_;
-    std::vector<check::ReplicaState> states_;
-    uint64_t digests_pending_ = 0;
     bool until_reached_ = false;  // RunOptions::until
 };
 
@@ -185,10 +165,10 @@ bool Run::over() {
         world_.timeline().hash().steps() >= options_.until_step)
         return true;
     return options_.stop_at_violation && (watcher_.raft().violation_count() > 0 ||
-                                          !waits_.violations().empty() || !found_.empty());
+                                          subject_->violated() || !found_.empty());
 }
 
-Run::Ended Run::run_until(Instant by, const std::function<bool()>& done) {
+Stage::Ended Run::run_until(Instant by, const std::function<bool()>& done) {
     bool ended = false;
     const Instant until = std::min({by, limit_, options_.until});
     world_.run_until(until, [&] {
@@ -202,12 +182,13 @@ Run::Ended Run::run_until(Instant by, const std::function<bool()>& done) {
     return ended ? Ended::Yes : Ended::No;
 }
 
-void Run::spawn(Host& host, std::string_view name, std::function<void(Fiber&, Env&)> body) {
-    host.env()->spawn(
-        name, [env = host.env(), body = std::move(body)](Fiber& fiber) { body(fiber, *env); });
+std::unique_ptr<Subject> Run::make_subject() {
+    Stage& stage = *this;
+    if (plan_.cluster.of_masters()) return std::make_unique<MasterSubject>(stage);
+    return std::make_unique<KvSubject>(stage, watcher_, expiry_, waits_);
 }
 
-Run::Ended Run::found() {
+Stage::Ended Run::found() {
     spawn(cluster_.op(), "op.found", [this](Fiber& fiber, Env& env) {
         founded_ = raft::found_cluster(fiber, env, cluster_.peer_addresses(),
                                        env.now() + Duration::seconds(20));
@@ -226,7 +207,7 @@ Run::Ended Run::found() {
             on.lease_drift_ppm = static_cast<uint32_t>(plan_.cluster.knobs.lease_drift_ppm);
             // A leader that is out of touch refuses it: the operator comes back.
             const Instant deadline = env.now() + plan_.limits.sim_time;
-            while (!raft::change_members(fiber, env, {cluster_.peer_addresses(), kv::kKvGroup}, on, deadline).ok())
+            while (!raft::change_members(fiber, env, {cluster_.peer_addresses(), cluster_.group_id()}, on, deadline).ok())
                 if (env.now() >= deadline || !env.sleep(fiber, Duration::seconds(1)).ok()) return;
         });
     }
@@ -278,203 +259,12 @@ void Run::settle() {
     }
     // Clients that still have something to do get a third of the time for it.
     run_until(std::min(by, healed + plan_.phases.heal_within / 3),
-              [&] { return workload_.finished(); });
-    workload_.stop();
-    run_until(by, [&] { return workload_.finished(); });
+              [&] { return subject_->finished(); });
+    subject_->stop();
+    run_until(by, [&] { return subject_->finished(); });
     if (over()) return;
-    if (!workload_.finished()) run_until(by + Duration::millis(1), [] { return false; });
+    if (!subject_->finished()) run_until(by + Duration::millis(1), [] { return false; });
     liveness_.check({world_.now(), history_.mark()});
-}
-
-void Run::verify() {
-    // The last write, silence, and then every member must hold it: nothing else carries news in an
-    // idle group.
-    bool anyone_lost = false;
-    for (size_t i = 0; i < cluster_.size(); ++i)
-        anyone_lost |= cluster_.standing(i) == Cluster::Standing::Lost;
-    const Instant by = world_.now() + plan_.phases.heal_within;
-    if (plan_.check.wait) {
-        const Duration timeout = anyone_lost ? Duration::millis(200) : plan_.phases.heal_within / 2;
-        spawn(cluster_.op(), "op.wait", [this, timeout](Fiber& fiber, Env& own) {
-            held_ = workload_.write_and_wait_all(fiber, own, plan_.workload.idle_tail, timeout,
-                                                 own.now() + plan_.phases.heal_within);
-        });
-        if (run_until(by + plan_.phases.heal_within, [&] { return held_.has_value(); }) ==
-            Ended::No) {
-            if (!over())
-                add("liveness.pending-operation", "waitall", "the last WAITALL has no answer");
-            return;
-        }
-        if (!held_->ok()) {
-            add("liveness.no-write", "heal", held_->error().context);
-            return;
-        }
-        const std::optional<std::vector<NodeId>> voters = watcher_.settled_voters();
-        const int64_t expected = static_cast<int64_t>(voters ? voters->size() : cluster_.founders());
-        if ((*held_)->required != expected)
-            add("wait.wrong-members", "last waitall",
-                "WAITALL asked " + std::to_string((*held_)->required) + " of " +
-                    std::to_string(expected) + " members");
-        for (size_t i = 0; i < cluster_.size(); ++i)  // one that was still looking at its log when the wait began
-            anyone_lost |= cluster_.standing(i) == Cluster::Standing::Lost;
-        if (!anyone_lost && (*held_)->acked < expected)
-            add("wait.no-progress", "last waitall",
-                "in an idle healed group only " + std::to_string((*held_)->acked) + " of " +
-                    std::to_string(expected) + " members hold the last write after " +
-                    duration_text(timeout));
-        if (!anyone_lost && plan_.workload.odd_waits_p > 0 && verify_waits() == Ended::No) return;
-    }
-
-    spawn(cluster_.op(), "op.read", [this](Fiber& fiber, Env& own) {
-        read_ =
-            workload_.read_all(fiber, own, own.now() + plan_.phases.heal_within,
-                               [this](const Bytes& key, const check::Value& value) {
-                                   ledger_.final_read(key, value, {world_.now(), history_.mark()});
-                               });
-    });
-    if (run_until(world_.now() + plan_.phases.heal_within * 2, [&] { return read_.has_value(); }) ==
-        Ended::No)
-        return;
-    if (!read_->ok()) {
-        add("liveness.unreadable", "final read", read_->error().context);
-        return;
-    }
-
-    // At rest all members have applied the same, and hold the same.
-    auto converged = [&] {
-        LogIndex highest;
-        for (size_t i = 0; i < cluster_.size(); ++i)
-            if (raft::Group* group = cluster_.group(i))
-                highest = std::max(highest, group->core().commit());
-        for (size_t i = 0; i < cluster_.size(); ++i) {
-            if (cluster_.standing(i) != Cluster::Standing::Member) continue;
-            raft::Group* group = cluster_.group(i);
-            if (group == nullptr || group->applied() != highest) return false;
-        }
-        return true;
-    };
-    run_until(world_.now() + plan_.phases.heal_within, converged);
-    if (over()) return;
-    for (size_t i = 0; i < cluster_.size(); ++i) {
-        if (cluster_.standing(i) != Cluster::Standing::Member) continue;
-        kv::KvNode* node = cluster_.node(i);
-        if (node == nullptr || node->service() == nullptr) {
-            add("replica.not-serving", "rest",
-                cluster_.member(i).name() + " does not serve though all faults ended");
-            continue;
-        }
-        ++digests_pending_;
-        spawn(cluster_.member(i), "check.digest", [this, i, node](Fiber& fiber, Env&) {
-            Result<kv::KvMachine::Digest> digest = node->service()->machine().digest(fiber);
-            if (digest.ok()) {
-                states_.push_back({NodeId(i + 1), digest->applied, digest->digest});
-            } else {
-                notes_.push_back("no digest of n" + std::to_string(i + 1) + ": " +
-                                 digest.error().text());
-            }
-            --digests_pending_;
-        });
-    }
-    if (run_until(world_.now() + plan_.phases.heal_within, [&] { return digests_pending_ == 0; }) ==
-        Ended::No)
-        return;
-    std::sort(states_.begin(), states_.end(),
-              [](const auto& a, const auto& b) { return a.node < b.node; });
-    if (plan_.cluster.knobs.lease_drift_ppm > 0) {
-        uint64_t reads = 0;
-        for (size_t i = 0; i < cluster_.size(); ++i)
-            if (kv::KvNode* node = cluster_.node(i); node != nullptr && node->service() != nullptr) reads += node->service()->counters().lease_reads;
-        // The operator's attempts take a while, and their answers may be lost.
-        auto on = [&] {
-            const auto leader = cluster_.leader();
-            return leader && cluster_.group(*leader)->core().log().configuration().lease().on();
-        };
-        if (run_until(world_.now() + plan_.phases.heal_within, on) == Ended::No && !over()) add("liveness.leases-not-on", "heal", "leases were asked for, and are not on " + duration_text(plan_.phases.heal_within) + " after all faults ended");
-        if (reads == 0) notes_.push_back("no read was answered under a lease since the nodes' last start");
-    }
-    if (plan_.check.replicas)
-        replicas_.at_rest({world_.now(), history_.mark()}, kv::kKvGroup, states_);
-    verified_ = true;
-}
-
-Run::Ended Run::verify_waits() {
-    const std::optional<std::vector<NodeId>> voters = watcher_.settled_voters();
-    const std::optional<size_t> leader = cluster_.leader();
-    if (!voters || !leader) return Ended::Yes;
-    spawn(cluster_.op(), "op.idle", [this, count = voters->size()](Fiber& fiber, Env& own) {
-        idle_ = workload_.idle_rounds(fiber, own, plan_.cluster.knobs.heartbeat, count, own.now() + plan_.phases.heal_within);
-    });
-    if (run_until(world_.now() + plan_.phases.heal_within * 2, [&] { return idle_.has_value(); }) == Ended::No) return Ended::No;
-    if (!idle_->ok()) notes_.push_back("waits in the idle group were not timed: " + idle_->error().context);
-    // A member that says nothing, so that nobody's wait can end, and clients that leave while they wait.
-    std::vector<size_t> others;
-    for (NodeId voter : *voters)
-        if (voter.value != *leader + 1) others.push_back(voter.value - 1);
-    if (others.size() < 2 || cluster_.leader() != leader) return Ended::Yes;
-    Host& silent = cluster_.member(others.front());
-    if (silent.state() != Host::State::Up) return Ended::Yes;
-    silent.pause();
-    spawn(cluster_.op(), "op.leave", [this, at = std::vector<size_t>{*leader, others.back()}](Fiber& fiber, Env& own) {
-        left_ = workload_.leave_while_waiting(fiber, own, at, own.now() + Duration::seconds(5));
-    });
-    const Ended done = run_until(world_.now() + Duration::seconds(12), [&] { return left_.has_value(); });
-    if (done == Ended::Yes && left_->ok() && **left_ > 0) {
-        for (size_t i = 0; i < cluster_.size(); ++i)
-            if (kv::KvNode* node = cluster_.node(i); node != nullptr && node->service() != nullptr && i != others.front())
-                waits_.left_over({world_.now(), history_.mark()}, NodeId(i + 1), node->service()->waiting());
-        watcher_.reached("wait.left_by_client");
-    }
-    if (silent.state() == Host::State::Paused) silent.resume();
-    return done;
-}
-
-check::Verdict Run::judge_expiry() {
-    for (const Fired& fired : injector_.fired()) {
-        const auto* jump = std::get_if<ClockJump>(&plan_.plan.events[fired.event].fault);
-        if (jump == nullptr) continue;
-        // Whom a symbolic name meant is not kept: then it may have been anybody.
-        Host* named = world_.find_host(jump->node);
-        for (size_t i = 0; i < cluster_.size(); ++i)
-            if (named == nullptr || named == &cluster_.member(i))
-                expiry_.wall_moved(NodeId(i + 1), jump->by, fired.at);
-    }
-    return expiry_.judge();
-}
-
-void Run::judge_history(RunResult& result, std::vector<check::Verdict>& parts) {
-    auto bad = [&](const Error& error) {
-        parts.push_back({check::Outcome::Violated,
-                         {{.name = "run.bad-history", .text = error.text(), .at = world_.now(), .sequence = history_.sequence(), .site = "history"}},
-                         {}});
-    };
-    // Lists and counters tell their order themselves. The search judges them too where there are not many of them and no
-    // transaction joins them.
-    const std::vector<check::Operation>& all = history_.operations();
-    std::set<ByteView> ordered, joined;
-    const std::vector<Bytes> names = check::ordered_keys(all);
-    ordered.insert(names.begin(), names.end());
-    for (const check::Operation& operation : all)
-        for (const check::TxnPart& part : operation.parts) joined.insert(part.key);
-    const bool many = plan_.workload.kind != "kv" && plan_.workload.kind != "kv-register";
-    std::vector<check::Operation> told, searched;
-    for (const check::Operation& operation : all) {
-        const bool txn = operation.kind == check::OpKind::Txn;
-        if (txn || joined.contains(operation.key) || ordered.contains(operation.key)) told.push_back(operation);
-        if (!txn && !joined.contains(operation.key) && !(many && ordered.contains(operation.key))) searched.push_back(operation);
-    }
-    if (plan_.check.order && !told.empty()) {
-        auto report = check::check_order(told, check::Model::Txn);
-        if (report.ok()) parts.push_back(std::move(report->verdict));
-        else bad(report.error());
-    }
-    if (plan_.check.linearizable) {
-        auto report = check::check_linearizable(searched, check::Model::Kv);
-        if (!report.ok()) return bad(report.error());
-        result.linearizability_steps = report->steps;
-        for (check::Violation& one : report->verdict.violations)
-            if (one.site.empty()) one.site = "history";
-        parts.push_back(std::move(report->verdict));
-    }
 }
 
 void Run::judge_all(RunResult& result) {
@@ -500,33 +290,10 @@ void Run::judge_all(RunResult& result) {
                          {}});
         result.recent = world_.recent_events();
     }
-    if (plan_.check.wait) {
-        violated(waits_.violations());
-        if (waits_.replies() == 0) notes_.push_back("no WAIT of the workload was answered");
-    }
-    judge_history(result, parts);
-    if (verified_ && plan_.check.durability) {
-        ledger_.add(history_.operations());
-        check::Verdict verdict = ledger_.judge();
-        if (verdict.outcome != check::Outcome::Inconclusive || workload_.ok() > 0)
-            parts.push_back(std::move(verdict));
-    }
-    // With fewer than two members left there is nothing to compare.
-    if (verified_ && plan_.check.replicas && states_.size() > 1)
-        parts.push_back(replicas_.verdict());
-    if (verified_ && states_.size() < 2)
-        notes_.push_back("fewer than two members to compare at rest");
-    if (plan_.check.expiry && (plan_.workload.mix.expire > 0 || plan_.workload.kind == "kv-script")) {
-        check::Verdict verdict = judge_expiry();
-        if (expiry_.judged() > 0) {
-            parts.push_back(std::move(verdict));
-        } else {
-            notes_.push_back(verdict.reason);
-        }
-    }
+    subject_->judge(verified_, injector_.fired(), result, parts);
     if (plan_.check.liveness) violated(liveness_.violations());
     if (!world_.failure()) {
-        if (workload_.ok() == 0)
+        if (subject_->ok() == 0)
             inconclusive("no operation of a client succeeded: nothing was checked");
         if (!verified_ && plan_.phases.verify)
             inconclusive(unfinished_.empty() ? "the run ended before its state was verified"
@@ -556,7 +323,7 @@ RunResult Run::go() {
     result.plan = plan_;
     cluster_.start_all();
     if (found() == Ended::Yes) {
-        workload_.start();
+        subject_->start();
         injector_.begin();
         const Instant begun = world_.now();
         const Instant chaos_end = begun + plan_.phases.chaos;
@@ -568,7 +335,7 @@ RunResult Run::go() {
             injector_.heal();
             settle();
         }
-        if (!over() && workload_.finished() && plan_.phases.verify) verify();
+        if (!over() && subject_->finished() && plan_.phases.verify) verified_ = subject_->verify();
     }
     if (!over() && world_.now() >= limit_)
         add("run.no-progress", "limit",
@@ -596,9 +363,8 @@ RunResult Run::go() {
     result.never_fired = injector_.never_fired();
     result.probes = watcher_.probes();
     result.operations = history_.operations().size();
-    result.operations_ok = workload_.ok();
-    result.operations_unknown = workload_.unknown();
-    result.waits_checked = waits_.replies();
+    result.operations_ok = subject_->ok();
+    result.operations_unknown = subject_->unknown();
     result.raft_events = watcher_.raft().events();
     result.notes = std::move(notes_);
     result.history = std::move(history_);

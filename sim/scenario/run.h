@@ -64,6 +64,7 @@ struct RunResult {
     uint64_t operations_ok = 0;
     uint64_t operations_unknown = 0;
     uint64_t waits_checked = 0;
+    uint64_t lists_checked = 0;  // answers of masters
     uint64_t raft_events = 0;
     uint64_t linearizability_steps = 0;
     std::vector<std::string> recent;  // last events before a failure, as text

@@ -45,14 +45,21 @@ struct ClusterKnobs {
     uint64_t apply_batch_entries = 64;
     Duration request_timeout = Duration::seconds(2);
     bool check_quorum = true;  // false: a cut-off leader believes in itself until it hears of another
+    Duration node_silence = Duration::seconds(3);  // of a data node, before masters mark it inactive
     uint64_t lease_drift_ppm = 0;  // of reads under leases, which an operator switches on at once; 0: no leases
     bool operator==(const ClusterKnobs&) const = default;
 };
 
+/// One group, of one of two kinds.
 struct ClusterSpec {
-    uint64_t kv = 3;     // founders
-    uint64_t spare = 0;  // nodes that run and belong to no cluster, until an operator takes them in
-    uint64_t nodes() const { return kv + spare; }
+    uint64_t kv = 3;       // founders, n1..; 0 where there are masters
+    uint64_t masters = 0;  // founders, m1..
+    uint64_t spare = 0;    // nodes that run and belong to no cluster, until an operator takes them in
+    uint64_t data = 6;     // hosts d1.. that stand in for data nodes; only with masters
+    bool of_masters() const { return masters > 0; }
+    uint64_t founders() const { return of_masters() ? masters : kv; }
+    uint64_t nodes() const { return founders() + spare; }
+    MemberNames names() const { return of_masters() ? MemberNames{"m", "master"} : MemberNames{}; }
     ClusterKnobs knobs;
     bool operator==(const ClusterSpec&) const = default;
 };
@@ -122,6 +129,7 @@ struct Checks {
     bool replicas = true;
     bool wait = true;
     bool liveness = true;
+    bool lists = true;   // of masters: what they show, and what they have agreed on
     bool expiry = true;  // where the mix has keys that expire
     std::vector<std::string> expect_errors;  // Error events that may be emitted
     std::vector<std::string>

@@ -33,7 +33,7 @@ void visit_table(Either<ClusterKnobs> auto& t, auto&& v) {
     v("snapshot_chunk_bytes", t.snapshot_chunk_bytes), v("log_segment_bytes", t.log_segment_bytes);
     v("log_batch_bytes", t.log_batch_bytes), v("memtable_bytes", t.memtable_bytes);
     v("apply_batch_entries", t.apply_batch_entries), v("request_timeout", t.request_timeout);
-    v("check_quorum", t.check_quorum), v("lease_drift_ppm", t.lease_drift_ppm);
+    v("check_quorum", t.check_quorum), v("lease_drift_ppm", t.lease_drift_ppm), v("node_silence", t.node_silence);
 }
 void visit_table(Either<WorkloadMix> auto& t, auto&& v) {
     v("get", t.get), v("set", t.set), v("append", t.append), v("incr", t.incr), v("del", t.del),
@@ -62,7 +62,7 @@ void visit_table(Either<Budget> auto& t, auto&& v) {
 void visit_table(Either<Checks> auto& t, auto&& v) {
     v("raft", t.raft), v("linearizable", t.linearizable), v("order", t.order), v("durability", t.durability),
         v("replicas", t.replicas);
-    v("wait", t.wait), v("liveness", t.liveness), v("expiry", t.expiry), v("expect_errors", t.expect_errors),
+    v("wait", t.wait), v("liveness", t.liveness), v("expiry", t.expiry), v("lists", t.lists), v("expect_errors", t.expect_errors),
         v("require_fired", t.require_fired);
 }
 void visit_table(Either<Expectation> auto& t, auto&& v) {

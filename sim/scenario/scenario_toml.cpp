@@ -242,6 +242,7 @@ class Table {
 /// The shares that a kind of workload begins with.
 WorkloadMix mix_of_workload(const std::string& kind) {
     WorkloadMix mix;
+    if (kind == "metadata") return {.get = 0.3, .set = 0.1, .append = 0, .incr = 0, .del = 0.2, .cas = 0.4, .wait = 0, .waitall = 0};
     if (kind == "kv-register") mix.append = mix.incr = 0;
     if (kind != "kv-counters" && kind != "kv-appends" && kind != "kv-transactions") return mix;
     mix.set = mix.del = mix.cas = 0;
@@ -356,8 +357,11 @@ void read_all(Table& top, Scenario& scenario) {
     top("defects", scenario.defects);
     top.table("origin", [&](Table& t) { visit_table(scenario.origin, t); });
     top.table("cluster", [&](Table& t) {
+        t("masters", scenario.cluster.masters);
+        if (scenario.cluster.of_masters()) scenario.cluster.kv = 0, scenario.workload.kind = "metadata";
         t("kv", scenario.cluster.kv);
         t("spare", scenario.cluster.spare);
+        t("data", scenario.cluster.data);
         t.table("knobs", [&](Table& knobs) { visit_table(scenario.cluster.knobs, knobs); });
     });
     top.table("workload", [&](Table& t) {
@@ -376,14 +380,17 @@ void read_all(Table& top, Scenario& scenario) {
     top.finish();
 }
 
-bool is_node_name(const NodeName& name, uint64_t members, uint64_t clients) {
-    if (name.empty() || name == "self" || name == "op" || name == "clients" ||
-        name == "leader(kv)" || name == "any(kv)" || name == "all(kv)")
+bool is_node_name(const NodeName& name, const Scenario& scenario) {
+    const MemberNames names = scenario.cluster.names();
+    const std::string of_kind = "(" + names.kind + ")";
+    if (name.empty() || name == "self" || name == "op" || name == "clients" || name == "any" || name == "all" || name == names.leader() ||
+        name == "any" + of_kind || name == "all" + of_kind)
         return true;
-    for (uint64_t i = 0; i < members; ++i)
-        if (name == "n" + std::to_string(i + 1) || name == "follower(kv," + std::to_string(i) + ")")
-            return true;
-    for (uint64_t i = 0; i < clients; ++i)
+    for (uint64_t i = 0; i < scenario.cluster.nodes(); ++i)
+        if (name == names.member(i + 1) || name == names.follower(i)) return true;
+    for (uint64_t i = 0; scenario.cluster.of_masters() && i < scenario.cluster.data; ++i)
+        if (name == "d" + std::to_string(i + 1)) return true;
+    for (uint64_t i = 0; i < scenario.workload.clients; ++i)
         if (name == "c" + std::to_string(i + 1)) return true;
     return false;
 }
@@ -396,12 +403,15 @@ void check_values(const Scenario& scenario, Reading& reading) {
     bad(scenario.schema != 1, "E0310",
         "schema " + std::to_string(scenario.schema) + " is not known; this program reads schema 1");
     bad(scenario.name.empty(), "E0311", "a scenario needs a name");
-    bad(scenario.cluster.kv < 1 || scenario.cluster.kv > 9, "E0312", "cluster.kv must be 1 to 9");
+    bad(scenario.cluster.of_masters() && scenario.cluster.kv > 0, "E0312", "a cluster is of masters or of kv, not both");
+    bad(scenario.cluster.founders() < 1 || scenario.cluster.founders() > 9, "E0312", "cluster.kv, or cluster.masters, must be 1 to 9");
+    bad(scenario.cluster.data > 50, "E0312", "cluster.data must be 0 to 50");
     bad(scenario.cluster.spare > 9, "E0312", "cluster.spare must be 0 to 9");
     std::vector<std::string> kinds;
     for (const NamedText& one : list_workloads()) kinds.emplace_back(one.name);
     bad(std::find(kinds.begin(), kinds.end(), scenario.workload.kind) == kinds.end(), "E0313",
         "there is no workload '" + scenario.workload.kind + "'" + suggestion(scenario.workload.kind, kinds));
+    bad(scenario.cluster.of_masters() != (scenario.workload.kind == "metadata"), "E0343", "the workload metadata is for masters, and masters are for it");
     bad(scenario.workload.clients < 1 || scenario.workload.clients > 64, "E0314",
         "workload.clients must be 1 to 64");
     bad(scenario.workload.readers > scenario.workload.clients, "E0342", "workload.readers are of workload.clients, not more");
@@ -431,10 +441,10 @@ void check_values(const Scenario& scenario, Reading& reading) {
         std::visit(
             [&](const auto& fault) {
                 if constexpr (requires { fault.node; })
-                    bad(!is_node_name(fault.node, scenario.cluster.nodes(), scenario.workload.clients),
+                    bad(!is_node_name(fault.node, scenario),
                         "E0320", "there is no node '" + fault.node + "'");
                 if constexpr (requires { fault.peer; })
-                    bad(!is_node_name(fault.peer, scenario.cluster.nodes(), scenario.workload.clients),
+                    bad(!is_node_name(fault.peer, scenario),
                         "E0320", "there is no node '" + fault.peer + "'");
                 if constexpr (requires { fault.nth; })
                     bad(fault.nth == 0, "E0321", "nth_operation counts from 1");
@@ -447,7 +457,7 @@ void check_values(const Scenario& scenario, Reading& reading) {
         if (const auto* drift = std::get_if<ClockDrift>(&event.fault); drift != nullptr && lease_ppm > 0)
             bad(std::abs(drift->ppm) * 2 > lease_ppm, "E0325", "a drift of more than half of lease_drift_ppm breaks leases by right");
         if (const auto* when = std::get_if<TriggerWhen>(&event.trigger)) {
-            bad(!is_node_name(when->node, scenario.cluster.nodes(), scenario.workload.clients), "E0320",
+            bad(!is_node_name(when->node, scenario), "E0320",
                 "there is no node '" + when->node + "'");
             bad(when->nth == 0, "E0321", "nth counts from 1");
         } else {
@@ -519,7 +529,12 @@ std::string scenario_to_toml(const Scenario& scenario) {
         });
     }
     out += "\n[cluster]\n";
-    writer("kv", scenario.cluster.kv);
+    if (scenario.cluster.of_masters()) {
+        writer("masters", scenario.cluster.masters);
+        writer("data", scenario.cluster.data);
+    } else {
+        writer("kv", scenario.cluster.kv);
+    }
     if (scenario.cluster.spare > 0) writer("spare", scenario.cluster.spare);
     table("cluster.knobs", scenario.cluster.knobs);
     table("workload", scenario.workload);
@@ -584,7 +599,7 @@ std::vector<Problem> lint_scenario(const Scenario& scenario, std::string_view fi
             add(true, "E0333",
                 "check.require_fired names '" + id + "', which no event has as its id");
     for (const std::string& text :
-         beyond_budget(scenario.budget, scenario.plan.events, scenario.cluster.kv)) {
+         beyond_budget(scenario.budget, scenario.plan.events, scenario.cluster.founders())) {
         const bool negative = scenario.expect.result == Expected::Violation;
         add(!negative, negative ? "W0334" : "E0334",
             text + "; lower the damage, or set budget.mode = \"unlimited\"");

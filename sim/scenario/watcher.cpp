@@ -32,7 +32,7 @@ Watcher::Watcher(World& world, Cluster& cluster, check::ExpiryChecker& expiry, c
       last_end_(cluster.size()) {
     std::vector<NodeId> voters;
     for (size_t i = 0; i < cluster.founders(); ++i) voters.push_back(NodeId(i + 1));
-    raft_.voters(kv::kKvGroup, std::move(voters));
+    raft_.voters(cluster.group_id(), std::move(voters));
     cluster.set_listener(this);
     world.add_observer(*this, true);
 }

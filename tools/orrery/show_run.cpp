@@ -7,8 +7,8 @@
 namespace orrery::cli {
 
 std::string headline(const Console& console, const sim::Scenario& scenario, uint64_t seed) {
-    std::string line = fmt::format("{}  seed {}  {} kv node{}, {} client{}", console.paint(Paint::Strong, scenario.name), seed,
-                                   scenario.cluster.kv, scenario.cluster.kv == 1 ? "" : "s", scenario.workload.clients,
+    std::string line = fmt::format("{}  seed {}  {} {}{}, {} client{}", console.paint(Paint::Strong, scenario.name), seed, scenario.cluster.founders(),
+                                   scenario.cluster.of_masters() ? "master" : "kv node", scenario.cluster.founders() == 1 ? "" : "s", scenario.workload.clients,
                                    scenario.workload.clients == 1 ? "" : "s");
     if (!scenario.defects.empty()) line += fmt::format(", seeded defect{} {}", scenario.defects.size() == 1 ? "" : "s", fmt::join(scenario.defects, ", "));
     return line;

@@ -13,7 +13,7 @@ namespace {
 constexpr Duration kRepeat = Duration::seconds(2);
 constexpr const char* kClearTerminal = "\x1b[H\x1b[2J";
 constexpr uint64_t kOnlyClient = 0;  // of this process
-constexpr client::MasterClient::Options kOperator{.role = rpc::Role::Operator};
+constexpr client::MasterClient::Options kOperator{.identity = {.role = rpc::Role::Operator}};
 
 Result<void> print(const std::string& text) {
     if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return {};

@@ -62,7 +62,7 @@ TEST_CASE("expand: plans stay within the budget, and every default class strikes
     Scenario scenario = family();
     for (uint64_t seed = 1; seed <= 400; ++seed) {
         const Scenario plan = expand(scenario, seed);
-        CHECK(beyond_budget(plan.budget, plan.plan.events, plan.cluster.kv).empty());
+        CHECK(beyond_budget(plan.budget, plan.plan.events, plan.cluster.founders()).empty());
         for (const PlannedFault& event : plan.plan.events) {
             seen.insert(fault_name(event.fault));
             if (const auto* at = std::get_if<TriggerAt>(&event.trigger)) CHECK(at->at <= plan.phases.chaos);
@@ -91,7 +91,7 @@ TEST_CASE("expand: waits draw groups of one to five, short and long times, idle 
         idle += plan.workload.idle_tail.ns > 0;
         CHECK(plan.workload.wait_timeout >= Duration::millis(60));
         CHECK(plan.workload.wait_timeout <= Duration::seconds(5));
-        CHECK(beyond_budget(plan.budget, plan.plan.events, plan.cluster.kv).empty());
+        CHECK(beyond_budget(plan.budget, plan.plan.events, plan.cluster.founders()).empty());
         for (const PlannedFault& event : plan.plan.events) points.insert(std::get<TriggerWhen>(event.trigger).point);
     }
     CHECK((sizes == std::set<uint64_t>{1, 2, 3, 4, 5}));
@@ -106,7 +106,7 @@ TEST_CASE("expand: leases draw slow leaders, hand-overs, lost touch with restart
     int slow = 0, handed = 0, clogged = 0, restarted = 0, at_candidacy = 0;
     for (uint64_t seed = 1; seed <= 200; ++seed) {
         const Scenario plan = expand(scenario, seed);
-        CHECK(beyond_budget(plan.budget, plan.plan.events, plan.cluster.kv).empty());
+        CHECK(beyond_budget(plan.budget, plan.plan.events, plan.cluster.founders()).empty());
         handed += !of_kind(plan, "admin.transfer").empty();
         clogged += !of_kind(plan, "net.clog").empty();
         restarted += !of_kind(plan, "proc.crash").empty();
