@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/base/defect.h"
+
 namespace orrery::master {
 
 namespace {
@@ -105,6 +107,7 @@ Result<void> MasterMachine::load(Fiber& fiber, const raft::StateSpace& space) {
     }
     TRY(StateView::Pairs stored, records.scan(sessions(), 2 * MasterLimits::sessions_max));
     for (const auto& [key, value] : stored) {
+        if (ORRERY_DEFECT(sessions_not_loaded)) break;
         TRY(wire::SessionRecord session, wire::decode_session_record(value));
         state.load(std::move(session));
     }

@@ -130,7 +130,7 @@ Result<void> MasterService::wait_fresh(Fiber& fiber, Instant oldest, LogIndex at
             confirm_wanted_ = true;
             confirm_wanted_changed_.notify_all();
         }
-        const Result<void> waited = fresher_.wait(fiber, deadline);
+        const Result<void> waited = fresher_.wait(fiber, ORRERY_DEFECT(list_waits_for_ever) ? Instant::never() : deadline);
         if (waited.failed_with(Code::Cancelled)) return waited;
         if (waited.failed_with(Code::Timeout)) {
             ++counters_.redirected;
@@ -216,9 +216,17 @@ Result<LogIndex> MasterService::confirm_by_anyone(Fiber& fiber, Instant deadline
 
 // ---- data nodes
 
-Result<void> MasterService::take_heartbeat(Fiber& fiber, wire::NodeHeartbeat heartbeat) {
-    const std::shared_ptr<const raft::StateSpace> held = group_.space();
-    TRY(std::optional<wire::NodeRecord> node, machine_.node(fiber, heartbeat.node));
+Result<void> MasterService::take_heartbeat(Fiber& fiber, wire::NodeHeartbeat heartbeat, Instant deadline) {
+    auto known = [&]() -> Result<std::optional<wire::NodeRecord>> {
+        const std::shared_ptr<const raft::StateSpace> held = group_.space();
+        return machine_.node(fiber, heartbeat.node);
+    };
+    TRY(std::optional<wire::NodeRecord> node, known());
+    if (!node || node->incarnation != heartbeat.incarnation) {
+        // Not as far as this master has applied: a new leader may be behind the registration.
+        TRY(group_.read_barrier(fiber, deadline));
+        TRY(node, known());
+    }
     if (!node) return Error(Code::NotFound, "node " + std::to_string(heartbeat.node.value) + " is not registered");
     if (node->incarnation != heartbeat.incarnation)
         return Error(Code::Exists, "node id " + std::to_string(heartbeat.node.value) + " is taken by another data directory");
@@ -343,7 +351,7 @@ void MasterService::handle_heartbeat(Fiber& fiber, rpc::Request& request, rpc::R
         if (!answer.ok()) return responder.fail(answer.error());
         return responder.reply(std::move(*answer));
     }
-    if (Result<void> taken = take_heartbeat(fiber, std::move(*heartbeat)); !taken.ok()) return responder.fail(taken.error());
+    if (Result<void> taken = take_heartbeat(fiber, std::move(*heartbeat), deadline); !taken.ok()) return responder.fail(taken.error());
     responder.reply(wire::encode_master_confirmation({group_.core().term(), group_.applied()}));
 }
 

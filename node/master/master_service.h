@@ -63,6 +63,8 @@ class MasterService : public raft::GroupObserver {
         uint64_t heartbeats = 0;     // of data nodes, taken here as leader
     };
     const Counters& counters() const { return counters_; }
+    /// Queries and changes that wait here now.
+    size_t waiting() const { return waiting_; }
     /// Of the applied state, at most; nullopt: nobody has vouched for any. Atomic.
     std::optional<Duration> age() const;
 
@@ -96,7 +98,7 @@ class MasterService : public raft::GroupObserver {
     void handle_query(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
     void handle_confirm(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
     void handle_heartbeat(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
-    Result<void> take_heartbeat(Fiber& fiber, wire::NodeHeartbeat heartbeat);
+    Result<void> take_heartbeat(Fiber& fiber, wire::NodeHeartbeat heartbeat, Instant deadline);
     void watch_nodes(Fiber& fiber);
     Result<void> mark_nodes(Fiber& fiber);
     std::vector<wire::NodeRecord> without_bad_disks(std::vector<wire::NodeRecord> nodes) const;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/base/defect.h"
+
 namespace orrery::master {
 
 namespace {
@@ -76,7 +78,7 @@ Result<MasterState::Applied> MasterState::apply(const wire::MasterCommand& comma
     applied.counters = counters_;
     applied.answer.index = index;
     const auto known = command.client ? sessions_.find(command.client) : sessions_.end();
-    if (known != sessions_.end() && command.sequence <= known->second.sequence) {
+    if (known != sessions_.end() && command.sequence <= known->second.sequence && !ORRERY_DEFECT(change_applied_again)) {
         if (command.sequence == known->second.sequence) {
             TRY(applied.answer, wire::decode_master_answer(known->second.answer));
         } else {
@@ -266,6 +268,7 @@ Result<MasterState::Verdict> MasterState::delete_volume(const wire::MasterComman
     work.erase(volume_key(command.name));
     --work.applied.counters.volumes;
     work.applied.counters.partitions -= gone;
+    if (ORRERY_DEFECT(ids_given_again) && work.applied.counters.next_volume == volume->volume.value + 1) --work.applied.counters.next_volume;
     work.applied.answer.volume = volume->volume;
     return Verdict();
 }

@@ -297,6 +297,7 @@ class Group {
     void send_snapshot(Fiber& fiber, Member to);
     Result<LogIndex> stream_snapshot(Fiber& fiber, Member to, LogIndex& claimed);
     void handle_install(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
+    Result<void> begin_wrongly(Fiber& fiber, const Install& install);  // seeded defects
     Result<void> receive_chunks(Fiber& fiber, rpc::Request& request, Install& install);
     Result<void> flush_pointer(Fiber& fiber);
     Result<void> swap_in(Fiber& fiber, Install& install);

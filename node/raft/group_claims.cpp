@@ -7,6 +7,7 @@
 
 #include "node/raft/group.h"
 #include "node/raft/group_host.h"
+#include "runtime/base/defect.h"
 
 namespace orrery::raft {
 
@@ -26,7 +27,7 @@ void Group::compact() {
 void Group::cut_log() {
     if (stopped_ || installing_) return;
     const LogView& log = core_->log();
-    const LogIndex cut = std::min({durable_applied_, core_->lowest_claim(), core_->applied_index()});
+    const LogIndex cut = std::min({ORRERY_DEFECT(log_cut_before_state_durable) ? applied_.applied.index : durable_applied_, core_->lowest_claim(), core_->applied_index()});
     if (cut <= log.floor().index) return;
     const std::optional<Term> term = log.term_at(cut);
     CHECK(term.has_value(), cut, log.last().index);

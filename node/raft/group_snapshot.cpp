@@ -111,6 +111,7 @@ Result<LogIndex> Group::stream_snapshot(Fiber& fiber, Member to, LogIndex& claim
             TRY(store::Store::Chunk pairs, host_.store().scan(fiber, point.get(), at.scan_from, end, {.bytes = options_.snapshot_chunk_bytes}));
             Bytes encoded;
             for (const auto& [key, value] : pairs.pairs) {
+                if (ORRERY_DEFECT(snapshot_end_exclusive) && !pairs.next && key == pairs.pairs.back().first && encoded.size() > 0) continue;
                 put_string(encoded, ByteView(key).substr(kSpaceBytes));
                 put_string(encoded, value);
             }
@@ -179,7 +180,8 @@ void Group::handle_install(Fiber& fiber, rpc::Request& request, rpc::Responder& 
         partial_->snapshot_id = header->snapshot_id;
         partial_->floor = {header->index, header->index_term, std::move(configuration)};
         highest_generation_ = highest_generation_.next();
-        partial_->space = {id_, ORRERY_DEFECT(snapshot_merges) ? space_->generation : highest_generation_};
+        const bool in_place = ORRERY_DEFECT(snapshot_merges) || ORRERY_DEFECT(install_clears_in_place);
+        partial_->space = {id_, in_place ? space_->generation : highest_generation_};
         env_.tracer.info("raft.snapshot.begin", {{"group", id_}, {"index", header->index}, {"from", header->from_node}});
     } else {
         env_.tracer.probe("snapshot.resumed");
@@ -188,6 +190,7 @@ void Group::handle_install(Fiber& fiber, rpc::Request& request, rpc::Responder& 
     Bytes want;
     put_le<uint64_t>(want, partial_->next_sequence);
     Result<void> received = responder.send(fiber, std::move(want), request.deadline().at);
+    if (partial_->next_sequence == 0 && received.ok()) received = begin_wrongly(fiber, *partial_);
     if (received.ok()) received = receive_chunks(fiber, request, *partial_);
     if (!received.ok()) {
         receiving_ = false;
@@ -215,6 +218,19 @@ void Group::handle_install(Fiber& fiber, rpc::Request& request, rpc::Responder& 
     if (!outcome->result) return responder.fail(Error(Code::Unknown, "the install goes on"));
     if (outcome->result->ok()) return responder.reply();
     responder.fail(outcome->result->error());
+}
+
+/// As the seeded defects of an install begin one.
+Result<void> Group::begin_wrongly(Fiber& fiber, const Install& install) {
+    store::Batch batch;
+    if (ORRERY_DEFECT(install_clears_in_place)) batch.erase_range(space_begin(install.space), space_end(install.space));
+    if (ORRERY_DEFECT(install_index_before_data)) {
+        batch.put(pointer_key(id_), encode_pointer({install.space.generation, install.floor}));
+        batch.put(applied_key(install.space), encode_applied({install.floor.position(), install.floor.configuration}));
+    }
+    if (batch.empty()) return {};
+    TRY(host_.store().write_when_possible(fiber, batch));
+    return host_.store().flush(fiber);
 }
 
 Result<void> Group::receive_chunks(Fiber& fiber, rpc::Request& request, Install& install) {
@@ -258,6 +274,10 @@ Result<void> Group::swap_in(Fiber& fiber, Install& install) {
     Result<void> swapped = swap_in_locked(fiber, install);
     installing_ = false;
     if (!stopped_) core_->set_installing(env_.now(), false);
+    if (!swapped.ok() && ORRERY_DEFECT(install_error_wakes_nobody)) {
+        installing_ = true;
+        return swapped;
+    }
     applicable_changed_.notify_all();
     wake();
     return swapped;
@@ -326,7 +346,7 @@ Result<void> Group::flush_pointer(Fiber& fiber) {
 void Group::retire(std::shared_ptr<const StateSpace> old) {
     env_.spawn("raft.retire_generation", [this, old = std::move(old)](Fiber& fiber) mutable {
         // Readers hold the space by pointer; the last one leaves soon, since every read has a deadline.
-        while (old.use_count() > 1)
+        while (old.use_count() > 1 && !ORRERY_DEFECT(install_drops_under_readers))
             if (!env_.sleep(fiber, Duration::millis(50)).ok()) return;
         (void)drop_generation(fiber, *old);
     });

@@ -33,6 +33,7 @@ constexpr SwarmClass kClasses[] = {
     {"replace", false, "machines replaced: a disk emptied, the new life taken in, one at a time"},
     {"rot", false, "bits of one member's log and Store flip, again and again, and crashes that make it look (class C)"},
     {"waits", false, "groups of 1, 2, 3 and 5, short and long waits, idle tails; faults in the turn in which a wait begins or ends"},
+    {"installs", false, "members that fall behind, and faults at the steps of a snapshot's transfer and install"},
     {"leases", false, "what breaks leases that are kept wrongly: slow leaders cut off from fast members, hand-overs and elections that cut the leader off, voters restarted while another has lost touch"},
     {"read-error", false, "latent sector errors (class C)"},
     {"bit-rot", false, "flipped durable bits (class C)"},
@@ -131,6 +132,7 @@ class Drawer {
                 return std::get<TriggerAt>(a.trigger).at < std::get<TriggerAt>(b.trigger).at;
             });
         crash_in_changes();
+        faults_at_installs();
         faults_at_waits();
         pauses_at_unblock();
         cut_off_at_candidacies();
@@ -181,6 +183,45 @@ class Drawer {
             when.node = numbered(draws);
             when.nth = 1 + draws.below(when.point == "raft.apply.begin" ? 120 : 6);
             events_.push_back({"", when, HoldCheckpoint{log_uniform(draws, 0.01, 1)}});
+        }
+    }
+    /// Members fall behind, and what strikes does so between two steps of the snapshot that they get then.
+    void faults_at_installs() {
+        static constexpr std::string_view kPoints[] = {"raft.snapshot.send.begin",    "raft.snapshot.send.chunk",      "raft.snapshot.receive.chunk", "raft.snapshot.receive.chunk",
+                                                       "raft.snapshot.install.begin", "raft.snapshot.install.durable", "raft.snapshot.installed"};
+        if (!draw_.on("installs")) return;
+        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
+        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(2 + draw_.stream("installs").below(5)) * scale));
+        for (uint64_t i = 0; i < count; ++i) {
+            RandomStream draws = draw_.stream("installs", 1 + i);
+            NetPartition away;
+            away.node = numbered(draws);
+            away.for_time = log_uniform(draws, 0.5, 2.5);
+            events_.push_back({"", TriggerAt{draws.between(Duration{}, chaos_)}, away});
+            TriggerWhen when;
+            when.point = kPoints[draws.below(std::size(kPoints))];
+            when.nth = 1 + draws.below(when.point.ends_with("chunk") ? 30 : 4);
+            const NodeName whom = draws.chance(0.5) ? "self" : draws.chance(0.5) ? names_.leader() : numbered(draws);
+            const double what = draws.unit();
+            const Duration lasts = log_uniform(draws, 0.02, 2);
+            if (what < 0.3) {
+                ProcCrash crash{.node = whom, .death = draws.chance(0.7) ? CrashDeath::Power : CrashDeath::Kill};
+                crash.restart_after = lasts;
+                events_.push_back({"", when, crash});
+            } else if (what < 0.5) {
+                NetPartition cut;
+                cut.node = whom;
+                cut.for_time = lasts;
+                events_.push_back({"", when, cut});
+            } else if (what < 0.65) {
+                events_.push_back({"", when, AdminTransfer{draws.chance(0.5) ? "self" : names_.follower(draws.below(std::max<uint64_t>(members_ - 1, 1)))}});
+            } else if (what < 0.8) {
+                events_.push_back({"", when, DiskFull{whom, draws.below(4 << 10), lasts}});
+            } else if (what < 0.9) {
+                events_.push_back({"", when, ProcPause{whom, lasts}});
+            } else {
+                events_.push_back({"", when, HoldCheckpoint{lasts}});
+            }
         }
     }
     void faults_at_waits() {

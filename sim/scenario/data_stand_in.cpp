@@ -24,6 +24,7 @@ wire::MasterCommand registration(size_t index, uint32_t disks, uint64_t incarnat
 }  // namespace
 
 void DataStandIn::start() {
+    cluster_id_ = cluster_.node(0)->directory()->identity().cluster;
     for (size_t i = 0; i < cluster_.data_nodes(); ++i) {
         Env* env = cluster_.data_node(i).env();
         env->spawn("data.stand_in", [this, env, i](Fiber& fiber) { run(fiber, *env, i); });
@@ -35,7 +36,7 @@ void DataStandIn::run(Fiber& fiber, Env& env, size_t index) {
     for (size_t i = 0; i < cluster_.size(); ++i) masters.push_back(cluster_.client_address(i));
     const uint64_t incarnation = 1000 + index;
     client::MasterClient client(env, kClientNumbers + index, masters,
-                                {.identity = {.node = NodeId(index + 1), .incarnation = Incarnation(incarnation), .role = rpc::Role::Node}, .attempt = Duration::seconds(1)});
+                                {.identity = {.node = NodeId(index + 1), .incarnation = Incarnation(incarnation), .cluster = cluster_id_, .role = rpc::Role::Node}, .attempt = Duration::seconds(1)});
     RandomStream draws = env.random.stream("data.stand_in");
     uint32_t disks = 1 + static_cast<uint32_t>(draws.below(2));
     bool known = false;  // somebody has answered: we are registered with `disks`

@@ -12,7 +12,7 @@ class DataStandIn {
     /// All outlive it, and it outlives the hosts' fibers.
     DataStandIn(World& world, Cluster& cluster, check::Violations& violations) : world_(world), cluster_(cluster), violations_(violations) {}
 
-    /// Spawns one fiber a host.
+    /// Spawns one fiber a host. Requires: all masters serve.
     void start();
     /// They go on with signs of life and are silent no more.
     void calm() { calm_ = true; }
@@ -27,6 +27,7 @@ class DataStandIn {
     World& world_;
     Cluster& cluster_;
     check::Violations& violations_;
+    ClusterId cluster_id_;
     size_t registered_ = 0;
     uint64_t heard_ = 0;
     bool calm_ = false;

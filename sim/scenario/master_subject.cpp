@@ -81,7 +81,24 @@ void MasterSubject::follow(size_t member, LogIndex index) {
 
 bool MasterSubject::verify() {
     data_.calm();
-    return read_everything() && compare_states();
+    return read_everything() && nobody_waits() && compare_states();
+}
+
+/// Whoever asked has gone, or been answered: what still waits would wait for ever.
+bool MasterSubject::nobody_waits() {
+    auto left = [&] {
+        size_t waiting = 0;
+        for (size_t i = 0; i < stage_.cluster.size(); ++i)
+            if (master::MasterNode* node = stage_.cluster.master(i); node != nullptr && node->service() != nullptr) waiting += node->service()->waiting();
+        return waiting;
+    };
+    const Duration patience = stage_.plan.cluster.knobs.request_timeout + Duration::seconds(1);
+    // Signs of life pass through: at some instant nobody may be on his way.
+    stage_.run_until(stage_.world.now() + patience, [&] { return left() == 0; });
+    if (stage_.over()) return false;
+    if (left() > 0)
+        found_.add("master.left-waiting", "rest", stage_.stamp(), std::to_string(left()) + " questions still wait " + duration_text(patience) + " after the last client has left");
+    return true;
 }
 
 bool MasterSubject::read_everything() {
@@ -167,6 +184,7 @@ void MasterSubject::judge(bool verified, const std::vector<Fired>&, RunResult& r
         if (lost_track_) inconclusive("an entry was applied that the testbed saw in nobody's log");
     }
     result.lists_checked = lists_.answers();
+    if (verified && data_.registered() == 0) inconclusive("no data node was registered: nothing could be placed");
     if (check.linearizable) {
         Result<check::LinearizabilityReport> report = check::check_linearizable(stage_.history.operations(), check::Model::Kv);
         if (!report.ok()) {

@@ -28,6 +28,7 @@ class MasterSubject : public Subject, private TraceObserver {
     void on_event(Host& host, const TraceEvent& event) override;
     void follow(size_t member, LogIndex index);
     bool read_everything();
+    bool nobody_waits();
     bool compare_states();
     /// What that member's Store holds of its group, against the model. Yields.
     Result<void> compare_state(Fiber& fiber, size_t member);
