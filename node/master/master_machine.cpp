@@ -176,7 +176,7 @@ Result<wire::MasterView> MasterMachine::view(Fiber& fiber, const wire::MasterQue
     out.counters = shown_;
     out.version = shown_.applied;
     // One point of the Store, and nothing yields before it is taken: it is the state that the counters are of.
-    const std::unique_ptr<store::Snapshot> at = store_.snapshot();
+    const std::unique_ptr<store::Snapshot> at = ORRERY_DEFECT(read_of_many_moments) ? nullptr : store_.snapshot();
     const Records records(fiber, store_, space_, at.get());
     const size_t limit = std::clamp<uint32_t>(query.limit, 1, kPageMax);
     auto volume = [&]() -> Result<wire::VolumeRecord> {

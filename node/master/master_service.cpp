@@ -130,7 +130,7 @@ Result<void> MasterService::wait_fresh(Fiber& fiber, Instant oldest, LogIndex at
             confirm_wanted_ = true;
             confirm_wanted_changed_.notify_all();
         }
-        const Result<void> waited = fresher_.wait(fiber, ORRERY_DEFECT(list_waits_for_ever) ? Instant::never() : deadline);
+        const Result<void> waited = fresher_.wait(fiber, deadline);
         if (waited.failed_with(Code::Cancelled)) return waited;
         if (waited.failed_with(Code::Timeout)) {
             ++counters_.redirected;
@@ -323,6 +323,7 @@ void MasterService::handle_query(Fiber& fiber, rpc::Request& request, rpc::Respo
     Result<wire::MasterQuery> asked = wire::decode_master_query(request.body());
     if (!asked.ok()) return responder.fail(Error(Code::Invalid, asked.error().context));
     Result<wire::MasterView> view = query(fiber, *asked, deadline_of(request));
+    if (view.failed_with(Code::Corrupt)) env_.tracer.error("master.state_corrupt", {{"what", view.error().context}});
     if (!view.ok()) return responder.fail(view.error());
     responder.reply(wire::encode_master_view(*view));
 }

@@ -274,10 +274,7 @@ Result<void> Group::swap_in(Fiber& fiber, Install& install) {
     Result<void> swapped = swap_in_locked(fiber, install);
     installing_ = false;
     if (!stopped_) core_->set_installing(env_.now(), false);
-    if (!swapped.ok() && ORRERY_DEFECT(install_error_wakes_nobody)) {
-        installing_ = true;
-        return swapped;
-    }
+    if (!swapped.ok() && swapped.code() != Code::Cancelled) env_.tracer.probe("snapshot.swap_refused");
     applicable_changed_.notify_all();
     wake();
     return swapped;
@@ -346,7 +343,7 @@ Result<void> Group::flush_pointer(Fiber& fiber) {
 void Group::retire(std::shared_ptr<const StateSpace> old) {
     env_.spawn("raft.retire_generation", [this, old = std::move(old)](Fiber& fiber) mutable {
         // Readers hold the space by pointer; the last one leaves soon, since every read has a deadline.
-        while (old.use_count() > 1 && !ORRERY_DEFECT(install_drops_under_readers))
+        while (old.use_count() > 1 && !ORRERY_DEFECT(read_of_many_moments))
             if (!env_.sleep(fiber, Duration::millis(50)).ok()) return;
         (void)drop_generation(fiber, *old);
     });

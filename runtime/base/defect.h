@@ -78,16 +78,14 @@ namespace orrery {
     X(list_without_round, "a leader vouches for a master's lists without a round behind the question")     \
     X(list_stamped_on_receipt, "a vouched-for list counts as of when the word arrived")                    \
     X(list_served_before_applied, "a list is served as vouched for before it is applied")                  \
-    X(list_waits_for_ever, "a question that nobody can answer waits on, whatever its deadline")            \
     X(change_applied_again, "a change that a client repeats is done again")                                \
     X(sessions_not_loaded, "a master that starts or installs a snapshot knows of no client's last change") \
     X(ids_given_again, "the ids of a volume that was deleted at once are given to the next one")           \
-    X(install_drops_under_readers, "an install drops the old generation whoever still reads it")           \
+    X(read_of_many_moments, "records are read one by one as they are then, and an install drops old ones") \
     X(install_clears_in_place, "a snapshot is installed in place of the state, which is cleared first")    \
     X(install_index_before_data, "a snapshot counts as the state before its data has come")                \
     X(log_cut_before_state_durable, "the log is cut up to what is applied, durable or not")                \
-    X(snapshot_end_exclusive, "the last record is left out of a snapshot")                                 \
-    X(install_error_wakes_nobody, "after an install that failed nobody goes on applying")
+    X(snapshot_end_exclusive, "the last record is left out of a snapshot")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

@@ -204,6 +204,21 @@ class Drawer {
             const NodeName whom = draws.chance(0.5) ? "self" : draws.chance(0.5) ? names_.leader() : numbered(draws);
             const double what = draws.unit();
             const Duration lasts = log_uniform(draws, 0.02, 2);
+            if (draws.chance(0.2)) {
+                // Held as it begins, while another becomes leader.
+                when.point = "raft.snapshot.install.begin";
+                when.nth = 1 + draws.below(4);
+                events_.push_back({"", when, HoldCheckpoint{log_uniform(draws, 0.3, 2)}});
+                NetPartition cut;
+                cut.node = names_.leader();
+                cut.for_time = lasts;
+                if (draws.chance(0.5)) {
+                    events_.push_back({"", when, cut});
+                } else {
+                    events_.push_back({"", when, AdminTransfer{names_.follower(draws.below(std::max<uint64_t>(members_ - 1, 1)))}});
+                }
+                continue;
+            }
             if (what < 0.3) {
                 ProcCrash crash{.node = whom, .death = draws.chance(0.7) ? CrashDeath::Power : CrashDeath::Kill};
                 crash.restart_after = lasts;
