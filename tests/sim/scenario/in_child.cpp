@@ -31,9 +31,9 @@ std::string told(const Scenario& plan, RunOptions options) {
     for (const FiredFault& fault : result.faults) fired += fault.effective;
     std::ostringstream out;
     out << static_cast<int>(result.verdict.outcome) << ' ' << result.hash << ' ' << result.steps
-        << ' ' << result.operations_ok << ' ' << result.waits_checked << ' ' << fired << ' '
+        << ' ' << result.operations_ok << ' ' << result.waits_checked << ' ' << result.lists_checked << ' ' << fired << ' '
         << result.never_fired.size() << ' ' << counting.installs << ' '
-        << (counting.starts > plan.cluster.kv ? counting.starts - plan.cluster.kv : 0) << '\n';
+        << (counting.starts > plan.cluster.founders() ? counting.starts - plan.cluster.founders() : 0) << '\n';
     for (const check::Violation& one : result.verdict.violations) out << one.name << ' ';
     out << '\n' << result.verdict.text();
     return out.str();
@@ -75,7 +75,7 @@ ChildResult run_in_child(const Scenario& plan, const RunOptions& options) {
     }
     std::istringstream in(text);
     int outcome = 0;
-    in >> outcome >> result.hash >> result.steps >> result.ok >> result.waits >> result.fired >>
+    in >> outcome >> result.hash >> result.steps >> result.ok >> result.waits >> result.lists >> result.fired >>
         result.never_fired >> result.installs >> result.restarts;
     result.outcome = static_cast<check::Outcome>(outcome);
     in.ignore(1);

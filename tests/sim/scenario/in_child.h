@@ -17,6 +17,7 @@ struct ChildResult {
     uint64_t steps = 0;
     uint64_t ok = 0;
     uint64_t waits = 0;
+    uint64_t lists = 0;  // answers of masters that were judged
     uint64_t fired = 0;  // faults that changed something
     uint64_t never_fired = 0;
     uint64_t installs = 0;  // snapshots
