@@ -9,15 +9,14 @@
 
 namespace orrery::sim {
 
-rc::Gen<NodeName> node_name() {
-    return rc::gen::element<NodeName>("leader(kv)", "follower(kv,0)", "follower(kv,1)", "n1", "n2",
-                                      "n3");
+rc::Gen<NodeName> node_name(const MemberNames& names) {
+    return rc::gen::element<NodeName>(names.leader(), names.follower(0), names.follower(1), names.member(1), names.member(2), names.member(3));
 }
 rc::Gen<Duration> millis(int low, int high) {
     return rc::gen::map(rc::gen::inRange(low, high), [](int ms) { return Duration::millis(ms); });
 }
 
-rc::Gen<Fault> fault() {
+rc::Gen<Fault> fault(const MemberNames& names) {
     auto crash = rc::gen::apply(
         [](NodeName node, bool power, int operation, bool unsynced, Duration down) {
             ProcCrash out;
@@ -28,7 +27,7 @@ rc::Gen<Fault> fault() {
             out.restart_after = down;
             return Fault(out);
         },
-        node_name(), rc::gen::arbitrary<bool>(), rc::gen::inRange(0, 60),
+        node_name(names), rc::gen::arbitrary<bool>(), rc::gen::inRange(0, 60),
         rc::gen::arbitrary<bool>(), millis(1, 2000));
     auto partition = rc::gen::apply(
         [](int shape, NodeName node, int direction, int split, bool clients, Duration lasts) {
@@ -41,31 +40,31 @@ rc::Gen<Fault> fault() {
             out.for_time = lasts;
             return Fault(out);
         },
-        rc::gen::inRange(0, 4), node_name(), rc::gen::inRange(0, 3), rc::gen::inRange(0, 3),
+        rc::gen::inRange(0, 4), node_name(names), rc::gen::inRange(0, 3), rc::gen::inRange(0, 3),
         rc::gen::arbitrary<bool>(), millis(50, 3000));
     auto pause = rc::gen::apply(
         [](NodeName node, Duration lasts) {
             return Fault(ProcPause{std::move(node), lasts});
         },
-        node_name(), millis(20, 2500));
+        node_name(names), millis(20, 2500));
     auto reset = rc::gen::apply(
         [](NodeName node, bool keep) {
             return Fault(NetReset{std::move(node), {}, keep});
         },
-        node_name(), rc::gen::arbitrary<bool>());
+        node_name(names), rc::gen::arbitrary<bool>());
     auto stall = rc::gen::apply(
         [](NodeName node, Duration lasts) {
             return Fault(DiskStall{std::move(node), lasts});
         },
-        node_name(), millis(20, 2000));
+        node_name(names), millis(20, 2000));
     auto storm = rc::gen::map(millis(1, 1000), [](Duration down) {
         ProcCrash out;
-        out.node = "all(kv)";
+        out.node = "all";
         out.restart_after = down;
         return Fault(out);
     });
     auto transfer = rc::gen::map(
-        node_name(), [](NodeName node) { return Fault(AdminTransfer{std::move(node)}); });
+        node_name(names), [](NodeName node) { return Fault(AdminTransfer{std::move(node)}); });
     auto network = rc::gen::apply(
         [](int split, int corrupt, Duration mean) {
             NetChange out;

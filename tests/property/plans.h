@@ -1,4 +1,4 @@
-// What the property tests of the KV group share: generators of faults, and the loop that generates plans, runs each in a
+// What the property tests share: generators of faults, and the loop that generates plans, runs each in a
 // world of its own in a child process, shrinks what fails, and writes the shrunk plan as a scenario file.
 #pragma once
 
@@ -12,10 +12,10 @@
 
 namespace orrery::sim {
 
-rc::Gen<NodeName> node_name();
+rc::Gen<NodeName> node_name(const MemberNames& names = {});
 rc::Gen<Duration> millis(int low, int high);
 /// Of every kind that needs no other.
-rc::Gen<Fault> fault();
+rc::Gen<Fault> fault(const MemberNames& names = {});
 /// An operator's orders: members that come, go and are replaced, leaders that are asked to hand over.
 rc::Gen<Fault> member_fault();
 
