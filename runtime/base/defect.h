@@ -77,7 +77,11 @@ namespace orrery {
     X(list_confirmed_by_anyone, "a master vouches for another's lists whether it leads or not")            \
     X(list_without_round, "a leader vouches for a master's lists without a round behind the question")     \
     X(list_stamped_on_receipt, "a vouched-for list counts as of when the word arrived")                    \
-    X(list_served_before_applied, "a list is served as vouched for before it is applied")
+    X(list_served_before_applied, "a list is served as vouched for before it is applied")                  \
+    X(list_served_while_not_ready, "a master answers lists before a leader has vouched for anything")      \
+    X(list_torn_by_apply, "a list that is streamed out takes later pages as they are by then")             \
+    X(list_cache_takes_any_version, "a client's copy of a list is replaced by whatever a master says")     \
+    X(redirect_keeps_target, "a redirect to the leader is followed to the master that gave it")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,
