@@ -42,7 +42,7 @@ void change_on(Fiber& fiber, Env& env, MasterWorld& world, Acknowledged& acknowl
 }
 
 void read_at(Fiber& fiber, Env& env, MasterWorld& world, size_t master, uint64_t number, const Acknowledged& acknowledged, Seen& seen, const bool& stop) {
-    client::MasterClient client(env, number, {MasterWorld::addresses()[master]}, {.attempt = Duration::millis(900)});
+    client::MasterClient client(env, number, {MasterWorld::addresses()[master]}, {.attempt = Duration::millis(900), .hops_max = 0});
     RandomStream draw = env.random.stream("test.reads", number);
     LogIndex last;
     while (!stop) {
