@@ -50,6 +50,7 @@ Result<std::shared_ptr<rpc::Session>> MasterClient::connect(Fiber& fiber, const 
     rpc::Identity identity;
     identity.role = options_.role;
     rpc::SessionOptions options;
+    options.stream_credit_bytes = options_.stream_credit_bytes;
     options.handshake_timeout = std::min(options.handshake_timeout, std::max(Duration::nanos(1), deadline - env_.now()));
     return rpc::Session::connect(fiber, env_, std::move(conn), identity, options, {.nonce = draws_.next()});
 }

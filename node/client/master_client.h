@@ -22,6 +22,7 @@ class MasterClient {
         rpc::Role role = rpc::Role::Client;
         Duration attempt = Duration::seconds(3);  // for one master, before another is asked
         uint32_t hops_max = 3;                    // how often one request follows a master's word to the leader; 0: never
+        uint32_t stream_credit_bytes = 1u << 20;  // of a list that is under way and not read yet. 4 KiB..1 GiB
     };
     /// `masters`: service addresses, at least one. `number`: of this client among all of this process; two that shared one would take
     /// each other's answers. Changes of one client are one after the other; questions may be asked by many fibers at the same time.

@@ -140,9 +140,15 @@ Result<wire::ListKind> PartitionCache::fetch(Fiber& fiber, Volume& volume, Durat
     request.max_age = max_age;
     request.wait = request.since ? wait : Duration();
     ++counters_.asked;
-    TRY(MasterClient::ListReply reply, client_.list(fiber, request, options_.list_bytes_max, deadline));
+    Result<MasterClient::ListReply> asked = client_.list(fiber, request, options_.list_bytes_max, deadline);
+    if (!asked.ok()) {
+        counters_.corrupt += asked.failed_with(Code::Corrupt);
+        return asked.error();
+    }
+    const MasterClient::ListReply& reply = *asked;
     if (Result<void> taken = take(volume, request, reply); !taken.ok()) {
         ++counters_.refused;
+        counters_.corrupt += taken.failed_with(Code::Corrupt);
         // What was asked since something newer came proves nothing against what is held.
         volume.doubted = volume.list && volume.list->version == request.since;
         if (reply.answer.term < seen_term_ || taken.failed_with(Code::Corrupt)) client_.try_next();

@@ -46,6 +46,7 @@ class PartitionCache {
         uint64_t deltas = 0;
         uint64_t fulls = 0;
         uint64_t refused = 0;    // answers that were not taken: older, of a lower term, or not fitting
+        uint64_t corrupt = 0;    // of those, that contradicted themselves
         uint64_t records_bytes = 0;
     };
 
