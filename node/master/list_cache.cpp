@@ -91,10 +91,7 @@ ListCache::Changes ListCache::changes(Entry& entry, LogIndex since) {
     const std::shared_ptr<const PartitionList> whole = list(entry);
     if (!whole) return {};
     std::shared_ptr<const PartitionList::Delta> delta = whole->changed_since(since, delta_bytes_max(*whole));
-    if (delta) {
-        ++counters_.encodings;
-        (void)remember(entry, entry.volume.modified, since, delta);
-    }
+    (void)remember(entry, entry.volume.modified, since, delta);
     return {true, std::move(delta)};
 }
 
@@ -102,6 +99,7 @@ bool ListCache::remember(Entry& entry, LogIndex version, LogIndex since, std::sh
     if (entry.gone || entry.volume.modified != version) return false;
     if (!delta) return true;
     CHECK(delta->since == since, delta->since, since);
+    ++counters_.encodings;
     if (entry.deltas.size() >= kDeltasMax) entry.deltas.erase(entry.deltas.begin());
     entry.deltas.push_back(std::move(delta));
     count(entry);

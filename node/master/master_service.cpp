@@ -75,33 +75,37 @@ Result<wire::MasterAnswer> MasterService::change(Fiber& fiber, wire::MasterComma
     }
 }
 
+/// Fills in places for partitions, by what is committed now; apply() looks again at what each place is then. Yields.
+Result<void> MasterService::plan(Fiber& fiber, wire::MasterCommand& command, Instant deadline) {
+    const bool grows = command.kind == wire::MasterCommandKind::GrowVolume;
+    if (!grows && command.kind != wire::MasterCommandKind::CreateVolume) return {};
+    TRY(group_.read_barrier(fiber, deadline));
+    const std::shared_ptr<const raft::StateSpace> held = group_.space();
+    if (grows) {
+        // As many replicas as the volume has; whether there is one is the entry's to say.
+        TRY(std::optional<Bytes> record, machine_.volume_record(fiber, command.name));
+        if (!record) return {};
+        TRY(wire::VolumeRecord volume, wire::decode_volume_record(*record));
+        command.replicas = volume.replicas;
+    }
+    if (command.replicas > MasterLimits::replicas_max || command.partitions > MasterLimits::partitions_of_command_max) return {};
+    TRY(std::vector<wire::NodeRecord> nodes, machine_.nodes(fiber));
+    nodes = without_bad_disks(std::move(nodes));
+    // Many disks take their time: not the loop thread's.
+    Result<std::vector<wire::Placement>> placed = Error(Code::Cancelled);
+    TRY(env_.blocking(fiber, [&](Blocking&) { placed = place(nodes, command.replicas, command.partitions); }));
+    // What cannot be placed is refused by an entry: it may be a repetition of what was placed before.
+    if (placed.ok()) {
+        command.placements = std::move(*placed);
+    } else {
+        command.unplaced = placed.error().context;
+    }
+    return {};
+}
+
 Result<wire::MasterAnswer> MasterService::change_here(Fiber& fiber, const wire::MasterCommand& command, Instant deadline) {
     wire::MasterCommand planned = command;
-    if (command.kind == wire::MasterCommandKind::GrowVolume) {
-        // It has as many replicas as the volume; whether there is one is the entry's to say.
-        TRY(group_.read_barrier(fiber, deadline));
-        const std::shared_ptr<const raft::StateSpace> held = group_.space();
-        Result<wire::MasterView> volume = machine_.view(fiber, {.topic = wire::MasterTopic::Volume, .name = command.name});
-        if (!volume.ok() && volume.code() != Code::NotFound) return volume.error();
-        planned.replicas = volume.ok() ? volume->volumes.front().replicas : 0;
-    }
-    const bool places = command.kind == wire::MasterCommandKind::CreateVolume || (command.kind == wire::MasterCommandKind::GrowVolume && planned.replicas > 0);
-    if (places && planned.replicas <= MasterLimits::replicas_max && command.partitions <= MasterLimits::partitions_of_command_max) {
-        // Placed by what is committed now; apply() looks again at what each place is then.
-        TRY(group_.read_barrier(fiber, deadline));
-        const std::shared_ptr<const raft::StateSpace> held = group_.space();
-        TRY(std::vector<wire::NodeRecord> nodes, machine_.nodes(fiber));
-        nodes = without_bad_disks(std::move(nodes));
-        // Many disks take their time: not the loop thread's.
-        Result<std::vector<wire::Placement>> placed = Error(Code::Cancelled);
-        TRY(env_.blocking(fiber, [&](Blocking&) { placed = place(nodes, planned.replicas, command.partitions); }));
-        // What cannot be placed is refused by an entry: it may be a repetition of what was placed before.
-        if (placed.ok()) {
-            planned.placements = std::move(*placed);
-        } else {
-            planned.unplaced = placed.error().context;
-        }
-    }
+    TRY(plan(fiber, planned, deadline));
     const raft::SpaceUse use = command.kind == wire::MasterCommandKind::DeleteVolume ? raft::SpaceUse::Frees : raft::SpaceUse::Takes;
     Result<raft::Committed> committed = group_.propose(fiber, wire::encode_master_command(planned), nullptr, deadline, use);
     counters_.unknown += committed.failed_with(Code::Unknown);

@@ -100,6 +100,7 @@ class MasterService : public raft::GroupObserver {
 
  private:
     Result<wire::MasterAnswer> change_here(Fiber& fiber, const wire::MasterCommand& command, Instant deadline);
+    Result<void> plan(Fiber& fiber, wire::MasterCommand& command, Instant deadline);
     /// One of those who wait, for as long as it lives.
     class Waiting {
      public:

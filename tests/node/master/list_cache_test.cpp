@@ -261,7 +261,7 @@ TEST_CASE("lists: a changed partition costs one page, and its delta is made once
         REQUIRE(delta.answer.kind == ListKind::Delta);
         REQUIRE(delta.answer.partitions == 1);
     }
-    CHECK(model.cache.counters().encodings == encodings + 2);  // the page, the delta
+    CHECK(model.cache.counters().encodings == encodings + 2);  // the page and the delta
     CHECK(before->bytes() == whole.records.size());            // who held the list before has it still
 }
 
