@@ -22,6 +22,7 @@ constexpr auto kMetrics = replica::with_replica_metrics(std::to_array<admin::Met
     {"orrery_master_redirected_total", MetricType::Counter, "Questions and lists not answered from here, by reason: no_leader, too_old, behind_token, not_serving."},
     {"orrery_master_confirmations_total", MetricType::Counter, "Times that a leader has vouched for this master's state."},
     {"orrery_master_confirmed_total", MetricType::Counter, "Times that this master as leader has vouched for another's."},
+    {"orrery_master_peer_sent_bytes_total", MetricType::Counter, "Written to the other masters, frames' headers included."},
     {"orrery_master_heartbeats_total", MetricType::Counter, "Heartbeats of data nodes that this master took as leader."},
     {"orrery_master_list_answers_total", MetricType::Counter, "Lists answered, by kind: unchanged, delta, full."},
     {"orrery_master_list_bytes_total", MetricType::Counter, "Of those answers, without frames' headers."},
@@ -57,6 +58,7 @@ std::string master_metrics_page(MasterNode& node) {
         page.add("orrery_master_confirmed_total", counters.confirmed);
         if (const std::optional<Duration> age = service->age()) page.add("orrery_master_age_seconds", age->as_seconds());
         page.add("orrery_master_forwarded_total", counters.forwarded);
+        page.add("orrery_master_peer_sent_bytes_total", node.host()->peers().bytes_sent());
         page.add("orrery_master_heartbeats_total", counters.heartbeats);
         const ListService::Counters& lists = service->lists().counters();
         for (const auto& [kind, count] : {std::pair("unchanged", lists.unchanged), std::pair("delta", lists.delta), std::pair("full", lists.full)})
