@@ -17,6 +17,8 @@ bool is_final(Code code) {
     return code == Code::Cancelled || code == Code::Invalid || code == Code::NotFound || code == Code::Exists || code == Code::Unsupported;
 }
 
+Error too_long(uint64_t bytes_max) { return Error(Code::Invalid, "the answer has more than " + std::to_string(bytes_max) + " bytes, the bound set here"); }
+
 /// As people read it. That a master does not know whether it is right is no answer of any other: try again later.
 Error plain(const Error& error) {
     const std::optional<rpc::Redirect> redirect = rpc::redirect_of(error);
@@ -84,7 +86,7 @@ Result<Bytes> MasterClient::ask_on(Fiber& fiber, rpc::Session& session, Question
         if (piece.failed_with(Code::Cancelled)) return piece.error();
         if (!piece.ok() || !*piece) return exchange.finish(fiber);
         question.streamed.append(**piece);
-        if (question.streamed.size() > question.streamed_max) return Error(Code::Invalid, "the answer has more than " + std::to_string(question.streamed_max) + " bytes, the bound set here");
+        if (question.streamed.size() > question.streamed_max) return too_long(question.streamed_max);
     }
 }
 
@@ -208,6 +210,7 @@ Result<MasterClient::ListReply> MasterClient::list(Fiber& fiber, const wire::Mas
     TRY(reply.answer, wire::decode_master_list_answer(answer));
     if (reply.answer.stream_bytes != question.streamed.size())
         return Error(Code::Corrupt, "list answer: " + std::to_string(question.streamed.size()) + " bytes were streamed instead of " + std::to_string(reply.answer.stream_bytes));
+    if (question.streamed.size() + reply.answer.records.size() > bytes_max) return too_long(bytes_max);
     reply.records = std::move(question.streamed);
     reply.records.append(reply.answer.records);
     reply.answer.records.clear();

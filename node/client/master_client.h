@@ -39,13 +39,13 @@ class MasterClient {
     /// A data node's sign of life. Yields. Errors: NotFound (not registered), Exists (its id is another directory's), Timeout, NotReady (no
     /// leader took it), Cancelled.
     Result<void> heartbeat(Fiber& fiber, const wire::NodeHeartbeat& heartbeat, Instant deadline);
-    /// The list of a volume, or what became of it; `records` of stream and answer together, at most `bytes_max`. The answer may be held
-    /// back for request.wait. Yields. Errors: NotFound, Invalid (too large), NotReady (none can answer now), Timeout, Corrupt, Cancelled.
     struct ListReply {
         wire::MasterListAnswer answer;  // its own `records` are moved to these:
         Bytes records;
         Instant sent;  // when the request that was answered left, by Clock::reading()
     };
+    /// The list of a volume, or what became of it since; `records` of stream and answer together, at most `bytes_max`. The answer may be held back
+    /// for request.wait. Yields. Errors: NotFound, Invalid (too large), NotReady (none can answer now), Timeout, Corrupt, Cancelled.
     Result<ListReply> list(Fiber& fiber, const wire::MasterListRequest& request, uint64_t bytes_max, Instant deadline);
     /// The next request begins at another master. Atomic.
     void try_next() { at_ = (at_ + 1) % masters_.size(); }
