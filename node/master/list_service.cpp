@@ -71,6 +71,7 @@ void ListService::handle(Fiber& fiber, rpc::Request& request, rpc::Responder& re
 /// Whatever may yield ends a round: the next one looks at everything again, until one goes through without.
 Result<void> ListService::answer(Fiber& fiber, Asked& asked, rpc::Responder& responder) {
     for (;;) {
+        if (env_.now() >= asked.deadline) return Error(Code::Overloaded, "the list could not be read in time");
         TRY(master_.wait_fresh(fiber, master_.oldest(asked.request.max_age, asked.stamp), asked.request.at_least, asked.deadline));
         TRY(ListCache::Held entry, find(fiber, asked.request));
         Content content;
@@ -138,6 +139,7 @@ Result<bool> ListService::hold(Fiber& fiber, Asked& asked, ListCache::Entry& ent
         size_t& held;
     } count(held_);
     ++counters_.held;
+    asked.streaming.reset();  // others may have it meanwhile
     const Result<void> waited = entry.moved.wait(fiber, asked.hold_until);
     // That nothing came is said of now, not of when it was asked.
     if (waited.failed_with(Code::Timeout)) {
@@ -168,7 +170,7 @@ Result<bool> ListService::prepare(Fiber& fiber, Asked& asked, ListCache::Entry& 
         if (!content.delta) {
             content.list = cache_.list(entry);
             if (!content.list) {
-                TRY(fill(fiber, entry));
+                TRY(fill(fiber, entry, asked.deadline));
                 return false;
             }
         }
@@ -200,8 +202,8 @@ Result<void> ListService::read_changes(Fiber& fiber, Asked& asked, ListCache::En
 }
 
 /// Yields.
-Result<void> ListService::fill(Fiber& fiber, ListCache::Entry& entry) {
-    TRY(Mutex::Lock lock, entry.reading.lock(fiber));
+Result<void> ListService::fill(Fiber& fiber, ListCache::Entry& entry, Instant deadline) {
+    TRY(Mutex::Lock lock, entry.reading.lock(fiber, deadline));
     if (entry.gone || cache_.list(entry)) return {};
     const std::shared_ptr<const raft::StateSpace> space = group_.space();
     cache_.begin_fill(entry);

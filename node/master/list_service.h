@@ -59,7 +59,7 @@ class ListService {
     Result<bool> hold(Fiber& fiber, Asked& asked, ListCache::Entry& entry);
     Result<bool> prepare(Fiber& fiber, Asked& asked, ListCache::Entry& entry, Content& content);
     Result<void> read_changes(Fiber& fiber, Asked& asked, ListCache::Entry& entry);
-    Result<void> fill(Fiber& fiber, ListCache::Entry& entry);
+    Result<void> fill(Fiber& fiber, ListCache::Entry& entry, Instant deadline);
     Result<void> send(Fiber& fiber, const Asked& asked, const ListCache::Held& entry, Content& content, rpc::Responder& responder);
     Result<void> stream(Fiber& fiber, const Asked& asked, const ListCache::Held& entry, const Content& content, rpc::Responder& responder);
 
