@@ -12,6 +12,8 @@ void add_keys(real::ConfigSchema& schema) {
     schema.add({.name = "service.connections_max", .type = ConfigType::Integer, .by_default = "10000", .doc = "connections at once; more are refused", .low = 1, .high = 1'000'000});
     schema.add({.name = "master.request_limit", .type = ConfigType::Duration, .by_default = "10s", .doc = "time for one change or question, forwarding to the leader included", .low = 10'000'000});
     schema.add({.name = "master.node_silence", .type = ConfigType::Duration, .by_default = "30s", .doc = "a data node that is not heard of for so long is inactive: nothing new is placed there", .low = 1'000'000'000});
+    schema.add({.name = "master.list_memory", .type = ConfigType::Size, .by_default = "256MiB", .doc = "lists of volumes kept in memory; the one asked for last is kept in any case", .low = 1 << 20});
+    schema.add({.name = "master.lists_held_max", .type = ConfigType::Integer, .by_default = "20000", .doc = "questions for lists held back at once until there is something new; more are answered at once", .low = 0, .high = 1'000'000});
 }
 
 std::unique_ptr<Process> make_node(Env& env, const real::Config& config, const replica::ReplicaOptions& shared) {
@@ -19,6 +21,8 @@ std::unique_ptr<Process> make_node(Env& env, const real::Config& config, const r
     options.max_clients = static_cast<uint32_t>(config.integer("service.connections_max"));
     options.service.request_timeout = config.duration("master.request_limit");
     options.service.node_silence = config.duration("master.node_silence");
+    options.service.lists.cache.bytes_max = config.size_bytes("master.list_memory");
+    options.service.lists.held_max = static_cast<size_t>(config.integer("master.lists_held_max"));
     return std::make_unique<master::MasterNode>(env, options);
 }
 

@@ -4,12 +4,15 @@
 // takes effect once.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
 #include "node/rpc/session.h"
 #include "node/wire/master.h"
+#include "node/wire/master_list.h"
 #include "runtime/env/env.h"
+#include "runtime/fiber/sync.h"
 
 namespace orrery::client {
 
@@ -18,9 +21,11 @@ class MasterClient {
     struct Options {
         rpc::Identity identity{.role = rpc::Role::Client};  // who asks; a node says which
         Duration attempt = Duration::seconds(3);  // for one master, before another is asked
+        uint32_t hops_max = 3;                    // how often one request follows a master's word to the leader; 0: never
+        uint32_t stream_credit_bytes = 1u << 20;  // of a list that is under way and not read yet. 4 KiB..1 GiB
     };
     /// `masters`: service addresses, at least one. `number`: of this client among all of this process; two that shared one would take
-    /// each other's answers. Not shared by fibers that ask at the same time: changes of one client are one after the other.
+    /// each other's answers. Changes of one client are one after the other; questions may be asked by many fibers at the same time.
     MasterClient(Env& env, uint64_t number, std::vector<Address> masters, Options options);
     ~MasterClient();
     MasterClient(const MasterClient&) = delete;
@@ -34,19 +39,53 @@ class MasterClient {
     /// A data node's sign of life. Yields. Errors: NotFound (not registered), Exists (its id is another directory's), Timeout, NotReady (no
     /// leader took it), Cancelled.
     Result<void> heartbeat(Fiber& fiber, const wire::NodeHeartbeat& heartbeat, Instant deadline);
+    struct ListReply {
+        wire::MasterListAnswer answer;  // its own `records` are moved to these:
+        Bytes records;
+        Instant sent;  // when the request that was answered left, by Clock::reading()
+    };
+    /// The list of a volume, or what became of it since; `records` of stream and answer together, at most `bytes_max`. The answer may be held back
+    /// for request.wait. Yields. Errors: NotFound, Invalid (too large), NotReady (none can answer now), Timeout, Corrupt, Cancelled.
+    Result<ListReply> list(Fiber& fiber, const wire::MasterListRequest& request, uint64_t bytes_max, Instant deadline);
+    /// The next request begins at another master. Atomic.
+    void try_next() { at_ = (at_ + 1) % masters_.size(); }
     /// Ends the session. Yields. Errors: Cancelled.
     Result<void> close(Fiber& fiber);
 
  private:
-    Result<void> connect(Fiber& fiber, Instant deadline);
-    Result<Bytes> ask(Fiber& fiber, wire::Operation operation, const Bytes& body, bool& unknown, Instant deadline);
-    Result<Bytes> ask_one(Fiber& fiber, wire::Operation operation, const Bytes& body, Instant deadline);
+    /// One request to whoever will answer it.
+    struct Question {
+        wire::Operation operation;
+        const Bytes& body;
+        Duration attempt;         // for one master
+        bool has_effect = false;  // then it is asked until the deadline, however often it is sent on
+        bool unknown = false;     // an attempt may have had one, without our knowing
+        Bytes streamed;           // of the attempt that is answered
+        uint64_t streamed_max = 0;
+        Instant sent{};           // of the last attempt
+    };
+    /// Where one request has been, and in which term that was said to lead.
+    struct Route {
+        std::map<Address, Term> asked;
+        uint32_t hops = 0;
+        Address last;
+    };
+    Result<std::shared_ptr<rpc::Session>> connect(Fiber& fiber, const Address& master, Instant deadline);
+    Result<std::shared_ptr<rpc::Session>> home(Fiber& fiber, Instant deadline);
+    Result<Bytes> ask(Fiber& fiber, Question& question, Instant deadline);
+    Result<Bytes> ask_home(Fiber& fiber, Question& question, Route& route, Instant deadline);
+    Result<Bytes> ask_hop(Fiber& fiber, Question& question, const Address& leader, Instant deadline);
+    Result<Bytes> ask_on(Fiber& fiber, rpc::Session& session, Question& question, Instant deadline);
+    std::optional<Address> next_hop(Route& route, const Error& refusal) const;
+    Result<void> leave(Fiber& fiber, const std::shared_ptr<rpc::Session>& session);
 
     Env& env_;
     std::vector<Address> masters_;
     Options options_;
     size_t at_ = 0;  // of masters_: the one that is asked
-    std::shared_ptr<rpc::Session> session_;
+    std::shared_ptr<rpc::Session> session_;  // with masters_[session_at_]
+    size_t session_at_ = 0;
+    Mutex connecting_;
     RandomStream draws_;
     ClientId id_;
     uint64_t sequence_ = 0;

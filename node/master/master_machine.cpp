@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "node/wire/master_list.h"
 #include "runtime/base/defect.h"
 
 namespace orrery::master {
@@ -9,6 +10,7 @@ namespace orrery::master {
 namespace {
 
 constexpr size_t kPageBytes = 4 << 20;
+constexpr size_t kListPage = 512;  // keys read before others have their turn
 
 template <typename Record>
 Result<void> append(std::vector<Record>& out, const StateView::Pairs& pairs, Result<Record> (*decode)(ByteView)) {
@@ -115,6 +117,7 @@ Result<void> MasterMachine::load(Fiber& fiber, const raft::StateSpace& space) {
     space_ = space;
     state_ = std::move(state);
     shown_ = state_.counters();
+    lists_.drop_all();
     broken_off_ = false;
     return {};
 }
@@ -150,6 +153,7 @@ Result<void> MasterMachine::apply(Fiber& fiber, std::span<raft::ApplyItem> items
 }
 
 void MasterMachine::applied(LogIndex) {
+    lists_.apply(changed_);
     changed_.clear();
     shown_ = state_.counters();
 }
@@ -237,6 +241,113 @@ Result<wire::MasterView> MasterMachine::view(Fiber& fiber, const wire::MasterQue
         case wire::MasterTopic::Counters: break;
     }
     return out;
+}
+
+// ---- lists
+
+Result<std::optional<std::string>> MasterMachine::volume_name(Fiber& fiber, VolumeId volume) const {
+    const std::unique_ptr<store::Snapshot> at = store_.snapshot();
+    const Records records(fiber, store_, space_, at.get());
+    const uint64_t ids_given = shown_.next_volume;
+    TRY(std::optional<Bytes> name, records.get(volume_name_key(volume)));
+    if (name || volume.value >= ids_given) return name;
+    // It may be of a time in which names were not kept by id.
+    std::string after;
+    for (bool more = true; more;) {
+        TRY(StateView::Pairs pairs, records.scan(volumes_after(after), kListPage));
+        more = pairs.size() == kListPage;
+        for (const auto& [key, value] : pairs) {
+            TRY(wire::VolumeRecord record, wire::decode_volume_record(value));
+            if (record.volume == volume) return std::optional(std::move(record.name));
+            after = std::move(record.name);
+        }
+    }
+    return std::optional<std::string>();
+}
+
+Result<std::optional<Bytes>> MasterMachine::volume_record(Fiber& fiber, const std::string& name) const {
+    return Records(fiber, store_, space_).get(volume_key(name));
+}
+
+/// Records of partitions that are named by increasing ids, in that order. Ids are given in rows, so most are neighbours.
+Result<StateView::Pairs> MasterMachine::partitions_at(const Records& records, const std::vector<PartitionId>& ids) {
+    StateView::Pairs out;
+    if (ids.empty()) return out;
+    if (ids.back().value - ids.front().value + 1 == ids.size()) {
+        TRY(out, records.scan(partitions_between(ids.front(), ids.back()), SIZE_MAX));
+        if (out.size() != ids.size()) return Error(Code::Corrupt, "master store: a partition behind " + std::to_string(ids.front().value) + " has no record");
+        return out;
+    }
+    for (PartitionId id : ids) {
+        TRY(std::optional<Bytes> record, records.get(partition_key(id)));
+        if (!record) return Error(Code::Corrupt, "master store: partition " + std::to_string(id.value) + " has no record");
+        out.emplace_back(partition_key(id), std::move(*record));
+    }
+    return out;
+}
+
+Result<std::shared_ptr<const PartitionList>> MasterMachine::read_list(Fiber& fiber, const wire::VolumeRecord& asked) const {
+    const wire::VolumeRecord volume = asked;
+    const std::unique_ptr<store::Snapshot> at = store_.snapshot();
+    const Records records(fiber, store_, space_, at.get());
+    // Who is not in the index of changes is as it was made.
+    std::map<PartitionId, LogIndex> modified;
+    KeyRange changes = volume_changes_after(volume.volume, volume.created);
+    for (bool more = true; more;) {
+        TRY(StateView::Pairs keys, records.scan(changes, kListPage));
+        more = keys.size() >= kListPage;
+        for (const auto& [key, nothing] : keys) {
+            TRY(VolumeChange change, volume_change_of_key(key));
+            modified.insert_or_assign(change.partition, change.modified);
+        }
+        if (more) changes.begin = keys.back().first + '\0';
+        TRY(fiber.yield());
+    }
+    PartitionList::Builder builder(lists_.options().page_partitions);
+    PartitionId after;
+    for (bool more = true; more;) {
+        TRY(StateView::Pairs keys, records.scan(partitions_of(volume.volume, after), kListPage));
+        more = keys.size() >= kListPage;
+        std::vector<PartitionId> ids;
+        for (const auto& [key, nothing] : keys) {
+            TRY(PartitionId id, partition_of_key(key));
+            ids.push_back(id);
+        }
+        TRY(StateView::Pairs pairs, partitions_at(records, ids));
+        for (size_t i = 0; i < ids.size(); ++i) {
+            const auto moved = modified.find(ids[i]);
+            builder.add(ids[i], moved == modified.end() ? volume.created : moved->second, pairs[i].second);
+        }
+        if (!ids.empty()) after = ids.back();
+        TRY(fiber.yield());
+    }
+    return builder.finish();
+}
+
+Result<std::shared_ptr<const PartitionList::Delta>> MasterMachine::read_changes(Fiber& fiber, const wire::VolumeRecord& volume, LogIndex since) const {
+    const VolumeId id = volume.volume;
+    const size_t most = volume.partitions / 2 + 1;
+    const std::unique_ptr<store::Snapshot> at = store_.snapshot();
+    const Records records(fiber, store_, space_, at.get());
+    TRY(StateView::Pairs keys, records.scan(volume_changes_after(id, since), most + 1));
+    if (keys.size() > most) return std::shared_ptr<const PartitionList::Delta>();
+    std::vector<PartitionId> ids;
+    for (const auto& [key, nothing] : keys) {
+        TRY(VolumeChange change, volume_change_of_key(key));
+        ids.push_back(change.partition);
+    }
+    std::ranges::sort(ids);
+    auto delta = std::make_shared<PartitionList::Delta>();
+    delta->since = since;
+    delta->partitions = ids.size();
+    for (size_t done = 0; done < ids.size();) {
+        const size_t end = std::min(ids.size(), done + kListPage);
+        TRY(StateView::Pairs pairs, partitions_at(records, {ids.begin() + static_cast<ptrdiff_t>(done), ids.begin() + static_cast<ptrdiff_t>(end)}));
+        for (const auto& [key, record] : pairs) wire::put_list_record(delta->records, record);
+        done = end;
+        if (done < ids.size()) TRY(fiber.yield());
+    }
+    return std::shared_ptr<const PartitionList::Delta>(std::move(delta));
 }
 
 }  // namespace orrery::master

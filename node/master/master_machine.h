@@ -6,7 +6,9 @@
 #include <map>
 #include <optional>
 
+#include "node/master/list_cache.h"
 #include "node/master/master_state.h"
+#include "node/master/partition_list.h"
 #include "node/raft/state_machine.h"
 
 namespace orrery::master {
@@ -29,6 +31,21 @@ class MasterMachine : public raft::StateMachine {
     Result<std::optional<wire::NodeRecord>> node(Fiber& fiber, NodeId node) const;
     Result<std::vector<wire::NodeRecord>> nodes(Fiber& fiber) const;
 
+    // ---- lists: what list_service answers from. Requires, for all that yield: the caller holds the group's space().
+
+    /// Of the applied state at every moment.
+    ListCache& lists() { return lists_; }
+    const ListCache& lists() const { return lists_; }
+    /// nullopt: there is no volume of that id. Yields. Errors: Io, Corrupt, Cancelled.
+    Result<std::optional<std::string>> volume_name(Fiber& fiber, VolumeId volume) const;
+    /// As stored; nullopt: there is no volume of that name. Yields. Errors: Io, Corrupt, Cancelled.
+    Result<std::optional<Bytes>> volume_record(Fiber& fiber, const std::string& name) const;
+    /// The whole list, as of the moment of the call. Yields, page by page. Errors: Io, Corrupt, Cancelled.
+    Result<std::shared_ptr<const PartitionList>> read_list(Fiber& fiber, const wire::VolumeRecord& volume) const;
+    /// The partitions that changed after `since`, as of the moment of the call; null: more than half of the volume's. Yields. Requires: since >=
+    /// volume.created. Errors: Io, Corrupt, Cancelled.
+    Result<std::shared_ptr<const PartitionList::Delta>> read_changes(Fiber& fiber, const wire::VolumeRecord& volume, LogIndex since) const;
+
     /// The most records that one view holds; it ends earlier where they are large.
     static constexpr uint32_t kPageMax = 5000;
 
@@ -36,6 +53,7 @@ class MasterMachine : public raft::StateMachine {
     class BatchView;
     /// What readers and apply() use of the Store: one space, at one point of it or as it is now.
     class Records;
+    static Result<std::vector<std::pair<Bytes, Bytes>>> partitions_at(const Records& records, const std::vector<PartitionId>& ids);
     Result<void> apply_all(Fiber& fiber, std::span<raft::ApplyItem> items);
 
     store::Store& store_;
@@ -44,6 +62,7 @@ class MasterMachine : public raft::StateMachine {
     bool broken_off_ = false;        // a batch failed half-way: state_ is of nothing
     wire::MasterCounters shown_;     // as of the last one that was
     std::map<Bytes, std::optional<Bytes>> changed_;  // by the entries of this batch so far
+    ListCache lists_;
 };
 
 }  // namespace orrery::master

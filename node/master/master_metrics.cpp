@@ -19,10 +19,18 @@ constexpr auto kMetrics = replica::with_replica_metrics(std::to_array<admin::Met
     {"orrery_master_changes_total", MetricType::Counter, "Changes that this master as leader had committed, refused ones too."},
     {"orrery_master_forwarded_total", MetricType::Counter, "Changes sent on to the leader."},
     {"orrery_master_queries_total", MetricType::Counter, "Questions that this master answered."},
-    {"orrery_master_redirected_total", MetricType::Counter, "Questions not answered because no leader vouched for the state in time."},
+    {"orrery_master_redirected_total", MetricType::Counter, "Questions and lists not answered from here, by reason: no_leader, too_old, behind_token, not_serving."},
     {"orrery_master_confirmations_total", MetricType::Counter, "Times that a leader has vouched for this master's state."},
     {"orrery_master_confirmed_total", MetricType::Counter, "Times that this master as leader has vouched for another's."},
+    {"orrery_master_peer_sent_bytes_total", MetricType::Counter, "Written to the other masters, frames' headers included."},
     {"orrery_master_heartbeats_total", MetricType::Counter, "Heartbeats of data nodes that this master took as leader."},
+    {"orrery_master_list_answers_total", MetricType::Counter, "Lists answered, by kind: unchanged, delta, full."},
+    {"orrery_master_list_bytes_total", MetricType::Counter, "Of those answers, without frames' headers."},
+    {"orrery_master_list_held", MetricType::Gauge, "Questions that are held back until there is something new."},
+    {"orrery_master_list_not_held_total", MetricType::Counter, "Questions answered at once because too many were held back already."},
+    {"orrery_master_list_encodings_total", MetricType::Counter, "Pages of lists, and deltas, that were encoded anew."},
+    {"orrery_master_list_cache_bytes", MetricType::Gauge, "Lists and volumes in memory."},
+    {"orrery_master_list_fills_total", MetricType::Counter, "Lists that were read from the Store."},
     {"orrery_master_unknown_outcomes_total", MetricType::Counter, "Changes whose outcome this master could not tell."},
 }));
 
@@ -43,12 +51,24 @@ std::string master_metrics_page(MasterNode& node) {
         const MasterService::Counters& counters = service->counters();
         page.add("orrery_master_changes_total", counters.changes);
         page.add("orrery_master_queries_total", counters.queries);
-        page.add("orrery_master_redirected_total", counters.redirected);
+        for (const auto& [reason, count] : {std::pair("no_leader", counters.redirected.no_leader), std::pair("too_old", counters.redirected.too_old),
+                                           std::pair("behind_token", counters.redirected.behind_token), std::pair("not_serving", counters.redirected.not_serving)})
+            page.add("orrery_master_redirected_total", count, {{"reason", reason}});
         page.add("orrery_master_confirmations_total", counters.confirmations);
         page.add("orrery_master_confirmed_total", counters.confirmed);
         if (const std::optional<Duration> age = service->age()) page.add("orrery_master_age_seconds", age->as_seconds());
         page.add("orrery_master_forwarded_total", counters.forwarded);
+        page.add("orrery_master_peer_sent_bytes_total", node.host()->peers().bytes_sent());
         page.add("orrery_master_heartbeats_total", counters.heartbeats);
+        const ListService::Counters& lists = service->lists().counters();
+        for (const auto& [kind, count] : {std::pair("unchanged", lists.unchanged), std::pair("delta", lists.delta), std::pair("full", lists.full)})
+            page.add("orrery_master_list_answers_total", count, {{"kind", kind}});
+        page.add("orrery_master_list_bytes_total", lists.bytes);
+        page.add("orrery_master_list_held", uint64_t{service->lists().held()});
+        page.add("orrery_master_list_not_held_total", lists.not_held);
+        page.add("orrery_master_list_encodings_total", service->machine().lists().counters().encodings);
+        page.add("orrery_master_list_cache_bytes", service->machine().lists().bytes());
+        page.add("orrery_master_list_fills_total", service->machine().lists().counters().fills);
         page.add("orrery_master_unknown_outcomes_total", counters.unknown);
     }
     return page.text();

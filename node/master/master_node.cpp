@@ -20,7 +20,16 @@ Result<Address> MasterNode::start_service(Fiber&) {
     client_server_ = std::make_unique<rpc::Server>(env_, directory()->identity(), client_service_,
                                                    rpc::ServerOptions{.name = "service", .max_sessions = options_.max_clients});
     TRY(client_server_->start(options_.service_listen));
+    service_->serves_at(advertised(client_server_->local()));
     return client_server_->local();
+}
+
+/// Where others may send clients: empty where the configured address is no place to go to (0.0.0.0, "::").
+std::string MasterNode::advertised(const Address& listening) const {
+    Result<Address> said = Address::parse(options().service_advertise);
+    if (!said.ok() || said->host.empty() || said->host == "0.0.0.0" || said->host == "::") return {};
+    if (said->port == 0) said->port = listening.port;
+    return said->text();
 }
 
 void MasterNode::send_clients_away() { client_server_->shut(); }

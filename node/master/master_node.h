@@ -35,6 +35,8 @@ class MasterNode : public replica::ReplicaProcess {
     std::string metrics_page() override;
 
  private:
+    std::string advertised(const Address& listening) const;
+
     MasterNodeOptions options_;
     rpc::Service client_service_;
     std::unique_ptr<MasterService> service_;

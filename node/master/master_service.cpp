@@ -21,7 +21,7 @@ bool had_no_effect(Code code) {
 }  // namespace
 
 MasterService::MasterService(Env& env, raft::GroupHost& host, raft::Group& group, MasterServiceOptions options)
-    : env_(env), host_(host), group_(group), machine_(static_cast<MasterMachine&>(group.machine())), options_(options) {
+    : env_(env), host_(host), group_(group), machine_(static_cast<MasterMachine&>(group.machine())), options_(options), lists_(env, group, *this, options.lists) {
     group_.set_observer(this);
     freshness_.applied(group_.applied());
     env_.spawn("master.confirm", [this](Fiber& fiber) { confirm_loop(fiber); });
@@ -75,25 +75,37 @@ Result<wire::MasterAnswer> MasterService::change(Fiber& fiber, wire::MasterComma
     }
 }
 
+/// Fills in places for partitions, by what is committed now; apply() looks again at what each place is then. Yields.
+Result<void> MasterService::plan(Fiber& fiber, wire::MasterCommand& command, Instant deadline) {
+    const bool grows = command.kind == wire::MasterCommandKind::GrowVolume;
+    if (!grows && command.kind != wire::MasterCommandKind::CreateVolume) return {};
+    TRY(group_.read_barrier(fiber, deadline));
+    const std::shared_ptr<const raft::StateSpace> held = group_.space();
+    if (grows) {
+        // As many replicas as the volume has; whether there is one is the entry's to say.
+        TRY(std::optional<Bytes> record, machine_.volume_record(fiber, command.name));
+        if (!record) return {};
+        TRY(wire::VolumeRecord volume, wire::decode_volume_record(*record));
+        command.replicas = volume.replicas;
+    }
+    if (command.replicas > MasterLimits::replicas_max || command.partitions > MasterLimits::partitions_of_command_max) return {};
+    TRY(std::vector<wire::NodeRecord> nodes, machine_.nodes(fiber));
+    nodes = without_bad_disks(std::move(nodes));
+    // Many disks take their time: not the loop thread's.
+    Result<std::vector<wire::Placement>> placed = Error(Code::Cancelled);
+    TRY(env_.blocking(fiber, [&](Blocking&) { placed = place(nodes, command.replicas, command.partitions); }));
+    // What cannot be placed is refused by an entry: it may be a repetition of what was placed before.
+    if (placed.ok()) {
+        command.placements = std::move(*placed);
+    } else {
+        command.unplaced = placed.error().context;
+    }
+    return {};
+}
+
 Result<wire::MasterAnswer> MasterService::change_here(Fiber& fiber, const wire::MasterCommand& command, Instant deadline) {
     wire::MasterCommand planned = command;
-    if (command.kind == wire::MasterCommandKind::CreateVolume && command.replicas <= MasterLimits::replicas_max &&
-        command.partitions <= MasterLimits::partitions_of_command_max) {
-        // Placed by what is committed now; apply() looks again at what each place is then.
-        TRY(group_.read_barrier(fiber, deadline));
-        const std::shared_ptr<const raft::StateSpace> held = group_.space();
-        TRY(std::vector<wire::NodeRecord> nodes, machine_.nodes(fiber));
-        nodes = without_bad_disks(std::move(nodes));
-        // Many disks take their time: not the loop thread's.
-        Result<std::vector<wire::Placement>> placed = Error(Code::Cancelled);
-        TRY(env_.blocking(fiber, [&](Blocking&) { placed = place(nodes, command.replicas, command.partitions); }));
-        // What cannot be placed is refused by an entry: it may be a repetition of what was placed before.
-        if (placed.ok()) {
-            planned.placements = std::move(*placed);
-        } else {
-            planned.unplaced = placed.error().context;
-        }
-    }
+    TRY(plan(fiber, planned, deadline));
     const raft::SpaceUse use = command.kind == wire::MasterCommandKind::DeleteVolume ? raft::SpaceUse::Frees : raft::SpaceUse::Takes;
     Result<raft::Committed> committed = group_.propose(fiber, wire::encode_master_command(planned), nullptr, deadline, use);
     counters_.unknown += committed.failed_with(Code::Unknown);
@@ -111,9 +123,28 @@ std::optional<Duration> MasterService::age() const {
     return std::max(Duration(), env_.clock.reading() - *freshness_.as_of());
 }
 
+/// The leader as it is known; if none is, the one that vouched last, in its term: it may be there still.
 Error MasterService::not_vouched() const {
-    const raft::Member leader = group_.leader();
-    return rpc::redirect_error({leader.node == group_.self().node ? NodeId() : leader.node, group_.core().term(), {}});
+    const NodeId self = group_.self().node;
+    const NodeId leader = group_.leader().node;
+    if (leader && leader != self) return rpc::redirect_error({leader, group_.core().term(), leader == told_.leader ? told_.service_address : ""});
+    if (!leader && told_.leader && told_.leader != self) return rpc::redirect_error({told_.leader, told_.term, told_.service_address});
+    return rpc::redirect_error({NodeId(), group_.core().term(), {}});
+}
+
+Error MasterService::too_old() {
+    ++counters_.redirected.too_old;
+    return not_vouched();
+}
+
+Instant MasterService::oldest(Duration max_age, Instant stamp) const {
+    // An age goes by the clock itself: a turn in which the process was stopped may have begun long ago.
+    return max_age > Duration() ? env_.clock.reading() - std::min(max_age, options_.age_max) : stamp;
+}
+
+bool MasterService::vouched(Instant oldest, LogIndex at_least) const {
+    if (ORRERY_DEFECT(list_served_while_not_ready) && !freshness_.as_of()) return true;
+    return freshness_.as_of() >= oldest && group_.applied() >= at_least;
 }
 
 Result<MasterService::Waiting> MasterService::begin_waiting() {
@@ -124,8 +155,11 @@ Result<MasterService::Waiting> MasterService::begin_waiting() {
 Result<void> MasterService::wait_fresh(Fiber& fiber, Instant oldest, LogIndex at_least, Instant deadline) {
     TRY(Waiting waiting, begin_waiting());
     for (;;) {
-        TRY(usable());
-        if (freshness_.as_of() >= oldest && group_.applied() >= at_least) return {};
+        if (Result<void> usable_now = usable(); !usable_now.ok()) {
+            ++counters_.redirected.not_serving;
+            return usable_now;
+        }
+        if (vouched(oldest, at_least)) return {};
         if (!(freshness_.vouched() >= oldest)) {
             confirm_wanted_ = true;
             confirm_wanted_changed_.notify_all();
@@ -133,20 +167,17 @@ Result<void> MasterService::wait_fresh(Fiber& fiber, Instant oldest, LogIndex at
         const Result<void> waited = fresher_.wait(fiber, deadline);
         if (waited.failed_with(Code::Cancelled)) return waited;
         if (waited.failed_with(Code::Timeout)) {
-            ++counters_.redirected;
+            MasterService::Counters::Redirected& why = counters_.redirected;
+            ++(!group_.leader().node ? why.no_leader : freshness_.as_of() >= oldest ? why.behind_token : why.too_old);
             return not_vouched();
         }
     }
 }
 
 Result<wire::MasterView> MasterService::query(Fiber& fiber, const wire::MasterQuery& query, Instant deadline) {
-    // A question that left before this one came has an earlier stamp, also at the same instant.
-    // An age goes by the clock itself: a turn in which the process was stopped may have begun long ago.
-    const Instant oldest = query.max_age > Duration() ? env_.clock.reading() - std::min(query.max_age, options_.age_max)
-                                                      : std::max(env_.now(), last_stamp_ + Duration::nanos(1));
-    TRY(wait_fresh(fiber, oldest, query.at_least, deadline));
+    TRY(wait_fresh(fiber, oldest(query.max_age, stamp_now()), query.at_least, deadline));
     // No yield from here until the state's moment is taken: what it is vouched for is what is read.
-    const Instant as_of = *freshness_.as_of();
+    const Instant as_of = this->as_of();
     const std::shared_ptr<const raft::StateSpace> held = group_.space();
     const LogIndex version = group_.applied();
     TRY(wire::MasterView view, machine_.view(fiber, query));
@@ -193,12 +224,18 @@ Result<LogIndex> MasterService::confirm(Fiber& fiber) {
         TRY(env_.sleep(fiber, Duration::millis(1)));
         return group_.core().commit();
     }
-    if (group_.leads()) return group_.read_barrier(fiber, deadline);
+    if (group_.leads()) {
+        TRY(LogIndex version, group_.read_barrier(fiber, deadline));
+        if (group_.leads()) vouched_term_ = std::max(vouched_term_, group_.core().term());
+        return version;
+    }
     if (ORRERY_DEFECT(list_confirmed_by_anyone)) return confirm_by_anyone(fiber, deadline);
     const NodeId leader = group_.leader().node;
     if (!leader) return Error(Code::NotLeader, "no leader is known");
     TRY(Bytes answer, host_.peers().call(fiber, leader, {wire::Operation::MasterConfirm, kMasterGroup, 0, wire::TrafficClass::Foreground, {deadline}}, {}));
     TRY(wire::MasterConfirmation confirmation, wire::decode_master_confirmation(answer));
+    vouched_term_ = std::max(vouched_term_, confirmation.term);
+    if (confirmation.term >= told_.term) told_ = {leader, confirmation.term, std::move(confirmation.service_address)};
     return confirmation.version;
 }
 
@@ -296,6 +333,7 @@ void MasterService::handle_requests(rpc::Service& service_of, const std::unique_
     handle(wire::Operation::MasterQuery, &MasterService::handle_query);
     handle(wire::Operation::MasterConfirm, &MasterService::handle_confirm);
     handle(wire::Operation::MasterHeartbeat, &MasterService::handle_heartbeat);
+    handle(wire::Operation::MasterList, &MasterService::handle_list);
 }
 
 /// The asker waits as long as we do: a sixteenth of it is left for the way back, or what is known here would be unknown there.
@@ -328,15 +366,17 @@ void MasterService::handle_query(Fiber& fiber, rpc::Request& request, rpc::Respo
     responder.reply(wire::encode_master_view(*view));
 }
 
+void MasterService::handle_list(Fiber& fiber, rpc::Request& request, rpc::Responder& responder) { lists_.handle(fiber, request, responder); }
+
 /// Only a leader vouches, and only after a round that began behind the question.
 void MasterService::handle_confirm(Fiber& fiber, rpc::Request& request, rpc::Responder& responder) {
     if (ORRERY_DEFECT(list_confirmed_by_anyone) || (group_.leads() && ORRERY_DEFECT(list_without_round)))
-        return responder.reply(wire::encode_master_confirmation({group_.core().term(), group_.core().commit()}));
+        return responder.reply(wire::encode_master_confirmation({group_.core().term(), group_.core().commit(), {}}));
     if (!group_.leads()) return responder.fail(not_vouched());
     Result<LogIndex> version = group_.read_barrier(fiber, deadline_of(request));
     if (!version.ok()) return responder.fail(version.error());
     ++counters_.confirmed;
-    responder.reply(wire::encode_master_confirmation({group_.core().term(), *version}));
+    responder.reply(wire::encode_master_confirmation({group_.core().term(), *version, service_address_}));
 }
 
 /// Only the leader keeps what it hears: the others pass it on, once.
@@ -353,7 +393,7 @@ void MasterService::handle_heartbeat(Fiber& fiber, rpc::Request& request, rpc::R
         return responder.reply(std::move(*answer));
     }
     if (Result<void> taken = take_heartbeat(fiber, std::move(*heartbeat), deadline); !taken.ok()) return responder.fail(taken.error());
-    responder.reply(wire::encode_master_confirmation({group_.core().term(), group_.applied()}));
+    responder.reply(wire::encode_master_confirmation({group_.core().term(), group_.applied(), {}}));
 }
 
 }  // namespace orrery::master

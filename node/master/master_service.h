@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "node/master/freshness.h"
+#include "node/master/list_service.h"
 #include "node/master/master_machine.h"
 #include "node/raft/group_host.h"
 #include "node/rpc/service.h"
@@ -34,6 +35,7 @@ struct MasterServiceOptions {
     Duration node_silence = Duration::seconds(30);
     /// How often the leader looks.
     Duration node_check = Duration::seconds(1);
+    ListServiceOptions lists{};
 };
 
 class MasterService : public raft::GroupObserver {
@@ -52,12 +54,22 @@ class MasterService : public raft::GroupObserver {
     /// are known), Cancelled.
     Result<wire::MasterView> query(Fiber& fiber, const wire::MasterQuery& query, Instant deadline);
     const MasterMachine& machine() const { return machine_; }
+    const MasterServiceOptions& options() const { return options_; }
+    ListService& lists() { return lists_; }
+    const ListService& lists() const { return lists_; }
+    /// Where clients reach this master, HOST:PORT; as leader it tells the others, for their redirects. Empty: it tells nothing.
+    void serves_at(std::string address) { service_address_ = std::move(address); }
     struct Counters {
         uint64_t changes = 0;        // committed here, as leader
         uint64_t queries = 0;        // answered here
         uint64_t forwarded = 0;      // changes sent on to the leader
         uint64_t unknown = 0;        // changes without a known outcome
-        uint64_t redirected = 0;     // queries that nobody vouched for in time
+        struct Redirected {          // queries and lists that were not answered from here
+            uint64_t no_leader = 0;    // nobody vouched in time, and no leader is known
+            uint64_t too_old = 0;      // nobody vouched in time, or while the answer was on its way
+            uint64_t behind_token = 0; // what the asker has seen is not applied here
+            uint64_t not_serving = 0;  // the group has stopped here, or this master is out of it
+        } redirected;
         uint64_t confirmations = 0;  // had of a leader, or by this one for itself
         uint64_t confirmed = 0;      // given to followers
         uint64_t heartbeats = 0;     // of data nodes, taken here as leader
@@ -68,11 +80,29 @@ class MasterService : public raft::GroupObserver {
     /// Of the applied state, at most; nullopt: nobody has vouched for any. Atomic.
     std::optional<Duration> age() const;
 
+    // ---- freshness, for what else is answered from the applied state. All but wait_fresh() are atomic.
+
+    /// An instant behind every question that has been sent to a leader: what is vouched for as of it is what is committed by now.
+    Instant stamp_now() const { return std::max(env_.now(), last_stamp_ + Duration::nanos(1)); }
+    /// As of when a state must be vouched for, at this moment: of `max_age` (at most age_max), or of `stamp` if that is 0.
+    Instant oldest(Duration max_age, Instant stamp) const;
+    bool vouched(Instant oldest, LogIndex at_least) const;
+    /// Returns when vouched(). Yields, if at all. Errors: NotReady, Overloaded, NotLeader (by the deadline nobody vouched, or `at_least` was not
+    /// applied; with what is known of the leader), Cancelled.
+    Result<void> wait_fresh(Fiber& fiber, Instant oldest, LogIndex at_least, Instant deadline);
+    /// Requires: vouched() for something.
+    Instant as_of() const { return freshness_.as_of().value_or(env_.clock.reading()); }
+    /// Of the leader whose word was taken last.
+    Term vouched_term() const { return vouched_term_; }
+    /// The answer became too old on its way out: counted, and where the leader is.
+    Error too_old();
+
     void role_changed(const raft::RoleChange& change) override;
     void progressed() override;
 
  private:
     Result<wire::MasterAnswer> change_here(Fiber& fiber, const wire::MasterCommand& command, Instant deadline);
+    Result<void> plan(Fiber& fiber, wire::MasterCommand& command, Instant deadline);
     /// One of those who wait, for as long as it lives.
     class Waiting {
      public:
@@ -89,13 +119,13 @@ class MasterService : public raft::GroupObserver {
     Result<Waiting> begin_waiting();
     Result<void> usable() const;
     Error not_vouched() const;
-    Result<void> wait_fresh(Fiber& fiber, Instant oldest, LogIndex at_least, Instant deadline);
     void confirm_loop(Fiber& fiber);
     Result<LogIndex> confirm(Fiber& fiber);
     Result<LogIndex> confirm_by_anyone(Fiber& fiber, Instant deadline);  // defect list_confirmed_by_anyone
     Instant deadline_of(const rpc::Request& request) const;
     void handle_change(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
     void handle_query(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
+    void handle_list(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
     void handle_confirm(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
     void handle_heartbeat(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
     Result<void> take_heartbeat(Fiber& fiber, wire::NodeHeartbeat heartbeat, Instant deadline);
@@ -114,6 +144,13 @@ class MasterService : public raft::GroupObserver {
     Notify confirm_wanted_changed_;
     Notify fresher_;  // a confirmation came, or more is applied
     LogIndex applied_told_;
+    Term vouched_term_;
+    struct Told {
+        NodeId leader;
+        Term term;
+        std::string service_address;
+    } told_;  // by the leader that vouched last
+    std::string service_address_;  // own
     size_t waiting_ = 0;
     Notify leader_changed_;
     /// Of nodes that are registered, by whom leads; forgotten with the office.
@@ -125,6 +162,7 @@ class MasterService : public raft::GroupObserver {
     Term heard_in_;
     Instant led_since_{};
     Counters counters_;
+    ListService lists_;
 };
 
 }  // namespace orrery::master

@@ -48,6 +48,15 @@ struct MasterState::Work {
     void put(Bytes key, Bytes value) { applied.changes.push_back({std::move(key), std::move(value)}); }
     void erase(Bytes key) { applied.changes.push_back({std::move(key), std::nullopt}); }
 
+    /// Writes a partition that this entry changes, or makes (`before` null), and moves it in the index of changes. The volume is
+    /// written by the caller. Every change of a partition goes through here.
+    void put_partition(wire::VolumeRecord& volume, const wire::PartitionRecord* before, wire::PartitionRecord now) {
+        if (before != nullptr && before->modified > volume.created) erase(volume_change_key(volume.volume, before->modified, before->partition));
+        now.modified = volume.modified = index;
+        if (index > volume.created) put(volume_change_key(volume.volume, index, now.partition), Bytes());
+        put(partition_key(now.partition), wire::encode_partition_record(now));
+    }
+
     /// A disk on which a member is placed, or was; null when there is none such. Its node is written by put_nodes().
     Result<wire::DiskRecord*> disk(NodeId id, DiskId disk) {
         auto found = nodes.find(id);
@@ -105,6 +114,10 @@ Result<MasterState::Applied> MasterState::apply(const wire::MasterCommand& comma
             }
             case wire::MasterCommandKind::MarkNodes: {
                 TRY(verdict, mark_nodes(command, work));
+                break;
+            }
+            case wire::MasterCommandKind::GrowVolume: {
+                TRY(verdict, grow_volume(command, work));
                 break;
             }
         }
@@ -214,13 +227,45 @@ Result<MasterState::Verdict> MasterState::create_volume(const wire::MasterComman
     TRY(std::optional<wire::VolumeRecord> known, work.read(volume_key(command.name), &wire::decode_volume_record));
     if (known) return refuse(Code::Exists, "there is a volume '" + command.name + "'");
     if (!command.unplaced.empty()) return refuse(Code::Invalid, command.unplaced);
-    if (command.placements.size() != command.partitions) return refuse(Code::Invalid, "there is not one placement a partition");
 
     wire::MasterCounters& counters = work.applied.counters;
-    const VolumeId volume(counters.next_volume++);
+    wire::VolumeRecord volume{VolumeId(counters.next_volume++), command.name, wire::VolumeState::Active, command.replicas, 0,
+                              command.capacity_bytes, work.index, work.index};
+    TRY(Verdict added, add_partitions(command, volume, work));
+    if (added.refused) return added;
+    work.put(volume_key(command.name), wire::encode_volume_record(volume));
+    work.put(volume_name_key(volume.volume), command.name);
+    ++counters.volumes;
+    work.applied.answer.volume = volume.volume;
+    return Verdict();
+}
+
+/// Partitions beyond the first ones have no directory slots: those were given out when the volume was made.
+Result<MasterState::Verdict> MasterState::grow_volume(const wire::MasterCommand& command, Work& work) {
+    if (Result<void> named = check_name("a volume's name", command.name); !named.ok()) return Verdict{named.error()};
+    TRY(std::optional<wire::VolumeRecord> volume, work.read(volume_key(command.name), &wire::decode_volume_record));
+    if (!volume) return refuse(Code::NotFound, "there is no volume '" + command.name + "'");
+    if (volume->state != wire::VolumeState::Active) return refuse(Code::Invalid, "volume '" + command.name + "' is being deleted");
+    if (command.partitions == 0 || command.partitions > MasterLimits::partitions_of_command_max)
+        return refuse(Code::Invalid, "a volume grows by 1 to " + number(MasterLimits::partitions_of_command_max) + " partitions at once");
+    if (volume->partitions + uint64_t{command.partitions} > MasterLimits::partitions_of_volume_max)
+        return refuse(Code::Invalid, "a volume has at most " + number(MasterLimits::partitions_of_volume_max) + " partitions, and this one has " +
+                                         number(volume->partitions));
+    if (!command.unplaced.empty()) return refuse(Code::Invalid, command.unplaced);
+    TRY(Verdict added, add_partitions(command, *volume, work));
+    if (added.refused) return added;
+    work.put(volume_key(command.name), wire::encode_volume_record(*volume));
+    work.applied.answer.volume = volume->volume;
+    return Verdict();
+}
+
+/// `command.partitions` more for the volume, at the command's placements.
+Result<MasterState::Verdict> MasterState::add_partitions(const wire::MasterCommand& command, wire::VolumeRecord& volume, Work& work) {
+    if (command.placements.size() != command.partitions) return refuse(Code::Invalid, "there is not one placement a partition");
+    wire::MasterCounters& counters = work.applied.counters;
     for (const wire::Placement& placement : command.placements) {
-        if (placement.places.size() != command.replicas) return refuse(Code::Invalid, "a placement has another number of replicas");
-        wire::PartitionRecord partition{PartitionId(counters.next_partition++), volume, Epoch(1), {}, work.index, work.index};
+        if (placement.places.size() != volume.replicas) return refuse(Code::Invalid, "a placement has another number of replicas");
+        wire::PartitionRecord partition{PartitionId(counters.next_partition++), volume.volume, Epoch(1), {}, work.index, work.index};
         for (const wire::Place& place : placement.places) {
             if (std::ranges::find(partition.members, place.node, &wire::PartitionMember::node) != partition.members.end())
                 return refuse(Code::Invalid, "two members of a partition on node " + number(place.node.value));
@@ -231,15 +276,11 @@ Result<MasterState::Verdict> MasterState::create_volume(const wire::MasterComman
             partition.members.push_back({place.node, place.disk, ReplicaId(counters.next_replica++)});
         }
         std::ranges::sort(partition.members, {}, &wire::PartitionMember::node);
-        work.put(partition_key(partition.partition), wire::encode_partition_record(partition));
-        work.put(volume_partition_key(volume, partition.partition), Bytes());
+        work.put(volume_partition_key(volume.volume, partition.partition), Bytes());
+        work.put_partition(volume, nullptr, std::move(partition));
     }
-    const wire::VolumeRecord record{volume, command.name, wire::VolumeState::Active, command.replicas, command.partitions,
-                                    command.capacity_bytes, work.index, work.index};
-    work.put(volume_key(command.name), wire::encode_volume_record(record));
-    ++counters.volumes;
+    volume.partitions += command.partitions;
     counters.partitions += command.partitions;
-    work.applied.answer.volume = volume;
     return Verdict();
 }
 
@@ -260,12 +301,14 @@ Result<MasterState::Verdict> MasterState::delete_volume(const wire::MasterComman
                 TRY(wire::DiskRecord * disk, work.disk(member.node, member.disk));
                 if (disk != nullptr && disk->members > 0) --disk->members;
             }
+            if (partition->modified > volume->created) work.erase(volume_change_key(volume->volume, partition->modified, after));
             work.erase(partition_key(after));
             work.erase(key);
             ++gone;
         }
     }
     work.erase(volume_key(command.name));
+    work.erase(volume_name_key(volume->volume));
     --work.applied.counters.volumes;
     work.applied.counters.partitions -= gone;
     if (ORRERY_DEFECT(ids_given_again) && work.applied.counters.next_volume == volume->volume.value + 1) --work.applied.counters.next_volume;

@@ -30,6 +30,7 @@ class StateView {
 struct MasterLimits {
     static constexpr uint32_t replicas_max = 7;
     static constexpr uint32_t partitions_of_command_max = 10'000;
+    static constexpr uint64_t partitions_of_volume_max = 200'000;
     static constexpr uint32_t disks_max = 256;
     static constexpr size_t name_bytes_max = 63;
     static constexpr size_t text_bytes_max = 255;  // paths and addresses
@@ -70,6 +71,8 @@ class MasterState {
     static Verdict check_node(wire::NodeRecord& node);
     Result<Verdict> register_node(const wire::MasterCommand& command, Work& work);
     Result<Verdict> create_volume(const wire::MasterCommand& command, Work& work);
+    Result<Verdict> grow_volume(const wire::MasterCommand& command, Work& work);
+    Result<Verdict> add_partitions(const wire::MasterCommand& command, wire::VolumeRecord& volume, Work& work);
     Result<Verdict> delete_volume(const wire::MasterCommand& command, Work& work);
     Result<Verdict> mark_nodes(const wire::MasterCommand& command, Work& work);
     void remember(const wire::MasterCommand& command, LogIndex index, Applied& applied);

@@ -11,6 +11,8 @@ enum class Area : uint8_t {  // stored; never renumber. Area 0 is the driver's.
     Partitions = 4,
     VolumePartitions = 5,
     Sessions = 6,
+    VolumeNames = 32,
+    VolumeChanges = 33,
 };
 
 Bytes begin_of(Area area) { return Bytes(1, static_cast<char>(area)); }
@@ -38,12 +40,30 @@ Bytes volume_partition_key(VolumeId volume, PartitionId partition) {
 }
 Bytes session_key(ClientId client) { return with_id(begin_of(Area::Sessions), client.value); }
 
+Bytes volume_name_key(VolumeId volume) { return with_id(begin_of(Area::VolumeNames), volume.value); }
+Bytes volume_change_key(VolumeId volume, LogIndex modified, PartitionId partition) {
+    return with_id(with_id(with_id(begin_of(Area::VolumeChanges), volume.value), modified.value), partition.value);
+}
+
 KeyRange nodes_after(NodeId node) { return {behind(node_key(node)), end_of(Area::Nodes)}; }
 KeyRange volumes_after(ByteView name) { return {behind(volume_key(name)), end_of(Area::Volumes)}; }
 KeyRange partitions_of(VolumeId volume, PartitionId after) {
     return {behind(volume_partition_key(volume, after)), with_id(begin_of(Area::VolumePartitions), volume.value + 1)};
 }
 KeyRange sessions() { return {begin_of(Area::Sessions), end_of(Area::Sessions)}; }
+
+KeyRange volumes() { return {begin_of(Area::Volumes), end_of(Area::Volumes)}; }
+KeyRange volume_changes() { return {begin_of(Area::VolumeChanges), end_of(Area::VolumeChanges)}; }
+KeyRange volume_changes_after(VolumeId volume, LogIndex since) {
+    return {volume_change_key(volume, since.next(), PartitionId()), with_id(begin_of(Area::VolumeChanges), volume.value + 1)};
+}
+KeyRange partitions_between(PartitionId first, PartitionId last) { return {partition_key(first), behind(partition_key(last))}; }
+
+Result<VolumeChange> volume_change_of_key(ByteView key) {
+    if (key.size() != 1 + 3 * sizeof(uint64_t)) return Error(Code::Corrupt, "master store: a key of a volume's change is cut short or too long");
+    auto number = [&](size_t i) { return get_be64(key.data() + 1 + i * sizeof(uint64_t)); };
+    return VolumeChange{VolumeId(number(0)), LogIndex(number(1)), PartitionId(number(2))};
+}
 
 Result<PartitionId> partition_of_key(ByteView key) {
     if (key.size() != 1 + 2 * sizeof(uint64_t)) return Error(Code::Corrupt, "master store: a key of a volume's partition is cut short or too long");

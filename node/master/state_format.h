@@ -21,12 +21,31 @@ Bytes partition_key(PartitionId partition);
 /// Says that the partition is of the volume; its value is empty.
 Bytes volume_partition_key(VolumeId volume, PartitionId partition);
 Bytes session_key(ClientId client);
+/// Holds the volume's name. Volumes that were made before there was this area have none.
+Bytes volume_name_key(VolumeId volume);
+/// The index that lists of what changed are made from; its value is empty. There is one for every partition that changed after its
+/// volume was made, at its last change: none for those still as they were made, and so none in a Store of an older version, in
+/// which no partition ever changed.
+Bytes volume_change_key(VolumeId volume, LogIndex modified, PartitionId partition);
 
 KeyRange nodes_after(NodeId node);
 KeyRange volumes_after(ByteView name);
 KeyRange partitions_of(VolumeId volume, PartitionId after);
 KeyRange sessions();
+KeyRange volumes();
+/// Of all volumes; and of one, by later entries than `since`.
+KeyRange volume_changes();
+KeyRange volume_changes_after(VolumeId volume, LogIndex since);
+/// Both included.
+KeyRange partitions_between(PartitionId first, PartitionId last);
 
+struct VolumeChange {
+    VolumeId volume;
+    LogIndex modified;
+    PartitionId partition;
+};
+/// What a volume_change_key() says. Errors: Corrupt.
+Result<VolumeChange> volume_change_of_key(ByteView key);
 /// The partition that a volume_partition_key() names. Errors: Corrupt.
 Result<PartitionId> partition_of_key(ByteView key);
 

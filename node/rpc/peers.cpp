@@ -101,6 +101,7 @@ void Peers::keep(Fiber& fiber, NodeId node, TrafficClass traffic, const std::sha
                 if (!over.ok()) (*made)->shut(over.error());
             }
             if (!link->removed) link->failure = (*made)->close_reason();
+            bytes_sent_ += (*made)->counters().bytes_out;
             link->session.reset();
         } else if (!link->removed) {
             link->failure = made.error();
@@ -189,6 +190,14 @@ Result<void> Peers::close(Fiber& fiber, Instant deadline) {
         for (std::shared_ptr<Link>& link : entry.links)
             if (link != nullptr) abandon(*link, "this node is stopping");
     return gate_.close(fiber, deadline);
+}
+
+uint64_t Peers::bytes_sent() const {
+    uint64_t bytes = bytes_sent_;
+    for (const auto& [node, entry] : nodes_)
+        for (const std::shared_ptr<Link>& link : entry.links)
+            if (link != nullptr && link->session != nullptr) bytes += link->session->counters().bytes_out;
+    return bytes;
 }
 
 std::string Peers::dump() const {

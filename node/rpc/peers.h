@@ -61,6 +61,8 @@ class Peers {
     Result<void> close(Fiber& fiber, Instant deadline = Instant::never());
     /// One-way messages dropped for want of a session or of room.
     uint64_t messages_dropped() const { return messages_dropped_; }
+    /// Written to the others since the start, frames' headers included: of sessions that ended, and those there are.
+    uint64_t bytes_sent() const;
     /// For /status: one line a link.
     std::string dump() const;
 
@@ -81,6 +83,7 @@ class Peers {
     PeersOptions options_;
     std::map<NodeId, Node> nodes_;
     uint64_t messages_dropped_ = 0;
+    uint64_t bytes_sent_ = 0;  // on sessions that have ended
     RandomStream nonces_;
     Gate gate_;
 };

@@ -33,6 +33,7 @@ std::string_view operation_name(Operation operation) {
         case Operation::MasterChange: return "master_change";
         case Operation::MasterQuery: return "master_query";
         case Operation::MasterConfirm: return "master_confirm";
+        case Operation::MasterList: return "master_list";
         case Operation::MasterHeartbeat: return "master_heartbeat";
         case Operation::Echo: return "echo";
     }

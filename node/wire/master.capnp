@@ -130,6 +130,7 @@ struct MasterView {
 struct MasterConfirmation {
   term @0 :UInt64;
   version @1 :UInt64;
+  serviceAddress @2 :Text;
 }
 
 struct DiskReport {

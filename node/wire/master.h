@@ -127,6 +127,7 @@ enum class MasterCommandKind : uint8_t {  // on the wire and on disk; never renu
     CreateVolume = 2,
     DeleteVolume = 3,
     MarkNodes = 4,  // the leader's own: who is heard of, and who is not any more
+    GrowVolume = 32,  // partitions more
 };
 /// "register_node", ...
 std::string_view master_command_name(MasterCommandKind kind);
@@ -160,9 +161,9 @@ struct MasterCommand {
                             // that, is told so, and nothing is done
     // RegisterNode: node, incarnation, zone, addresses, disks; indexes are not looked at.
     NodeRecord node;
-    // CreateVolume and DeleteVolume.
+    // CreateVolume, DeleteVolume and GrowVolume.
     std::string name;
-    // CreateVolume.
+    // CreateVolume; GrowVolume: partitions (to add) and placements.
     uint32_t replicas = 0;
     uint32_t partitions = 0;
     uint64_t capacity_bytes = 0;
@@ -180,7 +181,7 @@ struct MasterAnswer {
     uint8_t code = 0;      // of the Code of a refusal; 0: done
     std::string context;   // of a refusal
     LogIndex index;        // of the entry
-    VolumeId volume;       // CreateVolume, DeleteVolume
+    VolumeId volume;       // CreateVolume, DeleteVolume, GrowVolume
     bool operator==(const MasterAnswer&) const = default;
 };
 Bytes encode_master_answer(const MasterAnswer& answer);
@@ -250,6 +251,7 @@ Result<NodeHeartbeat> decode_node_heartbeat(ByteView bytes);
 struct MasterConfirmation {
     Term term;
     LogIndex version;
+    std::string service_address;  // HOST:PORT of the leader's clients; empty: not said
     bool operator==(const MasterConfirmation&) const = default;
 };
 Bytes encode_master_confirmation(const MasterConfirmation& confirmation);

@@ -248,6 +248,7 @@ std::string_view master_command_name(MasterCommandKind kind) {
         case MasterCommandKind::CreateVolume: return "create_volume";
         case MasterCommandKind::DeleteVolume: return "delete_volume";
         case MasterCommandKind::MarkNodes: return "mark_nodes";
+        case MasterCommandKind::GrowVolume: return "grow_volume";
     }
     return "?";
 }
@@ -287,8 +288,8 @@ Result<MasterCommand> decode_master_command(ByteView bytes) {
     MasterCommand command;
     TRY(decode_payload(bytes, "master command", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
         auto root = reader.getRoot<schema::MasterCommand>();
-        if (!take_enum(root.getKind(), MasterCommandKind::RegisterNode, MasterCommandKind::MarkNodes, command.kind))
-            return Error(Code::Corrupt, "master command: unknown kind");
+        command.kind = static_cast<MasterCommandKind>(root.getKind());
+        if (master_command_name(command.kind) == "?") return Error(Code::Corrupt, "master command: unknown kind");
         command.client = ClientId(root.getClient());
         command.sequence = root.getSequence();
         TRY(command.node, read_node(root.getNode()));
@@ -462,6 +463,7 @@ Bytes encode_master_confirmation(const MasterConfirmation& confirmation) {
         auto root = builder.initRoot<schema::MasterConfirmation>();
         root.setTerm(confirmation.term.value);
         root.setVersion(confirmation.version.value);
+        root.setServiceAddress(text_from(confirmation.service_address));
     });
 }
 
@@ -469,7 +471,7 @@ Result<MasterConfirmation> decode_master_confirmation(ByteView bytes) {
     MasterConfirmation confirmation;
     TRY(decode_payload(bytes, "master confirmation", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
         auto root = reader.getRoot<schema::MasterConfirmation>();
-        confirmation = {Term(root.getTerm()), LogIndex(root.getVersion())};
+        confirmation = {Term(root.getTerm()), LogIndex(root.getVersion()), text_of(root.getServiceAddress())};
         return {};
     }));
     return confirmation;

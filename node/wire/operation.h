@@ -26,6 +26,7 @@ enum class Operation : uint32_t {  // on the wire; never renumber
     MasterQuery = 65,         // request: MasterQuery, answered by MasterView
     MasterHeartbeat = 67,     // request: NodeHeartbeat, answered by MasterConfirmation; entity 1: forwarded, not forwarded again
     MasterConfirm = 66,       // request of a master to the leader: empty body, answered by MasterConfirmation
+    MasterList = 80,          // request: MasterListRequest, answered by stream data (records) and MasterListAnswer
     Echo = 48,                // request: answered with its own body; for benches and conformance tests
 };
 

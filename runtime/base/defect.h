@@ -85,7 +85,11 @@ namespace orrery {
     X(install_clears_in_place, "a snapshot is installed in place of the state, which is cleared first")    \
     X(install_index_before_data, "a snapshot counts as the state before its data has come")                \
     X(log_cut_before_state_durable, "the log is cut up to what is applied, durable or not")                \
-    X(snapshot_end_exclusive, "the last record is left out of a snapshot")
+    X(snapshot_end_exclusive, "the last record is left out of a snapshot")                                 \
+    X(list_served_while_not_ready, "a master answers lists before a leader has vouched for anything")      \
+    X(list_torn_by_apply, "a list that is streamed out takes later pages as they are by then")             \
+    X(list_cache_takes_any_version, "a client's copy of a list is replaced by whatever a master says")     \
+    X(redirect_keeps_target, "a redirect to the leader is followed to the master that gave it")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

@@ -65,10 +65,13 @@ def test_volumes_are_made_shown_and_deleted_at_any_master(stage):
         nodes = asked(stage, one, "node", "list")["nodes"]
         assert [node["node"] for node in nodes] == [1, 2, 3, 4, 5]
         assert sum(disk["members"] for node in nodes for disk in node["disks"]) == 3 * 36
+    done = ctl(stage, at(cluster), "volume", "grow", "logs-1", "--partitions", "3")
+    assert done.returncode == 0 and "3 more partitions" in done.stdout, (done.stdout, done.stderr)
+    assert len(asked(stage, at(cluster), "partition", "list", "logs-1")["partitions"]) == 15
     done = ctl(stage, at(cluster), "volume", "delete", "logs-0", "--yes")
     assert done.returncode == 0, done.stderr
     status = asked(stage, at(cluster), "status")
-    assert (status["nodes"], status["volumes"], status["partitions"]) == (5, 2, 24), status
+    assert (status["nodes"], status["volumes"], status["partitions"]) == (5, 2, 27), status
     for master in cluster.nodes:
         until("every master has it", lambda: (master.status() or {}).get("master", {}).get("volumes") == 2)
 

@@ -13,7 +13,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 WORK = os.path.join(ROOT, "build", "bench")  # on the disk of the tree, not on a tmpfs: what is measured is a sync
 PROGRAMS = {"bench": ("orrery_bench", "tools/bench/orrery_bench"), "load": ("orrery_resp_load", "tools/bench/orrery_resp_load"),
             "canary": ("orrery_canary", "tools/bench/orrery_canary"), "shim": ("orrery_slow_sync", "tools/bench/liborrery_slow_sync.so"),
-            "kv": ("orrery-kv", "kv/orrery-kv"), "ctl": ("orreryctl", "tools/orreryctl/orreryctl")}
+            "kv": ("orrery-kv", "kv/orrery-kv"), "master": ("orrery-master", "node/orrery-master"),
+            "master_load": ("orrery_master_load", "tools/bench/orrery_master_load"), "nodes": ("orrery_register_nodes", "tests/e2e/orrery_register_nodes"), "ctl": ("orreryctl", "tools/orreryctl/orreryctl")}
 QUIET = {"wake_p99_us": 1000, "spin_wall_over_cpu": 1.10, "foreign_cores": 0.10, "stolen_cores": 0.05}
 SYNC_TIMES = 3  # a sync may take so many times the fastest median of the run
 TICKS = os.sysconf("SC_CLK_TCK")

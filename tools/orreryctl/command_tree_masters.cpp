@@ -76,6 +76,15 @@ void add_volume_commands(CommandTree& tree, CLI::App* volume) {
     info->add_option("name", typed.name, "of the volume")->required();
     add_view(tree, info, [&](const Views& views, Fiber& fiber, Env& env) { return views.volume(fiber, env, typed.name); });
 
+    CLI::App* grow = volume->add_subcommand("grow", "give a volume more partitions, placed on the nodes that are registered now");
+    grow->add_option("name", typed.name, "of the volume")->required();
+    grow->add_option("--partitions", typed.volume.partitions, "how many more")->required()->check(from_one());
+    tree.with_at(grow, kAtMasters);
+    tree.with_timeout(grow, "seconds to wait until it is committed");
+    tree.does(grow, [&] {
+        return run_change(typed, [&](const MasterChanges& changes, Fiber& fiber, Env& env) { return changes.grow_volume(fiber, env, typed.name, typed.volume.partitions); });
+    });
+
     CLI::App* remove = volume->add_subcommand("delete", "delete a volume with all that is in it, for good");
     remove->add_option("name", typed.name, "of the volume")->required();
     remove->add_flag("--yes", typed.yes, "it is meant; nothing is deleted without this");
@@ -103,7 +112,7 @@ void add_master_views(CommandTree& tree, CLI::App* parent) {
              [](const Views& views, Fiber& fiber, Env& env) { return views.status(fiber, env); });
     add_view(tree, group("node", "nodes that hold data")->add_subcommand("list", "all that are registered at the masters"),
              [](const Views& views, Fiber& fiber, Env& env) { return views.nodes(fiber, env); });
-    add_volume_commands(tree, group("volume", "volumes: make, look at, delete"));
+    add_volume_commands(tree, group("volume", "volumes: make, look at, grow, delete"));
     add_partition_commands(tree, group("partition", "the partitions of volumes"));
 }
 

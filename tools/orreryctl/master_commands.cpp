@@ -165,6 +165,15 @@ Result<void> MasterChanges::create_volume(Fiber& fiber, Env& env, const NewVolum
                  ", partitions " + std::to_string(volume.partitions) + ", capacity " + capacity + "\n");
 }
 
+Result<void> MasterChanges::grow_volume(Fiber& fiber, Env& env, const std::string& name, uint32_t partitions) const {
+    wire::MasterCommand command;
+    command.kind = wire::MasterCommandKind::GrowVolume;
+    command.name = name;
+    command.partitions = partitions;
+    TRY(wire::MasterAnswer answer, change(fiber, env, std::move(command)));
+    return print("volume '" + name + "' (id " + std::to_string(answer.volume.value) + ") has " + std::to_string(partitions) + " more partitions\n");
+}
+
 Result<void> MasterChanges::delete_volume(Fiber& fiber, Env& env, const std::string& name) const {
     wire::MasterCommand command;
     command.kind = wire::MasterCommandKind::DeleteVolume;

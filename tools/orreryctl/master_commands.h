@@ -44,6 +44,7 @@ struct MasterChanges {
     // Print on standard output what came of it. Yield. Errors: of a refusal; as MasterClient::change().
 
     Result<void> create_volume(Fiber& fiber, Env& env, const NewVolume& volume) const;
+    Result<void> grow_volume(Fiber& fiber, Env& env, const std::string& name, uint32_t partitions) const;
     Result<void> delete_volume(Fiber& fiber, Env& env, const std::string& name) const;
 
  private:

@@ -4,6 +4,7 @@
 
 #include "sim/core/defects.h"
 #include "tests/node/master/records_in_memory.h"
+#include "tests/node/master/master_faults.h"
 #include "tests/node/master/master_world.h"
 
 namespace orrery::test {
@@ -42,7 +43,7 @@ void change_on(Fiber& fiber, Env& env, MasterWorld& world, Acknowledged& acknowl
 }
 
 void read_at(Fiber& fiber, Env& env, MasterWorld& world, size_t master, uint64_t number, const Acknowledged& acknowledged, Seen& seen, const bool& stop) {
-    client::MasterClient client(env, number, {MasterWorld::addresses()[master]}, {.attempt = Duration::millis(900)});
+    client::MasterClient client(env, number, {MasterWorld::addresses()[master]}, {.attempt = Duration::millis(900), .hops_max = 0});
     RandomStream draw = env.random.stream("test.reads", number);
     LogIndex last;
     while (!stop) {
@@ -77,72 +78,10 @@ void read_at(Fiber& fiber, Env& env, MasterWorld& world, size_t master, uint64_t
 
 Seen run_lists(uint64_t seed) {
     MasterWorld world(seed);
-    RandomStream draw(seed, "test.faults", 0);
     Acknowledged acknowledged;
     Seen seen;
     bool stop = false;
-    struct Due {
-        Instant at;
-        std::function<void()> undo;
-    };
-    std::vector<Due> due;
-    Instant next = world.world.now() + Duration::millis(300);
-    const Instant end = world.world.now() + Duration::seconds(15);
-    auto later = [&](int64_t low, int64_t high, std::function<void()> undo) {
-        due.push_back({world.world.now() + Duration::millis(draw.between(low, high)), std::move(undo)});
-    };
-    auto fault = [&] {
-        const size_t i = draw.below(3), j = (i + 1 + draw.below(2)) % 3;
-        Host& one = *world.masters[i];
-        Host& other = *world.masters[j];
-        ++seen.faults;
-        switch (draw.below(4)) {
-            case 0: {  // one way or both
-                const bool both = draw.chance(0.5);
-                for (auto [from, to] : {std::pair(&one, &other), std::pair(&other, &one)}) {
-                    if (from == &other && !both) continue;
-                    world.world.net().cut(from->endpoint(), to->endpoint());
-                    later(100, 2500, [&world, from = from->endpoint(), to = to->endpoint()] { world.world.net().heal(from, to); });
-                }
-                break;
-            }
-            case 1:
-                if (one.state() != Host::State::Up) break;
-                one.pause();
-                later(50, 1500, [&one] {
-                    if (one.state() == Host::State::Paused) one.resume();
-                });
-                break;
-            case 2:
-                if (one.state() != Host::State::Up || !due.empty()) break;
-                one.crash(Host::Death::Power);
-                later(50, 1500, [&world, i] { world.start(i); });
-                break;
-            case 3:
-                if (const auto leader = world.leader(); leader && world.masters[*leader]->state() == Host::State::Up)
-                    (void)world.node(*leader)->group()->transfer(NodeId(1 + (*leader + 1 + draw.below(2)) % 3));
-                break;
-        }
-    };
-    auto meanwhile = [&] {
-        const Instant now = world.world.now();
-        for (size_t k = 0; k < due.size();) {
-            if (due[k].at > now) {
-                ++k;
-                continue;
-            }
-            due[k].undo();
-            due.erase(due.begin() + static_cast<ptrdiff_t>(k));
-        }
-        if (now >= end) {
-            for (Due& one : due) one.undo();
-            due.clear();
-            stop = true;
-        } else if (now >= next) {
-            next = now + Duration::millis(draw.between(100, 1200));
-            fault();
-        }
-    };
+    MasterFaults faults(world, seed, Duration::seconds(15));
     world.errand(
         [&](Fiber& fiber, Env& env) {
             int running = 0;
@@ -159,7 +98,8 @@ Seen run_lists(uint64_t seed) {
             for (size_t i = 0; i < 6; ++i) start([&, i](Fiber& own) { read_at(own, env, world, i % 3, 10 + i, acknowledged, seen, stop); });
             while (running > 0) REQUIRE(ended.wait(fiber).ok());
         },
-        Duration::seconds(60), meanwhile);
+        Duration::seconds(60), [&] { stop = !faults.look(); });
+    seen.faults = faults.count();
     seen.changes = acknowledged.changes.size();
     return seen;
 }

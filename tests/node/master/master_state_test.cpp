@@ -273,6 +273,59 @@ TEST_CASE("who was forgotten is told so, and nothing is done for it again") {
     CHECK(masters.apply(command).code == 0);
 }
 
+TEST_CASE("a volume grows, its list has a new version, and the index of changes names what is new") {
+    Masters masters = with_nodes(5);
+    const std::map<Bytes, Bytes> before = records_without_index(masters);
+    const MasterAnswer made = masters.apply(create(masters, "logs", 3, 4));
+    REQUIRE(made.code == 0);
+    auto changes = [&](LogIndex since) {
+        std::vector<std::pair<LogIndex, PartitionId>> out;
+        const StateView::Pairs keys = masters.records.scan(volume_changes_after(made.volume, since), SIZE_MAX).value();
+        for (const auto& [key, nothing] : keys) {
+            const VolumeChange change = volume_change_of_key(key).value();
+            REQUIRE(change.volume == made.volume);
+            out.emplace_back(change.modified, change.partition);
+        }
+        return out;
+    };
+    CHECK(changes(LogIndex()).empty());  // all as they were made: nothing to say
+    CHECK(masters.records.all().at(volume_name_key(made.volume)) == "logs");
+
+    MasterCommand grow = create(masters, "logs", 3, 2);
+    grow.kind = MasterCommandKind::GrowVolume;
+    const MasterAnswer grown = masters.apply(grow);
+    REQUIRE(grown.code == 0);
+    CHECK(grown.volume == made.volume);
+    const auto volume = masters.records.find(volume_key("logs"), &wire::decode_volume_record).value();
+    CHECK(volume.partitions == 6);
+    CHECK(volume.created == made.index);
+    CHECK(volume.modified == grown.index);
+    CHECK(masters.state.counters().partitions == 6);
+    CHECK(partitions_in(masters, made.volume).size() == 6);
+    CHECK(changes(made.index) == std::vector{std::pair(grown.index, PartitionId(5)), std::pair(grown.index, PartitionId(6))});
+    CHECK(changes(grown.index).empty());
+
+    auto refused = [&](auto spoil, Code code) {
+        MasterCommand command = grow;
+        spoil(command);
+        return code_of(masters.apply(command)) == code;
+    };
+    CHECK(refused([](MasterCommand& one) { one.name = "nothing"; }, Code::NotFound));
+    CHECK(refused([](MasterCommand& one) { one.name = "a/b"; }, Code::Invalid));
+    CHECK(refused([](MasterCommand& one) { one.partitions = 0; }, Code::Invalid));
+    CHECK(refused([](MasterCommand& one) { one.partitions = MasterLimits::partitions_of_command_max + 1; }, Code::Invalid));
+    CHECK(refused([](MasterCommand& one) { one.placements.pop_back(); }, Code::Invalid));
+    CHECK(refused([](MasterCommand& one) { one.placements[0].places.pop_back(); }, Code::Invalid));
+    CHECK(refused([](MasterCommand& one) { one.placements[0].places[0].node = NodeId(77); }, Code::Stale));
+    CHECK(refused([](MasterCommand& one) { one.unplaced = "no place"; }, Code::Invalid));
+    CHECK(masters.records.find(volume_key("logs"), &wire::decode_volume_record) == volume);
+
+    REQUIRE(masters.apply(delete_command("logs")).code == 0);
+    std::map<Bytes, Bytes> after = records_without_index(masters);
+    for (const wire::NodeRecord& node : nodes_of(masters)) after[node_key(node.node)] = before.at(node_key(node.node));  // their indexes rose
+    CHECK(after == before);
+}
+
 /// What a volume is to somebody who knows nothing of records.
 struct Model {
     std::map<std::string, std::pair<uint32_t, uint32_t>> volumes;  // name -> replicas, partitions

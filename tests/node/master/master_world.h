@@ -31,6 +31,7 @@ struct MasterWorld {
     Host* client_host;
     uint64_t retain_bytes;
     Duration node_silence;  // of data nodes
+    master::ListServiceOptions lists;
 
     static WorldOptions options(uint64_t seed) {
         WorldOptions out;
@@ -38,8 +39,9 @@ struct MasterWorld {
         return out;
     }
 
-    explicit MasterWorld(uint64_t seed, uint64_t the_retain_bytes = 64 << 20, Duration the_node_silence = Duration::seconds(3600))
-        : world(options(seed)), retain_bytes(the_retain_bytes), node_silence(the_node_silence) {
+    explicit MasterWorld(uint64_t seed, uint64_t the_retain_bytes = 64 << 20, Duration the_node_silence = Duration::seconds(3600),
+                         master::ListServiceOptions the_lists = {})
+        : world(options(seed)), retain_bytes(the_retain_bytes), node_silence(the_node_silence), lists(the_lists) {
         REQUIRE(check_rocksdb_is_deterministic(seed).ok());
         HostOptions host;
         host.disk.power_loss.garbage_spares_synced = {store::Options::small().path + "/"};
@@ -69,6 +71,7 @@ struct MasterWorld {
             options.host.flush_log_bytes = retain_bytes / 4;
             options.group.retain_bytes = retain_bytes;
             options.service.node_silence = node_silence;
+            options.service.lists = lists;
             options.group.core.election_timeout_min = Duration::millis(300);
             options.group.core.election_timeout_max = Duration::millis(600);
             options.group.core.heartbeat = Duration::millis(50);
