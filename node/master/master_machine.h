@@ -22,12 +22,22 @@ class MasterMachine : public raft::StateMachine {
     /// Of the applied state.
     const wire::MasterCounters& counters() const { return shown_; }
     /// What a query asks for, all of it as of one applied index: that at which it is called. A snapshot that is installed meanwhile
-    /// does not disturb it. Requires: the caller holds the group's space(). Yields. Errors: NotFound (no such volume or partition),
+    /// does not disturb it. Requires: the caller holds the group's space(). Yields. Errors: NotFound (no such volume, partition, task or node),
     /// Io, Corrupt, Cancelled.
     Result<wire::MasterView> view(Fiber& fiber, const wire::MasterQuery& query) const;
     /// One node, and all of them, as view(). Yield.
     Result<std::optional<wire::NodeRecord>> node(Fiber& fiber, NodeId node) const;
     Result<std::vector<wire::NodeRecord>> nodes(Fiber& fiber) const;
+
+    /// All that a plan is made of, as of one applied index. Yields. Errors: Io, Corrupt, Cancelled.
+    struct Placed {
+        wire::MasterCounters counters;
+        std::vector<wire::NodeRecord> nodes;            // all by id
+        std::vector<wire::VolumeRecord> volumes;        // by name
+        std::vector<wire::PartitionRecord> partitions;  // by id
+        std::vector<wire::TaskRecord> tasks;            // by id
+    };
+    Result<Placed> placed(Fiber& fiber) const;
 
     /// The most records that one view holds; it ends earlier where they are large.
     static constexpr uint32_t kPageMax = 5000;

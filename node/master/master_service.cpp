@@ -300,7 +300,7 @@ void MasterService::handle_change(Fiber& fiber, rpc::Request& request, rpc::Resp
     Result<wire::MasterCommand> command = wire::decode_master_command(request.body());
     if (!command.ok()) return responder.fail(Error(Code::Invalid, command.error().context));
     if (command->client.value == 0 && command->sequence != 0) return responder.fail(Error(Code::Invalid, "a sequence without a client"));
-    if (command->kind == wire::MasterCommandKind::MarkNodes) return responder.fail(Error(Code::Invalid, "that is the leader's own to say"));
+    if (wire::is_leaders_own(command->kind)) return responder.fail(Error(Code::Invalid, "that is the leader's own to say"));
     command->placements.clear();
     command->unplaced.clear();
     const Instant deadline = deadline_of(request);
@@ -344,7 +344,7 @@ void MasterService::handle_heartbeat(Fiber& fiber, rpc::Request& request, rpc::R
         return responder.reply(std::move(*answer));
     }
     if (Result<void> taken = take_heartbeat(fiber, std::move(*heartbeat)); !taken.ok()) return responder.fail(taken.error());
-    responder.reply(wire::encode_master_confirmation({group_.core().term(), group_.applied()}));
+    responder.reply(wire::encode_heartbeat_answer({group_.core().term(), group_.applied(), 0, false}));
 }
 
 }  // namespace orrery::master

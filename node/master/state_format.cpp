@@ -11,6 +11,8 @@ enum class Area : uint8_t {  // stored; never renumber. Area 0 is the driver's.
     Partitions = 4,
     VolumePartitions = 5,
     Sessions = 6,
+    Tasks = 7,
+    PartitionTasks = 8,
 };
 
 Bytes begin_of(Area area) { return Bytes(1, static_cast<char>(area)); }
@@ -38,12 +40,25 @@ Bytes volume_partition_key(VolumeId volume, PartitionId partition) {
 }
 Bytes session_key(ClientId client) { return with_id(begin_of(Area::Sessions), client.value); }
 
+Bytes task_key(TaskId task) { return with_id(begin_of(Area::Tasks), task.value); }
+Bytes partition_task_key(PartitionId partition) { return with_id(begin_of(Area::PartitionTasks), partition.value); }
+
 KeyRange nodes_after(NodeId node) { return {behind(node_key(node)), end_of(Area::Nodes)}; }
 KeyRange volumes_after(ByteView name) { return {behind(volume_key(name)), end_of(Area::Volumes)}; }
 KeyRange partitions_of(VolumeId volume, PartitionId after) {
     return {behind(volume_partition_key(volume, after)), with_id(begin_of(Area::VolumePartitions), volume.value + 1)};
 }
 KeyRange sessions() { return {begin_of(Area::Sessions), end_of(Area::Sessions)}; }
+
+KeyRange partitions_after(PartitionId partition) { return {behind(partition_key(partition)), end_of(Area::Partitions)}; }
+KeyRange tasks_after(TaskId task) { return {behind(task_key(task)), end_of(Area::Tasks)}; }
+
+Bytes encode_task_id(TaskId task) { return with_id(Bytes(), task.value); }
+
+Result<TaskId> decode_task_id(ByteView bytes) {
+    if (bytes.size() != sizeof(uint64_t)) return Error(Code::Corrupt, "master store: the id of a partition's task is cut short or too long");
+    return TaskId(get_be64(bytes.data()));
+}
 
 Result<PartitionId> partition_of_key(ByteView key) {
     if (key.size() != 1 + 2 * sizeof(uint64_t)) return Error(Code::Corrupt, "master store: a key of a volume's partition is cut short or too long");

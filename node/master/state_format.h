@@ -21,13 +21,21 @@ Bytes partition_key(PartitionId partition);
 /// Says that the partition is of the volume; its value is empty.
 Bytes volume_partition_key(VolumeId volume, PartitionId partition);
 Bytes session_key(ClientId client);
+Bytes task_key(TaskId task);
+/// Its value is the id of the partition's task, by encode_task_id().
+Bytes partition_task_key(PartitionId partition);
 
 KeyRange nodes_after(NodeId node);
 KeyRange volumes_after(ByteView name);
 KeyRange partitions_of(VolumeId volume, PartitionId after);
 KeyRange sessions();
+KeyRange partitions_after(PartitionId partition);
+KeyRange tasks_after(TaskId task);
 
 /// The partition that a volume_partition_key() names. Errors: Corrupt.
 Result<PartitionId> partition_of_key(ByteView key);
+Bytes encode_task_id(TaskId task);
+/// Errors: Corrupt.
+Result<TaskId> decode_task_id(ByteView bytes);
 
 }  // namespace orrery::master

@@ -34,6 +34,8 @@ std::string_view operation_name(Operation operation) {
         case Operation::MasterQuery: return "master_query";
         case Operation::MasterConfirm: return "master_confirm";
         case Operation::MasterHeartbeat: return "master_heartbeat";
+        case Operation::PartitionCreate: return "partition_create";
+        case Operation::PartitionDestroy: return "partition_destroy";
         case Operation::Echo: return "echo";
     }
     return "unknown";

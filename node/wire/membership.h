@@ -84,6 +84,9 @@ struct GroupChange {
     ClusterId cluster{};                // that the node was in
     std::vector<ReplicaId> replaces{};  // its ended lives, at most kReplacesMax; only they are replaced
     uint32_t lease_drift_ppm = 0;       // LeasesOn only
+    // Of groups whose replica ids are given by the masters. Added under this id; removed only if it is this one. 0: the incarnation is it.
+    ReplicaId replica{};
+    ReplicaId while_voter{};  // Remove only: refused, Stale, unless this one is a voter; 0: whoever is
     static constexpr size_t kReplacesMax = 64;
     bool operator==(const GroupChange&) const = default;
 };

@@ -77,7 +77,10 @@ namespace orrery {
     X(list_confirmed_by_anyone, "a master vouches for another's lists whether it leads or not")            \
     X(list_without_round, "a leader vouches for a master's lists without a round behind the question")     \
     X(list_stamped_on_receipt, "a vouched-for list counts as of when the word arrived")                    \
-    X(list_served_before_applied, "a list is served as vouched for before it is applied")
+    X(list_served_before_applied, "a list is served as vouched for before it is applied")                  \
+    X(decommission_checked_alone, "members of one partition are moved without a look at its other tasks")  \
+    X(master_allocates_before_applied, "a new leader of the masters plans before it has applied its log")  \
+    X(source_removed_first, "the source of a move goes before the destination is a voter")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

@@ -40,8 +40,14 @@ bool go_behind(const wire::MasterView& page, wire::MasterQuery& query) {
             if (page.partitions.empty()) return false;
             query.after = page.partitions.back().partition.value;
             return true;
+        case wire::MasterTopic::Tasks:
+            if (page.tasks.empty()) return false;
+            query.after = page.tasks.back().task.value;
+            return true;
         case wire::MasterTopic::Volume:
         case wire::MasterTopic::Partition:
+        case wire::MasterTopic::Task:
+        case wire::MasterTopic::Node:
         case wire::MasterTopic::Counters: return false;
     }
     return false;
