@@ -150,7 +150,12 @@ class Group {
     Result<MembersChanged> add_member(Fiber& fiber, Member member, AddAs as, Bytes contact, Instant deadline);
     /// Takes a node out: the answer comes when a configuration without it is committed. Refused (Invalid) where it would
     /// leave a majority that is not in touch. Yields. Errors: as add_member().
-    Result<MembersChanged> remove_member(Fiber& fiber, NodeId node, Instant deadline);
+    /// `condition` is looked at in the step in which the change is proposed: a request that comes late does no harm.
+    struct RemoveIf {
+        ReplicaId replica;      // the node is named as this one, else it is so already; 0: as whichever
+        ReplicaId while_voter;  // this one is a voter, else Stale; 0: no matter
+    };
+    Result<MembersChanged> remove_member(Fiber& fiber, NodeId node, RemoveIf condition, Instant deadline);
     /// Reads under leases from the committed configuration on, or not any more (zero promise). Yields. Errors: as add_member().
     Result<MembersChanged> set_lease(Fiber& fiber, Lease lease, Instant deadline);
     const GroupOptions& options() const { return options_; }

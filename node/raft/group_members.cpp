@@ -364,11 +364,17 @@ Result<MembersChanged> Group::replace_member(Fiber& fiber, Member member, const 
     return MembersChanged{true, in};
 }
 
-Result<MembersChanged> Group::remove_member(Fiber& fiber, NodeId node, Instant deadline) {
-    auto next = [&](const Configuration& now) { return without_node(now, node); };
+Result<MembersChanged> Group::remove_member(Fiber& fiber, NodeId node, RemoveIf condition, Instant deadline) {
+    auto next = [&](const Configuration& now) -> Result<std::optional<Configuration>> {
+        if (condition.replica && !now.names({node, condition.replica})) return std::optional<Configuration>();
+        const std::vector<Member>& voters = now.voters();
+        if (condition.while_voter && std::none_of(voters.begin(), voters.end(), [&](const Member& voter) { return voter.replica == condition.while_voter; }))
+            return Error(Code::Stale, "replica " + std::to_string(condition.while_voter.value) + ", on which this removal depends, is no voter");
+        return without_node(now, node);
+    };
     TRY(std::optional<LogIndex> index, propose_members(fiber, next, "removing node " + std::to_string(node.value), deadline));
     if (!index) return MembersChanged{false, core_->log().configuration_index()};
-    auto done = [&](const Configuration& now) { return !now.find(node); };
+    auto done = [&](const Configuration& now) { return !now.find(node) || (condition.replica && !now.names({node, condition.replica})); };
     TRY(LogIndex in, await_members(fiber, *index, core_->term(), done, deadline));
     return MembersChanged{true, in};
 }
