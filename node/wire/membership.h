@@ -84,9 +84,9 @@ struct GroupChange {
     ClusterId cluster{};                // that the node was in
     std::vector<ReplicaId> replaces{};  // its ended lives, at most kReplacesMax; only they are replaced
     uint32_t lease_drift_ppm = 0;       // LeasesOn only
-    // Of groups whose replica ids are given by the masters. Added under this id; removed only if it is this one. 0: the incarnation is it.
-    ReplicaId replica{};
-    ReplicaId while_voter{};  // Remove only: refused, Stale, unless this one is a voter; 0: whoever is
+    // Of groups whose members the masters choose, AddVoter, AddLearner and Remove only: a request may come late.
+    ReplicaId replica{};       // added under this id; removed only if it is this one. 0: the incarnation is it
+    LogIndex configuration{};  // refused, Stale, unless the newest configuration is of this entry; 0: whichever it is
     static constexpr size_t kReplacesMax = 64;
     bool operator==(const GroupChange&) const = default;
 };

@@ -361,7 +361,7 @@ Bytes encode_group_change(const GroupChange& change) {
         fill_identity(root.initIdentity(), change.identity);
         root.setLeaseDriftPpm(change.lease_drift_ppm);
         root.setReplica(change.replica.value);
-        root.setWhileVoter(change.while_voter.value);
+        root.setConfiguration(change.configuration.value);
         root.setCluster(change.cluster.value);
         auto replaces = root.initReplaces(static_cast<unsigned>(change.replaces.size()));
         for (unsigned i = 0; i < replaces.size(); ++i) replaces.set(i, change.replaces[i].value);
@@ -383,7 +383,7 @@ Result<GroupChange> decode_group_change(ByteView payload) {
         for (uint64_t replica : replaces) change.replaces.push_back(ReplicaId(replica));
         change.lease_drift_ppm = root.getLeaseDriftPpm();
         change.replica = ReplicaId(root.getReplica());
-        change.while_voter = ReplicaId(root.getWhileVoter());
+        change.configuration = LogIndex(root.getConfiguration());
         return {};
     }));
     return change;
