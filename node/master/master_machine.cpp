@@ -168,7 +168,7 @@ Result<std::vector<wire::NodeRecord>> MasterMachine::nodes(Fiber& fiber) const {
     return out;
 }
 
-Result<MasterMachine::Placed> MasterMachine::placed(Fiber& fiber) const {
+Result<Placed> MasterMachine::placed(Fiber& fiber) const {
     constexpr size_t kAtOnce = 1000;
     Placed out;
     out.counters = shown_;

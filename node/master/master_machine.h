@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "node/master/master_state.h"
+#include "node/master/placed.h"
 #include "node/raft/state_machine.h"
 
 namespace orrery::master {
@@ -30,13 +31,6 @@ class MasterMachine : public raft::StateMachine {
     Result<std::vector<wire::NodeRecord>> nodes(Fiber& fiber) const;
 
     /// All that a plan is made of, as of one applied index. Yields. Errors: Io, Corrupt, Cancelled.
-    struct Placed {
-        wire::MasterCounters counters;
-        std::vector<wire::NodeRecord> nodes;            // all by id
-        std::vector<wire::VolumeRecord> volumes;        // by name
-        std::vector<wire::PartitionRecord> partitions;  // by id
-        std::vector<wire::TaskRecord> tasks;            // by id
-    };
     Result<Placed> placed(Fiber& fiber) const;
 
     /// The most records that one view holds; it ends earlier where they are large.

@@ -33,7 +33,7 @@ bool may_follow(TaskStep step, TaskStep next) {
         case TaskStep::AddLearner: return step == TaskStep::Create;
         case TaskStep::CatchUp: return step == TaskStep::AddLearner;
         case TaskStep::Promote: return step == TaskStep::CatchUp;
-        case TaskStep::RemoveSource: return step == TaskStep::Promote || (step == TaskStep::CatchUp && ORRERY_DEFECT(source_removed_first));
+        case TaskStep::RemoveSource: return step == TaskStep::Promote || step == TaskStep::RemoveSource || (step == TaskStep::CatchUp && ORRERY_DEFECT(source_removed_first));
         // The destination may be in the configuration: it must be seen to be out of it before the task is over.
         case TaskStep::BackOut: return step != TaskStep::Create && step != TaskStep::BackOut;
         case TaskStep::Done: return step == TaskStep::RemoveSource || step == TaskStep::BackOut;
@@ -238,6 +238,16 @@ Result<MasterState::Verdict> MasterState::advance_task(const wire::MasterCommand
     if (!may_follow(task->step, command.next))
         return refuse(Code::Invalid, std::string(wire::task_step_name(command.next)) + " does not follow " + std::string(wire::task_step_name(task->step)));
     if (const std::string why = missing(*task, command); !why.empty()) return refuse(Code::Stale, why);
+    TRY(std::optional<wire::PartitionRecord> partition, work.read(partition_key(task->partition), &wire::decode_partition_record));
+    if (!partition) return Error(Code::Corrupt, "master store: the partition of task " + number(task->task.value) + " has no record");
+    if (command.next == task->step) {
+        // Another member goes instead, which is dead: it is the one that the group can spare.
+        const auto source = std::ranges::find(partition->members, command.task.source.replica, &wire::PartitionMember::replica);
+        if (source == partition->members.end() || source->replica == task->source.replica || !has(command.voters, task->source.replica))
+            return refuse(Code::Stale, "the source is out, or there is no other");
+        task->source = *source;
+        task->kind = wire::TaskKind::Repair;
+    }
     if (command.next != TaskStep::Done) {
         task->step = command.next;
         task->modified = task->since = work.applied.counters.placed = work.index;
@@ -246,8 +256,6 @@ Result<MasterState::Verdict> MasterState::advance_task(const wire::MasterCommand
         work.put(task_key(task->task), wire::encode_task_record(*task));
         return Verdict();
     }
-    TRY(std::optional<wire::PartitionRecord> partition, work.read(partition_key(task->partition), &wire::decode_partition_record));
-    if (!partition) return Error(Code::Corrupt, "master store: the partition of task " + number(task->task.value) + " has no record");
     std::erase_if(partition->members, [&](const wire::PartitionMember& member) { return member.replica == task->source.replica; });
     partition->members.push_back(task->destination);
     partition->members.back().created = true;
