@@ -111,10 +111,11 @@ Result<wire::MasterView> MasterClient::query(Fiber& fiber, const wire::MasterQue
     return wire::decode_master_view(*answer);
 }
 
-Result<void> MasterClient::heartbeat(Fiber& fiber, const wire::NodeHeartbeat& heartbeat, Instant deadline) {
+Result<wire::HeartbeatAnswer> MasterClient::heartbeat(Fiber& fiber, const wire::NodeHeartbeat& heartbeat, Instant deadline) {
     bool unknown = false;  // another follows anyway
     Result<Bytes> answer = ask(fiber, wire::Operation::MasterHeartbeat, wire::encode_node_heartbeat(heartbeat), unknown, deadline);
-    return answer.ok() ? Result<void>() : Result<void>(answer.error());
+    if (!answer.ok()) return answer.error();
+    return wire::decode_heartbeat_answer(*answer);
 }
 
 }  // namespace orrery::client

@@ -168,7 +168,7 @@ Result<std::vector<wire::NodeRecord>> MasterMachine::nodes(Fiber& fiber) const {
     return out;
 }
 
-Result<Placed> MasterMachine::placed(Fiber& fiber) const {
+Result<void> MasterMachine::refresh(Fiber& fiber, Placed& placed, Known known) const {
     constexpr size_t kAtOnce = 1000;
     Placed out;
     out.counters = shown_;
@@ -183,10 +183,16 @@ Result<Placed> MasterMachine::placed(Fiber& fiber) const {
         }
     };
     TRY(read_all(nodes_after(NodeId()), out.nodes, &wire::decode_node_record));
+    if (known == Known::Before && out.counters.placed == placed.counters.placed) {
+        placed.counters = out.counters;
+        placed.nodes = std::move(out.nodes);
+        return {};
+    }
     TRY(read_all(volumes_after({}), out.volumes, &wire::decode_volume_record));
     TRY(read_all(partitions_after(PartitionId()), out.partitions, &wire::decode_partition_record));
     TRY(read_all(tasks_after(TaskId()), out.tasks, &wire::decode_task_record));
-    return out;
+    placed = std::move(out);
+    return {};
 }
 
 Result<wire::MasterView> MasterMachine::view(Fiber& fiber, const wire::MasterQuery& query) const {

@@ -30,8 +30,11 @@ class MasterMachine : public raft::StateMachine {
     Result<std::optional<wire::NodeRecord>> node(Fiber& fiber, NodeId node) const;
     Result<std::vector<wire::NodeRecord>> nodes(Fiber& fiber) const;
 
-    /// All that a plan is made of, as of one applied index. Yields. Errors: Io, Corrupt, Cancelled.
-    Result<Placed> placed(Fiber& fiber) const;
+    /// All that a plan is made of, as of one applied index. What is `Known` from an earlier call and has not changed since is kept, nodes
+    /// aside, which are always read. Requires: the caller holds the group's space(). Yields. Errors: Io, Corrupt, Cancelled; `placed` is then
+    /// as it was.
+    enum class Known : uint8_t { Nothing, Before };
+    Result<void> refresh(Fiber& fiber, Placed& placed, Known known) const;
 
     /// The most records that one view holds; it ends earlier where they are large.
     static constexpr uint32_t kPageMax = 5000;

@@ -21,11 +21,12 @@ bool had_no_effect(Code code) {
 }  // namespace
 
 MasterService::MasterService(Env& env, raft::GroupHost& host, raft::Group& group, MasterServiceOptions options)
-    : env_(env), host_(host), group_(group), machine_(static_cast<MasterMachine&>(group.machine())), options_(options) {
+    : env_(env), host_(host), group_(group), machine_(static_cast<MasterMachine&>(group.machine())), options_(options),
+      watch_(env, group, machine_, {.silence = options.node_silence, .check = options.node_check, .propose_timeout = options.request_timeout}),
+      tasks_(env, host, group, machine_, watch_, options.tasks) {
     group_.set_observer(this);
     freshness_.applied(group_.applied());
     env_.spawn("master.confirm", [this](Fiber& fiber) { confirm_loop(fiber); });
-    env_.spawn("master.watch_nodes", [this](Fiber& fiber) { watch_nodes(fiber); });
 }
 
 MasterService::~MasterService() { group_.set_observer(nullptr); }
@@ -75,32 +76,43 @@ Result<wire::MasterAnswer> MasterService::change(Fiber& fiber, wire::MasterComma
     }
 }
 
+/// Where the members of new partitions go, by what is committed now; apply() looks again at what each place is then. What cannot be placed
+/// is refused by an entry: it may be a repetition of what was placed before.
+Result<void> MasterService::place_new(Fiber& fiber, wire::MasterCommand& command, Instant deadline) {
+    TRY(group_.read_barrier(fiber, deadline));
+    const std::shared_ptr<const raft::StateSpace> held = group_.space();
+    uint32_t replicas = command.replicas;
+    if (command.kind == wire::MasterCommandKind::ExtendVolume) {
+        const Result<wire::MasterView> volume = machine_.view(fiber, {.topic = wire::MasterTopic::Volume, .name = command.name});
+        if (volume.failed_with(Code::NotFound)) return {};
+        if (!volume.ok()) return volume.error();
+        replicas = volume->volumes.front().replicas;
+    }
+    TRY(std::vector<wire::NodeRecord> nodes, machine_.nodes(fiber));
+    nodes = watch_.without_bad_disks(std::move(nodes));
+    // Many disks take their time: not the loop thread's.
+    Result<std::vector<wire::Placement>> placed = Error(Code::Cancelled);
+    TRY(env_.blocking(fiber, [&](Blocking&) { placed = place(nodes, replicas, command.partitions); }));
+    if (placed.ok()) {
+        command.placements = std::move(*placed);
+    } else {
+        command.unplaced = placed.error().context;
+    }
+    return {};
+}
+
 Result<wire::MasterAnswer> MasterService::change_here(Fiber& fiber, const wire::MasterCommand& command, Instant deadline) {
     wire::MasterCommand planned = command;
-    if (command.kind == wire::MasterCommandKind::CreateVolume && command.replicas <= MasterLimits::replicas_max &&
-        command.partitions <= MasterLimits::partitions_of_command_max) {
-        // Placed by what is committed now; apply() looks again at what each place is then.
-        TRY(group_.read_barrier(fiber, deadline));
-        const std::shared_ptr<const raft::StateSpace> held = group_.space();
-        TRY(std::vector<wire::NodeRecord> nodes, machine_.nodes(fiber));
-        nodes = without_bad_disks(std::move(nodes));
-        // Many disks take their time: not the loop thread's.
-        Result<std::vector<wire::Placement>> placed = Error(Code::Cancelled);
-        TRY(env_.blocking(fiber, [&](Blocking&) { placed = place(nodes, command.replicas, command.partitions); }));
-        // What cannot be placed is refused by an entry: it may be a repetition of what was placed before.
-        if (placed.ok()) {
-            planned.placements = std::move(*placed);
-        } else {
-            planned.unplaced = placed.error().context;
-        }
-    }
+    const bool places = command.kind == wire::MasterCommandKind::CreateVolume || command.kind == wire::MasterCommandKind::ExtendVolume;
+    if (places && command.replicas <= MasterLimits::replicas_max && command.partitions <= MasterLimits::partitions_of_command_max)
+        TRY(place_new(fiber, planned, deadline));
     const raft::SpaceUse use = command.kind == wire::MasterCommandKind::DeleteVolume ? raft::SpaceUse::Frees : raft::SpaceUse::Takes;
     Result<raft::Committed> committed = group_.propose(fiber, wire::encode_master_command(planned), nullptr, deadline, use);
     counters_.unknown += committed.failed_with(Code::Unknown);
     if (!committed.ok()) return committed.error();
     ++counters_.changes;
-    if (command.kind == wire::MasterCommandKind::RegisterNode && group_.core().term() == heard_in_)
-        heard_[command.node.node] = {env_.now(), {.node = command.node.node, .incarnation = command.node.incarnation, .disks = {}}};
+    if (command.kind == wire::MasterCommandKind::RegisterNode) watch_.registered(command.node.node, command.node.incarnation);
+    tasks_.wake();
     return wire::decode_master_answer(committed->reply);
 }
 
@@ -214,67 +226,6 @@ Result<LogIndex> MasterService::confirm_by_anyone(Fiber& fiber, Instant deadline
     return Error(Code::Unreachable, "no other master answers");
 }
 
-// ---- data nodes
-
-Result<void> MasterService::take_heartbeat(Fiber& fiber, wire::NodeHeartbeat heartbeat) {
-    const std::shared_ptr<const raft::StateSpace> held = group_.space();
-    TRY(std::optional<wire::NodeRecord> node, machine_.node(fiber, heartbeat.node));
-    if (!node) return Error(Code::NotFound, "node " + std::to_string(heartbeat.node.value) + " is not registered");
-    if (node->incarnation != heartbeat.incarnation)
-        return Error(Code::Exists, "node id " + std::to_string(heartbeat.node.value) + " is taken by another data directory");
-    if (!group_.leads()) return not_vouched();
-    ++counters_.heartbeats;
-    if (group_.core().term() == heard_in_) heard_[heartbeat.node] = {env_.now(), std::move(heartbeat)};
-    return {};
-}
-
-std::vector<wire::NodeRecord> MasterService::without_bad_disks(std::vector<wire::NodeRecord> nodes) const {
-    for (wire::NodeRecord& node : nodes) {
-        const auto heard = heard_.find(node.node);
-        if (heard == heard_.end() || heard->second.last.incarnation != node.incarnation) continue;
-        for (const wire::NodeHeartbeat::Disk& disk : heard->second.last.disks)
-            if (!disk.trouble.empty()) std::erase_if(node.disks, [&](const wire::DiskRecord& one) { return one.disk == disk.disk; });
-    }
-    return nodes;
-}
-
-void MasterService::watch_nodes(Fiber& fiber) {
-    for (;;) {
-        if (!env_.sleep(fiber, options_.node_check).ok()) return;
-        if (!group_.leads()) continue;
-        if (const Term term = group_.core().term(); term != heard_in_) {
-            // Nobody has told this office anything yet: whoever is there has the whole time to do so.
-            heard_.clear();
-            heard_in_ = term;
-            led_since_ = env_.now();
-        }
-        Result<void> marked = mark_nodes(fiber);
-        if (marked.failed_with(Code::Cancelled)) return;
-        if (!marked.ok()) env_.tracer.debug("master.nodes_not_marked", {{"error", marked.error().text()}});
-    }
-}
-
-Result<void> MasterService::mark_nodes(Fiber& fiber) {
-    const std::shared_ptr<const raft::StateSpace> held = group_.space();
-    TRY(std::vector<wire::NodeRecord> nodes, machine_.nodes(fiber));
-    const Instant now = env_.now();
-    wire::MasterCommand command;
-    command.kind = wire::MasterCommandKind::MarkNodes;
-    for (const wire::NodeRecord& node : nodes) {
-        const auto heard = heard_.find(node.node);
-        const bool known = heard != heard_.end() && heard->second.last.incarnation == node.incarnation;
-        const bool silent = now - (known ? heard->second.at : led_since_) > options_.node_silence;
-        const wire::NodeState state = silent ? wire::NodeState::Inactive : wire::NodeState::Active;
-        // Who was inactive before this office began stays so until it is heard.
-        if (node.state == state || (!silent && !known) || command.marks.size() == wire::MasterCommand::kMarksMax) continue;
-        command.marks.push_back({node.node, node.incarnation, state});
-        env_.tracer.event(silent ? Severity::Warning : Severity::Info, silent ? "master.node_inactive" : "master.node_active", {{"node", node.node}});
-    }
-    if (command.marks.empty()) return {};
-    TRY(group_.propose(fiber, wire::encode_master_command(command), nullptr, now + options_.request_timeout));
-    return {};
-}
-
 // ---- requests
 
 void MasterService::handle_requests(rpc::Service& service_of, const std::unique_ptr<MasterService>& service) {
@@ -343,8 +294,10 @@ void MasterService::handle_heartbeat(Fiber& fiber, rpc::Request& request, rpc::R
         if (!answer.ok()) return responder.fail(answer.error());
         return responder.reply(std::move(*answer));
     }
-    if (Result<void> taken = take_heartbeat(fiber, std::move(*heartbeat)); !taken.ok()) return responder.fail(taken.error());
-    responder.reply(wire::encode_heartbeat_answer({group_.core().term(), group_.applied(), 0, false}));
+    Result<wire::HeartbeatAnswer> taken = watch_.take(fiber, std::move(*heartbeat));
+    if (!taken.ok()) return responder.fail(taken.failed_with(Code::NotLeader) ? not_vouched() : taken.error());
+    ++counters_.heartbeats;
+    responder.reply(wire::encode_heartbeat_answer(*taken));
 }
 
 }  // namespace orrery::master

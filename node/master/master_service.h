@@ -13,6 +13,8 @@
 
 #include "node/master/freshness.h"
 #include "node/master/master_machine.h"
+#include "node/master/node_watch.h"
+#include "node/master/task_driver.h"
 #include "node/raft/group_host.h"
 #include "node/rpc/service.h"
 
@@ -34,6 +36,7 @@ struct MasterServiceOptions {
     Duration node_silence = Duration::seconds(30);
     /// How often the leader looks.
     Duration node_check = Duration::seconds(1);
+    TaskDriverOptions tasks;
 };
 
 class MasterService : public raft::GroupObserver {
@@ -63,6 +66,7 @@ class MasterService : public raft::GroupObserver {
         uint64_t heartbeats = 0;     // of data nodes, taken here as leader
     };
     const Counters& counters() const { return counters_; }
+    const TaskDriver::Counters& task_counters() const { return tasks_.counters(); }
     /// Of the applied state, at most; nullopt: nobody has vouched for any. Atomic.
     std::optional<Duration> age() const;
 
@@ -96,10 +100,7 @@ class MasterService : public raft::GroupObserver {
     void handle_query(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
     void handle_confirm(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
     void handle_heartbeat(Fiber& fiber, rpc::Request& request, rpc::Responder& responder);
-    Result<void> take_heartbeat(Fiber& fiber, wire::NodeHeartbeat heartbeat);
-    void watch_nodes(Fiber& fiber);
-    Result<void> mark_nodes(Fiber& fiber);
-    std::vector<wire::NodeRecord> without_bad_disks(std::vector<wire::NodeRecord> nodes) const;
+    Result<void> place_new(Fiber& fiber, wire::MasterCommand& command, Instant deadline);
 
     Env& env_;
     raft::GroupHost& host_;
@@ -114,14 +115,8 @@ class MasterService : public raft::GroupObserver {
     LogIndex applied_told_;
     size_t waiting_ = 0;
     Notify leader_changed_;
-    /// Of nodes that are registered, by whom leads; forgotten with the office.
-    struct Heard {
-        Instant at;
-        wire::NodeHeartbeat last;
-    };
-    std::map<NodeId, Heard> heard_;
-    Term heard_in_;
-    Instant led_since_{};
+    NodeWatch watch_;
+    TaskDriver tasks_;
     Counters counters_;
 };
 

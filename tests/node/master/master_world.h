@@ -31,6 +31,7 @@ struct MasterWorld {
     Host* client_host;
     uint64_t retain_bytes;
     Duration node_silence;  // of data nodes
+    std::function<void(master::MasterNodeOptions&)> tune;
 
     static WorldOptions options(uint64_t seed) {
         WorldOptions out;
@@ -38,8 +39,9 @@ struct MasterWorld {
         return out;
     }
 
-    explicit MasterWorld(uint64_t seed, uint64_t the_retain_bytes = 64 << 20, Duration the_node_silence = Duration::seconds(3600))
-        : world(options(seed)), retain_bytes(the_retain_bytes), node_silence(the_node_silence) {
+    explicit MasterWorld(uint64_t seed, uint64_t the_retain_bytes = 64 << 20, Duration the_node_silence = Duration::seconds(3600),
+                         std::function<void(master::MasterNodeOptions&)> the_tune = {})
+        : world(options(seed)), retain_bytes(the_retain_bytes), node_silence(the_node_silence), tune(std::move(the_tune)) {
         REQUIRE(check_rocksdb_is_deterministic(seed).ok());
         HostOptions host;
         host.disk.power_loss.garbage_spares_synced = {store::Options::small().path + "/"};
@@ -72,6 +74,7 @@ struct MasterWorld {
             options.group.core.election_timeout_min = Duration::millis(300);
             options.group.core.election_timeout_max = Duration::millis(600);
             options.group.core.heartbeat = Duration::millis(50);
+            if (tune) tune(options);
             return std::make_unique<master::MasterNode>(env, options);
         });
     }
