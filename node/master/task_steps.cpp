@@ -156,17 +156,4 @@ TaskAction next_action(const Placed& placed, const Reports& reports, const wire:
     return {};
 }
 
-std::string_view what_comes_next(TaskStep step) {
-    switch (step) {
-        case TaskStep::Create: return "the partition's group takes the new replica in as a learner";
-        case TaskStep::AddLearner: return "the new replica catches up";
-        case TaskStep::CatchUp: return "the new replica becomes a voter";
-        case TaskStep::Promote: return "the old replica leaves the group";
-        case TaskStep::RemoveSource: return "the old replica's data is destroyed";
-        case TaskStep::BackOut: return "the new replica is destroyed, and the move is planned anew if it is still wanted";
-        case TaskStep::Done: return "";
-    }
-    return "";
-}
-
 }  // namespace orrery::master

@@ -44,7 +44,4 @@ struct StepLimits {
 /// Requires: the task's partition is in `placed`.
 TaskAction next_action(const Placed& placed, const Reports& reports, const wire::TaskRecord& task, const StepSoFar& so_far, const StepLimits& limits);
 
-/// What follows the step, for people.
-std::string_view what_comes_next(wire::TaskStep step);
-
 }  // namespace orrery::master
