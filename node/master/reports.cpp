@@ -34,7 +34,8 @@ Reports::Taken Reports::take(wire::NodeHeartbeat heartbeat) {
     const bool same_life = known != nodes_.end() && known->second.life == heartbeat.life;
     // Late: what came since is newer.
     if (same_life && heartbeat.number <= known->second.number) return {known->second.number, false};
-    if (heartbeat.since != 0 && (!same_life || heartbeat.since > known->second.number)) return {0, true};
+    // Of another one than it speaks of: what changed there and back since would be missed.
+    if (heartbeat.since != 0 && (!same_life || heartbeat.since != known->second.number)) return {0, true};
     Node next{heartbeat.life, heartbeat.number, {}};
     size_t before = 0;
     if (known != nodes_.end()) {

@@ -55,8 +55,9 @@ struct PartitionReport {
 
 /// A data node's sign of life. The leader of the masters keeps the last of each node in memory, nobody else.
 ///
-/// `reports` are all replicas of the node (full), or those that changed since heartbeat `since`, which is one that the leader has
-/// acknowledged. A heartbeat that the leader cannot place is answered with a wish for a full one.
+/// `reports` are all replicas of the node (full), or those that differ from heartbeat `since`, which is the last that the leader has
+/// acknowledged. One that speaks of another than the leader took last (an answer was lost, a leader is new) is answered with a wish
+/// for a full one.
 struct NodeHeartbeat {
     struct Disk {
         DiskId disk;
