@@ -23,7 +23,7 @@ struct Order {
     std::vector<wire::PartitionMember> founding;  // Create; empty: the group exists
     NodeId node;                                  // RemoveMember: of the replica
     Term term;                                    // Destroy: of the leader that reported the configuration without it; 0: the partition is deleted
-    LogIndex removed_by;     // RemoveMember: the configuration that names it
+    LogIndex removed_by;     // and its index (0: the founding one). RemoveMember: of the configuration that names it
     bool operator==(const Order&) const = default;
 };
 

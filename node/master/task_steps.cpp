@@ -23,7 +23,7 @@ struct Step {
 
     TaskAction wait(std::string text) const { return {.what = What::Wait, .at = {}, .text = std::move(text), .voters = {}, .learners = {}, .source = {}}; }
     TaskAction ask(What what, NodeId at) const {
-        return {.what = what, .at = at, .text = {}, .voters = {}, .learners = {}, .configuration = leader ? leader->configuration : LogIndex(), .source = {}};
+        return {.what = what, .at = at, .text = {}, .voters = {}, .learners = {}, .configuration = leader ? std::optional(leader->configuration) : std::nullopt, .source = {}};
     }
     TaskAction advance(TaskStep next, std::string text = {}) const {
         TaskAction out{.what = What::Advance, .at = {}, .text = std::move(text), .next = next, .voters = {}, .learners = {}, .source = {}};

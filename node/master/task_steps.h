@@ -26,7 +26,7 @@ struct TaskAction {
     std::string text;
     wire::TaskStep next = wire::TaskStep::Create;
     std::vector<ReplicaId> voters, learners;
-    LogIndex configuration;        // for the requests to the leader: what it reported, and what must still be so
+    std::optional<LogIndex> configuration;  // for the requests to the leader: what it reported, and what must still be so
     wire::PartitionMember source;  // Advance from RemoveSource to RemoveSource: who goes instead
 };
 

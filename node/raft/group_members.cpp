@@ -319,13 +319,13 @@ Result<void> Group::silent(std::optional<Member> present) const {
     return {};
 }
 
-Result<void> Group::still(LogIndex configuration) const {
+Result<void> Group::still(std::optional<LogIndex> configuration) const {
     const LogIndex newest = core_->log().configuration_index();
-    if (!configuration || newest == configuration) return {};
-    return Error(Code::Stale, "the newest configuration is of entry " + std::to_string(newest.value) + ", not " + std::to_string(configuration.value));
+    if (!configuration || newest == *configuration) return {};
+    return Error(Code::Stale, "the newest configuration is of entry " + std::to_string(newest.value) + ", not " + std::to_string(configuration->value));
 }
 
-Result<MembersChanged> Group::add_member(Fiber& fiber, Member member, AddAs as, Bytes contact, LogIndex if_configuration, Instant deadline) {
+Result<MembersChanged> Group::add_member(Fiber& fiber, Member member, AddAs as, Bytes contact, std::optional<LogIndex> if_configuration, Instant deadline) {
     auto next = [&](const Configuration& now) -> Result<std::optional<Configuration>> {
         TRY(still(if_configuration));
         if (!now.names(member)) TRY(silent(now.find(member.node)));
@@ -371,7 +371,7 @@ Result<MembersChanged> Group::replace_member(Fiber& fiber, Member member, const 
     return MembersChanged{true, in};
 }
 
-Result<MembersChanged> Group::remove_member(Fiber& fiber, Member member, LogIndex if_configuration, Instant deadline) {
+Result<MembersChanged> Group::remove_member(Fiber& fiber, Member member, std::optional<LogIndex> if_configuration, Instant deadline) {
     auto is_in = [&](const Configuration& now) { return member.replica ? now.names(member) : now.find(member.node).has_value(); };
     auto next = [&](const Configuration& now) -> Result<std::optional<Configuration>> {
         if (!is_in(now)) return std::optional<Configuration>();

@@ -119,7 +119,7 @@ Result<PartitionCreate> decode_partition_create(ByteView bytes);
 
 /// Destroy this replica: durably a tombstone of (partition, replica), then the data. Not there: the tombstone is made all the same.
 /// `removed_by`: the committed configuration, of a leader of `term`, that does not name it; a replica that knows a later one which
-/// names it refuses, Stale. 0: the partition is deleted.
+/// names it refuses, Stale. Term 0: the partition is deleted.
 struct PartitionDestroy {
     PartitionId partition;
     ReplicaId replica;

@@ -218,7 +218,7 @@ struct GroupChange {
   replaces @3 :List(UInt64);
   leaseDriftPpm @4 :UInt32;
   replica @5 :UInt64;
-  configuration @6 :UInt64;
+  configuration @6 :UInt64;       # index + 1; 0: whichever
 }
 
 struct GroupChangeReply {

@@ -33,7 +33,7 @@ struct DataPlane {
     struct Group {
         std::map<ReplicaId, Member> members;
         size_t founded_with = 0;
-        LogIndex configuration{1};
+        LogIndex configuration;
         Term term{1};
         ReplicaId leader;  // 0: none
     };
@@ -114,11 +114,11 @@ struct DataPlane {
         Node& node = nodes[at];
         const auto group = groups.find(order.partition);
         const auto found = node.replicas.find(order.partition);
-        if (order.removed_by && group != groups.end() && group->second.members.contains(order.replica)) {
+        if (order.term.value != 0 && group != groups.end() && group->second.members.contains(order.replica)) {
             if (group->second.configuration > order.removed_by) return Error(Code::Stale, "a later configuration names it");
             wrong.push_back(name(order.partition, order.replica) + " is destroyed while its group names it");
         }
-        if (!order.removed_by) groups.erase(order.partition);
+        if (order.term.value == 0) groups.erase(order.partition);
         ReplicaId& tombstone = node.destroyed[order.partition];
         tombstone = std::max(tombstone, order.replica);
         if (found == node.replicas.end() || found->second.id != order.replica) {
@@ -136,7 +136,7 @@ struct DataPlane {
         Group& group = found->second;
         if (!group.leader || group.members.at(group.leader).node != at) return Error(Code::NotLeader, "another member leads, or none");
         if (voters_there(partition, group) < voters(group) / 2 + 1) return Error(Code::NotReady, "no majority");
-        if (change.configuration && change.configuration != group.configuration) return Error(Code::Stale, "the configuration is another one");
+        if (change.configuration && *change.configuration != group.configuration) return Error(Code::Stale, "the configuration is another one");
         const auto member = group.members.find(change.replica);
         const bool named = member != group.members.end();
         auto committed = [&]() -> Result<wire::GroupChangeReply> {
