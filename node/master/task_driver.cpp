@@ -280,12 +280,13 @@ Result<void> TaskDriver::ask(Fiber& fiber, NodeId node, wire::Operation operatio
 // ---- orders
 
 void TaskDriver::give_orders(const std::vector<Order>& found) {
+    more_orders_ = found.size() == options_.orders_max;
     for (const Order& order : found) {
         if (orders_ >= options_.orders_max) return;
-        const auto paused = pauses_.find(order.at);
-        if (paused != pauses_.end() && env_.now() < paused->second.until) continue;
+        // Behind what waits for a node, too: there may be more for others.
         cursor_ = {order.at, order.partition};
-        begin_order(order);
+        const auto paused = pauses_.find(order.at);
+        if (paused == pauses_.end() || env_.now() >= paused->second.until) begin_order(order);
     }
 }
 
@@ -321,6 +322,10 @@ void TaskDriver::begin_order(const Order& order) {
         under_way_.erase(name);
         if (done.ok()) {
             pauses_.erase(at);
+            if (more_orders_ && orders_ < options_.orders_max / 2) {
+                busy_ = true;
+                wake_.notify_all();
+            }
             return;
         }
         Pause& pause = pauses_[at];

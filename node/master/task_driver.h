@@ -110,7 +110,8 @@ class TaskDriver {
     Term office_;
     Placed placed_;
     bool known_ = false;  // placed_ is of this office
-    bool busy_ = false;   // the last look changed something: the next one is soon
+    bool busy_ = false;   // the last look changed something, or more orders may be given: the next one is soon
+    bool more_orders_ = false;  // than the last look could give
     std::map<TaskId, Tries> tries_;  // of tasks there are
     std::map<PartitionId, Instant> last_failed_;  // of partitions there are
     std::map<NodeId, Pause> pauses_;
