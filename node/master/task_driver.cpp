@@ -328,8 +328,11 @@ void TaskDriver::begin_order(const Order& order) {
             }
             return;
         }
-        Pause& pause = pauses_[at];
-        pause.until = env_.now() + pause_after(pause.failures++);
+        // A lost answer says nothing of the node.
+        if (!done.failed_with(Code::Unknown)) {
+            Pause& pause = pauses_[at];
+            pause.until = env_.now() + pause_after(pause.failures++);
+        }
         env_.tracer.debug("master.order_failed", {{"node", at}, {"operation", wire::operation_name(operation)}, {"partition", partition}, {"replica", replica},
                                                   {"error", done.error().text()}});
     });
