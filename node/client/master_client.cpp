@@ -193,11 +193,11 @@ Result<wire::MasterView> MasterClient::query(Fiber& fiber, const wire::MasterQue
     return wire::decode_master_view(*answer);
 }
 
-Result<void> MasterClient::heartbeat(Fiber& fiber, const wire::NodeHeartbeat& heartbeat, Instant deadline) {
+Result<wire::HeartbeatAnswer> MasterClient::heartbeat(Fiber& fiber, const wire::NodeHeartbeat& heartbeat, Instant deadline) {
     const Bytes body = wire::encode_node_heartbeat(heartbeat);
     Question question{.operation = wire::Operation::MasterHeartbeat, .body = body, .attempt = options_.attempt, .streamed = {}};
-    Result<Bytes> answer = ask(fiber, question, deadline);
-    return answer.ok() ? Result<void>() : Result<void>(answer.error());
+    TRY(Bytes answer, ask(fiber, question, deadline));
+    return wire::decode_heartbeat_answer(answer);
 }
 
 Result<MasterClient::ListReply> MasterClient::list(Fiber& fiber, const wire::MasterListRequest& request, uint64_t bytes_max, Instant deadline) {

@@ -36,9 +36,9 @@ class MasterClient {
     Result<wire::MasterAnswer> change(Fiber& fiber, wire::MasterCommand command, Instant deadline);
     /// Linearizable. Yields. Errors: NotFound, Invalid, NotReady (none can answer now), Timeout (nobody answered), Cancelled.
     Result<wire::MasterView> query(Fiber& fiber, const wire::MasterQuery& query, Instant deadline);
-    /// A data node's sign of life. Yields. Errors: NotFound (not registered), Exists (its id is another directory's), Timeout, NotReady (no
+    /// A data node's sign of life, and what the leader makes of it: see NodeHeartbeat. Yields. Errors: NotFound (not registered), Exists (its id is another directory's), Timeout, NotReady (no
     /// leader took it), Cancelled.
-    Result<void> heartbeat(Fiber& fiber, const wire::NodeHeartbeat& heartbeat, Instant deadline);
+    Result<wire::HeartbeatAnswer> heartbeat(Fiber& fiber, const wire::NodeHeartbeat& heartbeat, Instant deadline);
     struct ListReply {
         wire::MasterListAnswer answer;  // its own `records` are moved to these:
         Bytes records;

@@ -175,6 +175,33 @@ Result<std::vector<wire::NodeRecord>> MasterMachine::nodes(Fiber& fiber) const {
     return out;
 }
 
+Result<void> MasterMachine::refresh(Fiber& fiber, Placed& placed, Known known) const {
+    constexpr size_t kAtOnce = 1000;
+    Placed out;
+    out.counters = shown_;
+    const std::unique_ptr<store::Snapshot> at = store_.snapshot();
+    const Records records(fiber, store_, space_, at.get());
+    auto read_all = [&](KeyRange range, auto& into, auto decode) -> Result<void> {
+        for (;;) {
+            TRY(StateView::Pairs pairs, records.scan(range, kAtOnce));
+            TRY(append(into, pairs, decode));
+            if (pairs.size() < kAtOnce) return {};
+            range.begin = pairs.back().first + '\0';
+        }
+    };
+    TRY(read_all(nodes_after(NodeId()), out.nodes, &wire::decode_node_record));
+    if (known == Known::Before && out.counters.placed == placed.counters.placed) {
+        placed.counters = out.counters;
+        placed.nodes = std::move(out.nodes);
+        return {};
+    }
+    TRY(read_all(volumes_after({}), out.volumes, &wire::decode_volume_record));
+    TRY(read_all(partitions_after(PartitionId()), out.partitions, &wire::decode_partition_record));
+    TRY(read_all(tasks_after(TaskId()), out.tasks, &wire::decode_task_record));
+    placed = std::move(out);
+    return {};
+}
+
 Result<wire::MasterView> MasterMachine::view(Fiber& fiber, const wire::MasterQuery& query) const {
     wire::MasterView out;
     out.counters = shown_;
@@ -231,12 +258,38 @@ Result<wire::MasterView> MasterMachine::view(Fiber& fiber, const wire::MasterQue
             pairs.emplace_back(Bytes(), std::move(*bytes));
             break;
         }
+        case wire::MasterTopic::Tasks: {
+            TRY(pairs, page(tasks_after(TaskId(query.after))));
+            break;
+        }
+        case wire::MasterTopic::Task: {
+            TRY(std::optional<Bytes> bytes, records.get(task_key(TaskId(query.after))));
+            if (!bytes) return Error(Code::NotFound, "there is no task " + std::to_string(query.after) + ", or it is over");
+            pairs.emplace_back(Bytes(), std::move(*bytes));
+            break;
+        }
+        case wire::MasterTopic::Node: {
+            TRY(std::optional<Bytes> bytes, records.get(node_key(NodeId(query.after))));
+            if (!bytes) return Error(Code::NotFound, "node " + std::to_string(query.after) + " is not registered");
+            TRY(wire::NodeRecord node, wire::decode_node_record(*bytes));
+            out.nodes.push_back(std::move(node));
+            TRY(pairs, records.scan(tasks_after(TaskId()), SIZE_MAX));
+            break;
+        }
     }
     switch (query.topic) {
         case wire::MasterTopic::Nodes: TRY(append(out.nodes, pairs, &wire::decode_node_record)); break;
         case wire::MasterTopic::Volumes: TRY(append(out.volumes, pairs, &wire::decode_volume_record)); break;
         case wire::MasterTopic::Partitions:
         case wire::MasterTopic::Partition: TRY(append(out.partitions, pairs, &wire::decode_partition_record)); break;
+        case wire::MasterTopic::Tasks:
+        case wire::MasterTopic::Task: TRY(append(out.tasks, pairs, &wire::decode_task_record)); break;
+        case wire::MasterTopic::Node:
+            TRY(append(out.tasks, pairs, &wire::decode_task_record));
+            std::erase_if(out.tasks, [&](const wire::TaskRecord& task) { return task.source.node != NodeId(query.after) && task.destination.node != NodeId(query.after); });
+            out.more = out.tasks.size() > limit;
+            out.tasks.resize(std::min(out.tasks.size(), limit));
+            break;
         case wire::MasterTopic::Volume:
         case wire::MasterTopic::Counters: break;
     }

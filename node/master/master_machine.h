@@ -9,6 +9,7 @@
 #include "node/master/list_cache.h"
 #include "node/master/master_state.h"
 #include "node/master/partition_list.h"
+#include "node/master/placed.h"
 #include "node/raft/state_machine.h"
 
 namespace orrery::master {
@@ -24,7 +25,7 @@ class MasterMachine : public raft::StateMachine {
     /// Of the applied state.
     const wire::MasterCounters& counters() const { return shown_; }
     /// What a query asks for, all of it as of one applied index: that at which it is called. A snapshot that is installed meanwhile
-    /// does not disturb it. Requires: the caller holds the group's space(). Yields. Errors: NotFound (no such volume or partition),
+    /// does not disturb it. Requires: the caller holds the group's space(). Yields. Errors: NotFound (no such volume, partition, task or node),
     /// Io, Corrupt, Cancelled.
     Result<wire::MasterView> view(Fiber& fiber, const wire::MasterQuery& query) const;
     /// One node, and all of them, as view(). Yield.
@@ -45,6 +46,11 @@ class MasterMachine : public raft::StateMachine {
     /// The partitions that changed after `since`, as of the moment of the call; null: more than half of the volume's. Yields. Requires: since >=
     /// volume.created. Errors: Io, Corrupt, Cancelled.
     Result<std::shared_ptr<const PartitionList::Delta>> read_changes(Fiber& fiber, const wire::VolumeRecord& volume, LogIndex since) const;
+    /// All that a plan is made of, as of one applied index. What is `Known` from an earlier call and has not changed since is kept, nodes
+    /// aside, which are always read. Requires: the caller holds the group's space(). Yields. Errors: Io, Corrupt, Cancelled; `placed` is then
+    /// as it was.
+    enum class Known : uint8_t { Nothing, Before };
+    Result<void> refresh(Fiber& fiber, Placed& placed, Known known) const;
 
     /// The most records that one view holds; it ends earlier where they are large.
     static constexpr uint32_t kPageMax = 5000;

@@ -13,6 +13,13 @@ constexpr auto kMetrics = replica::with_replica_metrics(std::to_array<admin::Met
     {"orrery_master_nodes", MetricType::Gauge, "Data nodes that are registered."},
     {"orrery_master_volumes", MetricType::Gauge, "Volumes."},
     {"orrery_master_partitions", MetricType::Gauge, "Partitions of all volumes."},
+    {"orrery_master_tasks", MetricType::Gauge, "Moves and repairs that are under way."},
+    {"orrery_master_members_waiting", MetricType::Gauge, "Members that should be elsewhere and are not on their way, by this leader's last plan."},
+    {"orrery_master_tasks_started_total", MetricType::Counter, "Moves and repairs that this master as leader began."},
+    {"orrery_master_tasks_done_total", MetricType::Counter, "Moves and repairs that this master as leader brought to their end."},
+    {"orrery_master_tasks_failed_total", MetricType::Counter, "Moves and repairs that this master as leader gave up, or that were not wanted any more."},
+    {"orrery_master_orders_total", MetricType::Counter, "Orders to data nodes."},
+    {"orrery_master_orders_failed_total", MetricType::Counter, "Orders to data nodes that were refused or not answered; they are repeated."},
     {"orrery_master_version", MetricType::Gauge, "Index of the last change that is part of this master's state."},
     {"orrery_master_sessions", MetricType::Gauge, "Connections of data nodes, clients and operators."},
     {"orrery_master_age_seconds", MetricType::Gauge, "Of this master's state, at most: since when a confirmed leader has vouched for it."},
@@ -48,6 +55,14 @@ std::string master_metrics_page(MasterNode& node) {
         page.add("orrery_master_partitions", counts.partitions);
         page.add("orrery_master_version", counts.applied.value);
         page.add("orrery_master_sessions", uint64_t{node.sessions()});
+        page.add("orrery_master_tasks", counts.tasks);
+        const TaskDriver::Counters& tasks = service->task_counters();
+        page.add("orrery_master_members_waiting", tasks.waiting);
+        page.add("orrery_master_tasks_started_total", tasks.started);
+        page.add("orrery_master_tasks_done_total", tasks.done);
+        page.add("orrery_master_tasks_failed_total", tasks.failed);
+        page.add("orrery_master_orders_total", tasks.orders);
+        page.add("orrery_master_orders_failed_total", tasks.orders_failed);
         const MasterService::Counters& counters = service->counters();
         page.add("orrery_master_changes_total", counters.changes);
         page.add("orrery_master_queries_total", counters.queries);

@@ -21,11 +21,12 @@ bool had_no_effect(Code code) {
 }  // namespace
 
 MasterService::MasterService(Env& env, raft::GroupHost& host, raft::Group& group, MasterServiceOptions options)
-    : env_(env), host_(host), group_(group), machine_(static_cast<MasterMachine&>(group.machine())), options_(options), lists_(env, group, *this, options.lists) {
+    : env_(env), host_(host), group_(group), machine_(static_cast<MasterMachine&>(group.machine())), options_(options),
+      watch_(env, group, machine_, {.silence = options.node_silence, .check = options.node_check, .propose_timeout = options.request_timeout}),
+      tasks_(env, host, group, machine_, watch_, options.tasks), lists_(env, group, *this, options.lists) {
     group_.set_observer(this);
     freshness_.applied(group_.applied());
     env_.spawn("master.confirm", [this](Fiber& fiber) { confirm_loop(fiber); });
-    env_.spawn("master.watch_nodes", [this](Fiber& fiber) { watch_nodes(fiber); });
 }
 
 MasterService::~MasterService() { group_.set_observer(nullptr); }
@@ -75,26 +76,23 @@ Result<wire::MasterAnswer> MasterService::change(Fiber& fiber, wire::MasterComma
     }
 }
 
-/// Fills in places for partitions, by what is committed now; apply() looks again at what each place is then. Yields.
-Result<void> MasterService::plan(Fiber& fiber, wire::MasterCommand& command, Instant deadline) {
-    const bool grows = command.kind == wire::MasterCommandKind::GrowVolume;
-    if (!grows && command.kind != wire::MasterCommandKind::CreateVolume) return {};
+/// Where the members of new partitions go, by what is committed now; apply() looks again at what each place is then. What cannot be placed
+/// is refused by an entry: it may be a repetition of what was placed before.
+Result<void> MasterService::place_new(Fiber& fiber, wire::MasterCommand& command, Instant deadline) {
     TRY(group_.read_barrier(fiber, deadline));
     const std::shared_ptr<const raft::StateSpace> held = group_.space();
-    if (grows) {
-        // As many replicas as the volume has; whether there is one is the entry's to say.
-        TRY(std::optional<Bytes> record, machine_.volume_record(fiber, command.name));
-        if (!record) return {};
-        TRY(wire::VolumeRecord volume, wire::decode_volume_record(*record));
-        command.replicas = volume.replicas;
+    uint32_t replicas = command.replicas;
+    if (command.kind == wire::MasterCommandKind::ExtendVolume) {
+        const Result<wire::MasterView> volume = machine_.view(fiber, {.topic = wire::MasterTopic::Volume, .name = command.name});
+        if (volume.failed_with(Code::NotFound)) return {};
+        if (!volume.ok()) return volume.error();
+        replicas = volume->volumes.front().replicas;
     }
-    if (command.replicas > MasterLimits::replicas_max || command.partitions > MasterLimits::partitions_of_command_max) return {};
     TRY(std::vector<wire::NodeRecord> nodes, machine_.nodes(fiber));
-    nodes = without_bad_disks(std::move(nodes));
+    nodes = watch_.without_bad_disks(std::move(nodes));
     // Many disks take their time: not the loop thread's.
     Result<std::vector<wire::Placement>> placed = Error(Code::Cancelled);
-    TRY(env_.blocking(fiber, [&](Blocking&) { placed = place(nodes, command.replicas, command.partitions); }));
-    // What cannot be placed is refused by an entry: it may be a repetition of what was placed before.
+    TRY(env_.blocking(fiber, [&](Blocking&) { placed = place(nodes, replicas, command.partitions); }));
     if (placed.ok()) {
         command.placements = std::move(*placed);
     } else {
@@ -105,14 +103,16 @@ Result<void> MasterService::plan(Fiber& fiber, wire::MasterCommand& command, Ins
 
 Result<wire::MasterAnswer> MasterService::change_here(Fiber& fiber, const wire::MasterCommand& command, Instant deadline) {
     wire::MasterCommand planned = command;
-    TRY(plan(fiber, planned, deadline));
+    const bool places = command.kind == wire::MasterCommandKind::CreateVolume || command.kind == wire::MasterCommandKind::ExtendVolume;
+    if (places && command.replicas <= MasterLimits::replicas_max && command.partitions <= MasterLimits::partitions_of_command_max)
+        TRY(place_new(fiber, planned, deadline));
     const raft::SpaceUse use = command.kind == wire::MasterCommandKind::DeleteVolume ? raft::SpaceUse::Frees : raft::SpaceUse::Takes;
     Result<raft::Committed> committed = group_.propose(fiber, wire::encode_master_command(planned), nullptr, deadline, use);
     counters_.unknown += committed.failed_with(Code::Unknown);
     if (!committed.ok()) return committed.error();
     ++counters_.changes;
-    if (command.kind == wire::MasterCommandKind::RegisterNode && group_.core().term() == heard_in_)
-        heard_[command.node.node] = {env_.now(), {.node = command.node.node, .incarnation = command.node.incarnation, .disks = {}}};
+    if (command.kind == wire::MasterCommandKind::RegisterNode) watch_.registered(command.node.node, command.node.incarnation);
+    tasks_.wake();
     return wire::decode_master_answer(committed->reply);
 }
 
@@ -251,75 +251,6 @@ Result<LogIndex> MasterService::confirm_by_anyone(Fiber& fiber, Instant deadline
     return Error(Code::Unreachable, "no other master answers");
 }
 
-// ---- data nodes
-
-Result<void> MasterService::take_heartbeat(Fiber& fiber, wire::NodeHeartbeat heartbeat, Instant deadline) {
-    auto known = [&]() -> Result<std::optional<wire::NodeRecord>> {
-        const std::shared_ptr<const raft::StateSpace> held = group_.space();
-        return machine_.node(fiber, heartbeat.node);
-    };
-    TRY(std::optional<wire::NodeRecord> node, known());
-    if (!node || node->incarnation != heartbeat.incarnation) {
-        // Not as far as this master has applied: a new leader may be behind the registration.
-        TRY(group_.read_barrier(fiber, deadline));
-        TRY(node, known());
-    }
-    if (!node) return Error(Code::NotFound, "node " + std::to_string(heartbeat.node.value) + " is not registered");
-    if (node->incarnation != heartbeat.incarnation)
-        return Error(Code::Exists, "node id " + std::to_string(heartbeat.node.value) + " is taken by another data directory");
-    if (!group_.leads()) return not_vouched();
-    ++counters_.heartbeats;
-    if (group_.core().term() == heard_in_) heard_[heartbeat.node] = {env_.now(), std::move(heartbeat)};
-    return {};
-}
-
-std::vector<wire::NodeRecord> MasterService::without_bad_disks(std::vector<wire::NodeRecord> nodes) const {
-    for (wire::NodeRecord& node : nodes) {
-        const auto heard = heard_.find(node.node);
-        if (heard == heard_.end() || heard->second.last.incarnation != node.incarnation) continue;
-        for (const wire::NodeHeartbeat::Disk& disk : heard->second.last.disks)
-            if (!disk.trouble.empty()) std::erase_if(node.disks, [&](const wire::DiskRecord& one) { return one.disk == disk.disk; });
-    }
-    return nodes;
-}
-
-void MasterService::watch_nodes(Fiber& fiber) {
-    for (;;) {
-        if (!env_.sleep(fiber, options_.node_check).ok()) return;
-        if (!group_.leads()) continue;
-        if (const Term term = group_.core().term(); term != heard_in_) {
-            // Nobody has told this office anything yet: whoever is there has the whole time to do so.
-            heard_.clear();
-            heard_in_ = term;
-            led_since_ = env_.now();
-        }
-        Result<void> marked = mark_nodes(fiber);
-        if (marked.failed_with(Code::Cancelled)) return;
-        if (!marked.ok()) env_.tracer.debug("master.nodes_not_marked", {{"error", marked.error().text()}});
-    }
-}
-
-Result<void> MasterService::mark_nodes(Fiber& fiber) {
-    const std::shared_ptr<const raft::StateSpace> held = group_.space();
-    TRY(std::vector<wire::NodeRecord> nodes, machine_.nodes(fiber));
-    const Instant now = env_.now();
-    wire::MasterCommand command;
-    command.kind = wire::MasterCommandKind::MarkNodes;
-    for (const wire::NodeRecord& node : nodes) {
-        const auto heard = heard_.find(node.node);
-        const bool known = heard != heard_.end() && heard->second.last.incarnation == node.incarnation;
-        const bool silent = now - (known ? heard->second.at : led_since_) > options_.node_silence;
-        const wire::NodeState state = silent ? wire::NodeState::Inactive : wire::NodeState::Active;
-        // Who was inactive before this office began stays so until it is heard.
-        if (node.state == state || (!silent && !known) || command.marks.size() == wire::MasterCommand::kMarksMax) continue;
-        command.marks.push_back({node.node, node.incarnation, state});
-        env_.tracer.event(silent ? Severity::Warning : Severity::Info, silent ? "master.node_inactive" : "master.node_active", {{"node", node.node}});
-    }
-    if (command.marks.empty()) return {};
-    TRY(group_.propose(fiber, wire::encode_master_command(command), nullptr, now + options_.request_timeout));
-    return {};
-}
-
 // ---- requests
 
 void MasterService::handle_requests(rpc::Service& service_of, const std::unique_ptr<MasterService>& service) {
@@ -346,7 +277,7 @@ void MasterService::handle_change(Fiber& fiber, rpc::Request& request, rpc::Resp
     Result<wire::MasterCommand> command = wire::decode_master_command(request.body());
     if (!command.ok()) return responder.fail(Error(Code::Invalid, command.error().context));
     if (command->client.value == 0 && command->sequence != 0) return responder.fail(Error(Code::Invalid, "a sequence without a client"));
-    if (command->kind == wire::MasterCommandKind::MarkNodes) return responder.fail(Error(Code::Invalid, "that is the leader's own to say"));
+    if (wire::is_leaders_own(command->kind)) return responder.fail(Error(Code::Invalid, "that is the leader's own to say"));
     command->placements.clear();
     command->unplaced.clear();
     const Instant deadline = deadline_of(request);
@@ -392,8 +323,10 @@ void MasterService::handle_heartbeat(Fiber& fiber, rpc::Request& request, rpc::R
         if (!answer.ok()) return responder.fail(answer.error());
         return responder.reply(std::move(*answer));
     }
-    if (Result<void> taken = take_heartbeat(fiber, std::move(*heartbeat), deadline); !taken.ok()) return responder.fail(taken.error());
-    responder.reply(wire::encode_master_confirmation({group_.core().term(), group_.applied(), {}}));
+    Result<wire::HeartbeatAnswer> taken = watch_.take(fiber, std::move(*heartbeat), deadline);
+    if (!taken.ok()) return responder.fail(taken.failed_with(Code::NotLeader) ? not_vouched() : taken.error());
+    ++counters_.heartbeats;
+    responder.reply(wire::encode_heartbeat_answer(*taken));
 }
 
 }  // namespace orrery::master

@@ -14,6 +14,8 @@
 #include "node/master/freshness.h"
 #include "node/master/list_service.h"
 #include "node/master/master_machine.h"
+#include "node/master/node_watch.h"
+#include "node/master/task_driver.h"
 #include "node/raft/group_host.h"
 #include "node/rpc/service.h"
 
@@ -36,6 +38,7 @@ struct MasterServiceOptions {
     /// How often the leader looks.
     Duration node_check = Duration::seconds(1);
     ListServiceOptions lists{};
+    TaskDriverOptions tasks;
 };
 
 class MasterService : public raft::GroupObserver {
@@ -77,6 +80,7 @@ class MasterService : public raft::GroupObserver {
     const Counters& counters() const { return counters_; }
     /// Queries and changes that wait here now.
     size_t waiting() const { return waiting_; }
+    const TaskDriver::Counters& task_counters() const { return tasks_.counters(); }
     /// Of the applied state, at most; nullopt: nobody has vouched for any. Atomic.
     std::optional<Duration> age() const;
 
@@ -102,7 +106,6 @@ class MasterService : public raft::GroupObserver {
 
  private:
     Result<wire::MasterAnswer> change_here(Fiber& fiber, const wire::MasterCommand& command, Instant deadline);
-    Result<void> plan(Fiber& fiber, wire::MasterCommand& command, Instant deadline);
     /// One of those who wait, for as long as it lives.
     class Waiting {
      public:
@@ -132,6 +135,7 @@ class MasterService : public raft::GroupObserver {
     void watch_nodes(Fiber& fiber);
     Result<void> mark_nodes(Fiber& fiber);
     std::vector<wire::NodeRecord> without_bad_disks(std::vector<wire::NodeRecord> nodes) const;
+    Result<void> place_new(Fiber& fiber, wire::MasterCommand& command, Instant deadline);
 
     Env& env_;
     raft::GroupHost& host_;
@@ -153,14 +157,8 @@ class MasterService : public raft::GroupObserver {
     std::string service_address_;  // own
     size_t waiting_ = 0;
     Notify leader_changed_;
-    /// Of nodes that are registered, by whom leads; forgotten with the office.
-    struct Heard {
-        Instant at;
-        wire::NodeHeartbeat last;
-    };
-    std::map<NodeId, Heard> heard_;
-    Term heard_in_;
-    Instant led_since_{};
+    NodeWatch watch_;
+    TaskDriver tasks_;
     Counters counters_;
     ListService lists_;
 };

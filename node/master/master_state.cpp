@@ -1,4 +1,4 @@
-#include "node/master/master_state.h"
+#include "node/master/state_work.h"
 
 #include <algorithm>
 
@@ -11,8 +11,6 @@ namespace {
 constexpr size_t kPage = 1000;
 
 bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
-
-std::string number(uint64_t value) { return std::to_string(value); }
 
 /// "HOST:PORT", as far as state needs it: the text is for others to resolve.
 bool is_address(const std::string& text) {
@@ -30,51 +28,6 @@ Result<void> check_name(std::string_view what, ByteView name) {
     return Error(Code::Invalid, std::string(what) + " has 1 to " + number(MasterLimits::name_bytes_max) +
                                     " letters, digits, '.', '_' or '-', and begins with a letter or digit");
 }
-
-/// One command under way.
-struct MasterState::Work {
-    LogIndex index;
-    StateView& view;
-    Applied& applied;
-    std::map<NodeId, wire::NodeRecord> nodes;  // that it changes
-
-    template <typename Record>
-    Result<std::optional<Record>> read(ByteView key, Result<Record> (*decode)(ByteView)) {
-        TRY(std::optional<Bytes> bytes, view.get(key));
-        if (!bytes) return std::optional<Record>();
-        TRY(Record record, decode(*bytes));
-        return std::optional<Record>(std::move(record));
-    }
-    void put(Bytes key, Bytes value) { applied.changes.push_back({std::move(key), std::move(value)}); }
-    void erase(Bytes key) { applied.changes.push_back({std::move(key), std::nullopt}); }
-
-    /// Writes a partition that this entry changes, or makes (`before` null), and moves it in the index of changes. The volume is
-    /// written by the caller. Every change of a partition goes through here.
-    void put_partition(wire::VolumeRecord& volume, const wire::PartitionRecord* before, wire::PartitionRecord now) {
-        if (before != nullptr && before->modified > volume.created) erase(volume_change_key(volume.volume, before->modified, before->partition));
-        now.modified = volume.modified = index;
-        if (index > volume.created) put(volume_change_key(volume.volume, index, now.partition), Bytes());
-        put(partition_key(now.partition), wire::encode_partition_record(now));
-    }
-
-    /// A disk on which a member is placed, or was; null when there is none such. Its node is written by put_nodes().
-    Result<wire::DiskRecord*> disk(NodeId id, DiskId disk) {
-        auto found = nodes.find(id);
-        if (found == nodes.end()) {
-            TRY(std::optional<wire::NodeRecord> node, read(node_key(id), &wire::decode_node_record));
-            if (!node) return nullptr;
-            found = nodes.emplace(id, std::move(*node)).first;
-        }
-        const auto on_it = std::ranges::find(found->second.disks, disk, &wire::DiskRecord::disk);
-        if (on_it == found->second.disks.end()) return nullptr;
-        found->second.modified = index;
-        return &*on_it;
-    }
-    void put_nodes() {
-        for (const auto& [id, node] : nodes)
-            if (node.modified == index) put(node_key(id), wire::encode_node_record(node));
-    }
-};
 
 void MasterState::load(wire::SessionRecord session) {
     by_use_.emplace(session.used, session.client);
@@ -116,8 +69,41 @@ Result<MasterState::Applied> MasterState::apply(const wire::MasterCommand& comma
                 TRY(verdict, mark_nodes(command, work));
                 break;
             }
-            case wire::MasterCommandKind::GrowVolume: {
-                TRY(verdict, grow_volume(command, work));
+            case wire::MasterCommandKind::DecommissionNode:
+            case wire::MasterCommandKind::DecommissionDisk: {
+                TRY(verdict, decommission(command, work));
+                break;
+            }
+            case wire::MasterCommandKind::CancelDecommission: {
+                TRY(verdict, cancel_decommission(command, work));
+                break;
+            }
+            case wire::MasterCommandKind::ExtendVolume: {
+                TRY(verdict, extend_volume(command, work));
+                break;
+            }
+            case wire::MasterCommandKind::MarkDisks: {
+                TRY(verdict, mark_disks(command, work));
+                break;
+            }
+            case wire::MasterCommandKind::MarkPartitions: {
+                TRY(verdict, mark_partitions(command, work));
+                break;
+            }
+            case wire::MasterCommandKind::MarkWaits: {
+                TRY(verdict, mark_waits(command, work));
+                break;
+            }
+            case wire::MasterCommandKind::StartTask: {
+                TRY(verdict, start_task(command, work));
+                break;
+            }
+            case wire::MasterCommandKind::AdvanceTask: {
+                TRY(verdict, advance_task(command, work));
+                break;
+            }
+            case wire::MasterCommandKind::FailTask: {
+                TRY(verdict, fail_task(command, work));
                 break;
             }
         }
@@ -127,6 +113,7 @@ Result<MasterState::Applied> MasterState::apply(const wire::MasterCommand& comma
             applied.counters = counters_;
         } else {
             work.put_nodes();
+            work.put_volumes();
         }
         remember(command, index, applied);
     }
@@ -164,10 +151,13 @@ MasterState::Verdict MasterState::check_node(wire::NodeRecord& node) {
     if (node.disks.empty() || node.disks.size() > MasterLimits::disks_max)
         return refuse(Code::Invalid, "a node has 1 to " + number(MasterLimits::disks_max) + " disks");
     node.state = wire::NodeState::Active;
+    node.leaving = false;
+    node.waits_for.clear();
     std::ranges::sort(node.disks, {}, &wire::DiskRecord::disk);
     for (size_t i = 0; i < node.disks.size(); ++i) {
         wire::DiskRecord& disk = node.disks[i];
         disk.members = 0;
+        disk.leaving = disk.bad = false;
         if (!disk.disk || (i > 0 && node.disks[i - 1].disk == disk.disk)) return refuse(Code::Invalid, "a disk has an id of its own, not 0");
         if (disk.path.empty() || disk.path.size() > MasterLimits::text_bytes_max || disk.capacity_bytes == 0)
             return refuse(Code::Invalid, "disk " + number(disk.disk.value) + " has no path, too long a path, or no capacity");
@@ -191,11 +181,15 @@ Result<MasterState::Verdict> MasterState::register_node(const wire::MasterComman
         const auto now = std::ranges::find(node.disks, before.disk, &wire::DiskRecord::disk);
         if (now != node.disks.end()) {
             now->members = before.members;
+            now->leaving = before.leaving;
+            now->bad = before.bad;
         } else if (before.members > 0) {
             return refuse(Code::Invalid, "disk " + number(before.disk.value) + " of node " + number(node.node.value) + " is missing, and " +
                                              number(before.members) + " members of partitions are placed on it");
         }
     }
+    node.leaving = known->leaving;
+    node.waits_for = known->waits_for;
     node.registered = known->registered;
     node.modified = known->modified;  // and it is active: it has just been heard of
     if (node == *known) return Verdict();
@@ -222,6 +216,8 @@ Result<MasterState::Verdict> MasterState::create_volume(const wire::MasterComman
     if (Result<void> named = check_name("a volume's name", command.name); !named.ok()) return Verdict{named.error()};
     if (command.replicas == 0 || command.replicas > MasterLimits::replicas_max)
         return refuse(Code::Invalid, "a volume has 1 to " + number(MasterLimits::replicas_max) + " replicas");
+    if (command.max_partitions > MasterLimits::partitions_of_volume_max || (command.max_partitions != 0 && command.max_partitions < command.partitions))
+        return refuse(Code::Invalid, "a volume's most partitions are no fewer than it begins with, and at most " + number(MasterLimits::partitions_of_volume_max));
     if (command.partitions == 0 || command.partitions > MasterLimits::partitions_of_command_max)
         return refuse(Code::Invalid, "a volume begins with 1 to " + number(MasterLimits::partitions_of_command_max) + " partitions");
     TRY(std::optional<wire::VolumeRecord> known, work.read(volume_key(command.name), &wire::decode_volume_record));
@@ -230,7 +226,7 @@ Result<MasterState::Verdict> MasterState::create_volume(const wire::MasterComman
 
     wire::MasterCounters& counters = work.applied.counters;
     wire::VolumeRecord volume{VolumeId(counters.next_volume++), command.name, wire::VolumeState::Active, command.replicas, 0,
-                              command.capacity_bytes, work.index, work.index};
+                              command.capacity_bytes, work.index, work.index, command.max_partitions};
     TRY(Verdict added, add_partitions(command, volume, work));
     if (added.refused) return added;
     work.put(volume_key(command.name), wire::encode_volume_record(volume));
@@ -240,32 +236,14 @@ Result<MasterState::Verdict> MasterState::create_volume(const wire::MasterComman
     return Verdict();
 }
 
-/// Partitions beyond the first ones have no directory slots: those were given out when the volume was made.
-Result<MasterState::Verdict> MasterState::grow_volume(const wire::MasterCommand& command, Work& work) {
-    if (Result<void> named = check_name("a volume's name", command.name); !named.ok()) return Verdict{named.error()};
-    TRY(std::optional<wire::VolumeRecord> volume, work.read(volume_key(command.name), &wire::decode_volume_record));
-    if (!volume) return refuse(Code::NotFound, "there is no volume '" + command.name + "'");
-    if (volume->state != wire::VolumeState::Active) return refuse(Code::Invalid, "volume '" + command.name + "' is being deleted");
-    if (command.partitions == 0 || command.partitions > MasterLimits::partitions_of_command_max)
-        return refuse(Code::Invalid, "a volume grows by 1 to " + number(MasterLimits::partitions_of_command_max) + " partitions at once");
-    if (volume->partitions + uint64_t{command.partitions} > MasterLimits::partitions_of_volume_max)
-        return refuse(Code::Invalid, "a volume has at most " + number(MasterLimits::partitions_of_volume_max) + " partitions, and this one has " +
-                                         number(volume->partitions));
-    if (!command.unplaced.empty()) return refuse(Code::Invalid, command.unplaced);
-    TRY(Verdict added, add_partitions(command, *volume, work));
-    if (added.refused) return added;
-    work.put(volume_key(command.name), wire::encode_volume_record(*volume));
-    work.applied.answer.volume = volume->volume;
-    return Verdict();
-}
-
 /// `command.partitions` more for the volume, at the command's placements.
 Result<MasterState::Verdict> MasterState::add_partitions(const wire::MasterCommand& command, wire::VolumeRecord& volume, Work& work) {
     if (command.placements.size() != command.partitions) return refuse(Code::Invalid, "there is not one placement a partition");
     wire::MasterCounters& counters = work.applied.counters;
     for (const wire::Placement& placement : command.placements) {
         if (placement.places.size() != volume.replicas) return refuse(Code::Invalid, "a placement has another number of replicas");
-        wire::PartitionRecord partition{PartitionId(counters.next_partition++), volume.volume, Epoch(1), {}, work.index, work.index};
+        wire::PartitionRecord partition{.partition = PartitionId(counters.next_partition++), .volume = volume.volume, .epoch = Epoch(1), .members = {},
+                                        .created = work.index, .modified = work.index};
         for (const wire::Place& place : placement.places) {
             if (std::ranges::find(partition.members, place.node, &wire::PartitionMember::node) != partition.members.end())
                 return refuse(Code::Invalid, "two members of a partition on node " + number(place.node.value));
@@ -277,10 +255,32 @@ Result<MasterState::Verdict> MasterState::add_partitions(const wire::MasterComma
         }
         std::ranges::sort(partition.members, {}, &wire::PartitionMember::node);
         work.put(volume_partition_key(volume.volume, partition.partition), Bytes());
-        work.put_partition(volume, nullptr, std::move(partition));
+        work.add_partition(volume, std::move(partition));
     }
     volume.partitions += command.partitions;
     counters.partitions += command.partitions;
+    counters.placed = work.index;
+    return Verdict();
+}
+
+/// Partitions beyond the first ones have no directory slots: those were given out when the volume was made. Also the planner's, which says how many partitions it has seen: what it planned for is not done twice.
+Result<MasterState::Verdict> MasterState::extend_volume(const wire::MasterCommand& command, Work& work) {
+    if (Result<void> named = check_name("a volume's name", command.name); !named.ok()) return Verdict{named.error()};
+    if (command.partitions == 0 || command.partitions > MasterLimits::partitions_of_command_max)
+        return refuse(Code::Invalid, "a volume is extended by 1 to " + number(MasterLimits::partitions_of_command_max) + " partitions at a time");
+    TRY(std::optional<wire::VolumeRecord> volume, work.read(volume_key(command.name), &wire::decode_volume_record));
+    if (!volume) return refuse(Code::NotFound, "there is no volume '" + command.name + "'");
+    if (volume->state != wire::VolumeState::Active) return refuse(Code::Invalid, "volume '" + command.name + "' is being deleted");
+    if (command.expected_partitions != 0 && command.expected_partitions != volume->partitions)
+        return refuse(Code::Stale, "volume '" + command.name + "' has " + number(volume->partitions) + " partitions meanwhile");
+    const uint64_t most = most_partitions(*volume);
+    if (volume->partitions + uint64_t{command.partitions} > most)
+        return refuse(Code::Invalid, "volume '" + command.name + "' has " + number(volume->partitions) + " partitions, and may have " + number(most));
+    if (!command.unplaced.empty()) return refuse(Code::Invalid, command.unplaced);
+    TRY(Verdict added, add_partitions(command, *volume, work));
+    if (added.refused) return added;
+    work.put(volume_key(command.name), wire::encode_volume_record(*volume));
+    work.applied.answer.volume = volume->volume;
     return Verdict();
 }
 
@@ -297,9 +297,11 @@ Result<MasterState::Verdict> MasterState::delete_volume(const wire::MasterComman
             TRY(after, partition_of_key(key));
             TRY(std::optional<wire::PartitionRecord> partition, work.read(partition_key(after), &wire::decode_partition_record));
             if (!partition) return Error(Code::Corrupt, "master store: partition " + number(after.value) + " has no record");
-            for (const wire::PartitionMember& member : partition->members) {
-                TRY(wire::DiskRecord * disk, work.disk(member.node, member.disk));
-                if (disk != nullptr && disk->members > 0) --disk->members;
+            for (const wire::PartitionMember& member : partition->members) TRY(work.leave(member));
+            TRY(std::optional<wire::TaskRecord> task, work.task_of(after));
+            if (task) {
+                TRY(work.leave(task->destination));
+                work.end(*task);
             }
             if (partition->modified > volume->created) work.erase(volume_change_key(volume->volume, partition->modified, after));
             work.erase(partition_key(after));
@@ -311,6 +313,7 @@ Result<MasterState::Verdict> MasterState::delete_volume(const wire::MasterComman
     work.erase(volume_name_key(volume->volume));
     --work.applied.counters.volumes;
     work.applied.counters.partitions -= gone;
+    work.applied.counters.placed = work.index;
     if (ORRERY_DEFECT(ids_given_again) && work.applied.counters.next_volume == volume->volume.value + 1) --work.applied.counters.next_volume;
     work.applied.answer.volume = volume->volume;
     return Verdict();

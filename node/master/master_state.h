@@ -30,12 +30,17 @@ class StateView {
 struct MasterLimits {
     static constexpr uint32_t replicas_max = 7;
     static constexpr uint32_t partitions_of_command_max = 10'000;
-    static constexpr uint64_t partitions_of_volume_max = 200'000;
+    static constexpr uint32_t partitions_of_volume_max = 200'000;
     static constexpr uint32_t disks_max = 256;
     static constexpr size_t name_bytes_max = 63;
     static constexpr size_t text_bytes_max = 255;  // paths and addresses
     static constexpr size_t sessions_max = 4096;
 };
+
+/// How far it may be extended.
+inline uint32_t most_partitions(const wire::VolumeRecord& volume) {
+    return volume.max_partitions == 0 ? MasterLimits::partitions_of_volume_max : volume.max_partitions;
+}
 
 /// Letters, digits, '.', '_' and '-', the first a letter or digit. Errors: Invalid.
 Result<void> check_name(std::string_view what, ByteView name);
@@ -71,10 +76,20 @@ class MasterState {
     static Verdict check_node(wire::NodeRecord& node);
     Result<Verdict> register_node(const wire::MasterCommand& command, Work& work);
     Result<Verdict> create_volume(const wire::MasterCommand& command, Work& work);
-    Result<Verdict> grow_volume(const wire::MasterCommand& command, Work& work);
     Result<Verdict> add_partitions(const wire::MasterCommand& command, wire::VolumeRecord& volume, Work& work);
     Result<Verdict> delete_volume(const wire::MasterCommand& command, Work& work);
+    Result<Verdict> extend_volume(const wire::MasterCommand& command, Work& work);
     Result<Verdict> mark_nodes(const wire::MasterCommand& command, Work& work);
+    // task_state.cpp
+    Result<Verdict> mark_disks(const wire::MasterCommand& command, Work& work);
+    Result<Verdict> mark_partitions(const wire::MasterCommand& command, Work& work);
+    Result<Verdict> mark_waits(const wire::MasterCommand& command, Work& work);
+    Result<Verdict> decommission(const wire::MasterCommand& command, Work& work);
+    Result<Verdict> check_nodes_left(const wire::NodeRecord& leaving, Work& work);
+    Result<Verdict> cancel_decommission(const wire::MasterCommand& command, Work& work);
+    Result<Verdict> start_task(const wire::MasterCommand& command, Work& work);
+    Result<Verdict> advance_task(const wire::MasterCommand& command, Work& work);
+    Result<Verdict> fail_task(const wire::MasterCommand& command, Work& work);
     void remember(const wire::MasterCommand& command, LogIndex index, Applied& applied);
 
     wire::MasterCounters counters_;

@@ -25,15 +25,42 @@ bool emptier(const Disk& a, const Disk& b) {
 
 }  // namespace
 
+bool takes_members(const wire::DiskRecord& disk) { return !disk.leaving && !disk.bad; }
+bool takes_members(const wire::NodeRecord& node) {
+    return node.state == wire::NodeState::Active && !node.leaving && std::ranges::any_of(node.disks, [](const wire::DiskRecord& disk) { return takes_members(disk); });
+}
+
+std::optional<wire::Place> place_one(const std::vector<wire::NodeRecord>& nodes, const std::vector<NodeId>& surviving, FunctionRef<bool(const wire::NodeRecord&, const wire::DiskRecord&)> allowed) {
+    std::map<std::string, uint32_t> in_zone;
+    for (const wire::NodeRecord& node : nodes)
+        if (std::ranges::find(surviving, node.node) != surviving.end()) ++in_zone[node.zone];
+    std::optional<Disk> best;
+    uint32_t best_in_zone = 0;
+    for (const wire::NodeRecord& node : nodes) {
+        if (!takes_members(node) || std::ranges::find(surviving, node.node) != surviving.end()) continue;
+        const auto zone = in_zone.find(node.zone);
+        const uint32_t shared = zone == in_zone.end() ? 0 : zone->second;
+        for (const wire::DiskRecord& disk : node.disks) {
+            if (!takes_members(disk) || !allowed(node, disk)) continue;
+            const Disk one{node.node, disk.disk, 0, 0, std::max<uint64_t>(1, disk.capacity_bytes), disk.members};
+            if (best && (shared > best_in_zone || (shared == best_in_zone && !emptier(one, *best)))) continue;
+            best = one;
+            best_in_zone = shared;
+        }
+    }
+    if (!best) return std::nullopt;
+    return wire::Place{best->node, best->disk};
+}
+
 Result<std::vector<wire::Placement>> place(const std::vector<wire::NodeRecord>& nodes, uint32_t replicas, uint32_t partitions) {
     std::vector<Disk> disks;
     std::map<std::string, size_t> zones;
     size_t usable = 0;
     for (const wire::NodeRecord& node : nodes) {
-        if (node.disks.empty() || node.state != wire::NodeState::Active) continue;
+        if (!takes_members(node)) continue;
         const size_t zone = zones.try_emplace(node.zone, zones.size()).first->second;
         for (const wire::DiskRecord& disk : node.disks)
-            disks.push_back({node.node, disk.disk, usable, zone, std::max<uint64_t>(1, disk.capacity_bytes), disk.members});
+            if (takes_members(disk)) disks.push_back({node.node, disk.disk, usable, zone, std::max<uint64_t>(1, disk.capacity_bytes), disk.members});
         ++usable;
     }
     if (usable < replicas)

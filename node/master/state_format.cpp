@@ -11,6 +11,8 @@ enum class Area : uint8_t {  // stored; never renumber. Area 0 is the driver's.
     Partitions = 4,
     VolumePartitions = 5,
     Sessions = 6,
+    Tasks = 7,
+    PartitionTasks = 8,
     VolumeNames = 32,
     VolumeChanges = 33,
 };
@@ -44,6 +46,8 @@ Bytes volume_name_key(VolumeId volume) { return with_id(begin_of(Area::VolumeNam
 Bytes volume_change_key(VolumeId volume, LogIndex modified, PartitionId partition) {
     return with_id(with_id(with_id(begin_of(Area::VolumeChanges), volume.value), modified.value), partition.value);
 }
+Bytes task_key(TaskId task) { return with_id(begin_of(Area::Tasks), task.value); }
+Bytes partition_task_key(PartitionId partition) { return with_id(begin_of(Area::PartitionTasks), partition.value); }
 
 KeyRange nodes_after(NodeId node) { return {behind(node_key(node)), end_of(Area::Nodes)}; }
 KeyRange volumes_after(ByteView name) { return {behind(volume_key(name)), end_of(Area::Volumes)}; }
@@ -63,6 +67,16 @@ Result<VolumeChange> volume_change_of_key(ByteView key) {
     if (key.size() != 1 + 3 * sizeof(uint64_t)) return Error(Code::Corrupt, "master store: a key of a volume's change is cut short or too long");
     auto number = [&](size_t i) { return get_be64(key.data() + 1 + i * sizeof(uint64_t)); };
     return VolumeChange{VolumeId(number(0)), LogIndex(number(1)), PartitionId(number(2))};
+}
+
+KeyRange partitions_after(PartitionId partition) { return {behind(partition_key(partition)), end_of(Area::Partitions)}; }
+KeyRange tasks_after(TaskId task) { return {behind(task_key(task)), end_of(Area::Tasks)}; }
+
+Bytes encode_task_id(TaskId task) { return with_id(Bytes(), task.value); }
+
+Result<TaskId> decode_task_id(ByteView bytes) {
+    if (bytes.size() != sizeof(uint64_t)) return Error(Code::Corrupt, "master store: the id of a partition's task is cut short or too long");
+    return TaskId(get_be64(bytes.data()));
 }
 
 Result<PartitionId> partition_of_key(ByteView key) {

@@ -27,6 +27,9 @@ Bytes volume_name_key(VolumeId volume);
 /// volume was made, at its last change: none for those still as they were made, and so none in a Store of an older version, in
 /// which no partition ever changed.
 Bytes volume_change_key(VolumeId volume, LogIndex modified, PartitionId partition);
+Bytes task_key(TaskId task);
+/// Its value is the id of the partition's task, by encode_task_id().
+Bytes partition_task_key(PartitionId partition);
 
 KeyRange nodes_after(NodeId node);
 KeyRange volumes_after(ByteView name);
@@ -38,6 +41,8 @@ KeyRange volume_changes();
 KeyRange volume_changes_after(VolumeId volume, LogIndex since);
 /// Both included.
 KeyRange partitions_between(PartitionId first, PartitionId last);
+KeyRange partitions_after(PartitionId partition);
+KeyRange tasks_after(TaskId task);
 
 struct VolumeChange {
     VolumeId volume;
@@ -48,5 +53,8 @@ struct VolumeChange {
 Result<VolumeChange> volume_change_of_key(ByteView key);
 /// The partition that a volume_partition_key() names. Errors: Corrupt.
 Result<PartitionId> partition_of_key(ByteView key);
+Bytes encode_task_id(TaskId task);
+/// Errors: Corrupt.
+Result<TaskId> decode_task_id(ByteView bytes);
 
 }  // namespace orrery::master

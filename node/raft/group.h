@@ -147,10 +147,11 @@ class Group {
     /// leader after that, see members(). Yields.
     /// Errors, without effect: NotLeader (hint), NotReady (another change is under way and did not end in time), Invalid
     /// (refused; the text says why). Maybe done: Unknown. Cancelled.
-    Result<MembersChanged> add_member(Fiber& fiber, Member member, AddAs as, Bytes contact, Instant deadline);
+    /// `if_configuration`: Stale unless the newest configuration is of this entry, in the step that proposes the change (0: the founding one).
+    Result<MembersChanged> add_member(Fiber& fiber, Member member, AddAs as, Bytes contact, std::optional<LogIndex> if_configuration, Instant deadline);
     /// Takes a node out: the answer comes when a configuration without it is committed. Refused (Invalid) where it would
-    /// leave a majority that is not in touch. Yields. Errors: as add_member().
-    Result<MembersChanged> remove_member(Fiber& fiber, NodeId node, Instant deadline);
+    /// leave a majority that is not in touch. As this replica only, if one is named. Yields. Errors: as add_member().
+    Result<MembersChanged> remove_member(Fiber& fiber, Member member, std::optional<LogIndex> if_configuration, Instant deadline);
     /// Reads under leases from the committed configuration on, or not any more (zero promise). Yields. Errors: as add_member().
     Result<MembersChanged> set_lease(Fiber& fiber, Lease lease, Instant deadline);
     const GroupOptions& options() const { return options_; }
@@ -274,6 +275,7 @@ class Group {
     Result<void> silent(std::optional<Member> present) const;
     Result<void> reachable(const Configuration& next, std::string_view what, Instant since) const;
     using NextConfiguration = FunctionRef<Result<std::optional<Configuration>>(const Configuration&)>;
+    Result<void> still(std::optional<LogIndex> configuration) const;
     Result<std::optional<LogIndex>> propose_members(Fiber& fiber, NextConfiguration next, std::string_view what, Instant deadline);
     Result<LogIndex> await_members(Fiber& fiber, LogIndex index, Term term, FunctionRef<bool(const Configuration&)> done, Instant deadline);
     void invite_loop(Fiber& fiber);

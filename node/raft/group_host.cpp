@@ -420,7 +420,7 @@ void GroupHost::handle_peers(rpc::Service& service, NodeDirectory& directory, co
 }
 
 Result<wire::GroupChangeReply> GroupHost::change_members(Fiber& fiber, Group& group, const wire::GroupChange& change, Instant deadline) {
-    const Member member{change.identity.node, ReplicaId(change.identity.incarnation.value)};
+    const Member member{change.identity.node, change.replica ? change.replica : ReplicaId(change.identity.incarnation.value)};
     if (change.action == wire::ChangeAction::LeasesOn || change.action == wire::ChangeAction::LeasesOff) {
         const bool on = change.action == wire::ChangeAction::LeasesOn;
         const Lease lease{on ? group.options().core.election_timeout_min : Duration{}, on ? change.lease_drift_ppm : 0};
@@ -440,7 +440,7 @@ Result<wire::GroupChangeReply> GroupHost::change_members(Fiber& fiber, Group& gr
     }
     MembersChanged done;
     if (change.action == wire::ChangeAction::Remove) {
-        TRY(done, group.remove_member(fiber, member.node, deadline));
+        TRY(done, group.remove_member(fiber, {member.node, change.replica}, change.configuration, deadline));
     } else {
         if (!member.replica) return Error(Code::Invalid, "the change names no incarnation of the node");
         if (!Address::parse(change.identity.peer_address).ok()) return Error(Code::Invalid, "the node has no peer address");
@@ -449,7 +449,7 @@ Result<wire::GroupChangeReply> GroupHost::change_members(Fiber& fiber, Group& gr
             TRY(done, group.replace_member(fiber, member, change.replaces, contact, deadline));
         } else {
             const AddAs as = change.action == wire::ChangeAction::AddVoter ? AddAs::Voter : AddAs::Learner;
-            TRY(done, group.add_member(fiber, member, as, contact, deadline));
+            TRY(done, group.add_member(fiber, member, as, contact, change.configuration, deadline));
         }
     }
     return wire::GroupChangeReply{done.changed, done.index};

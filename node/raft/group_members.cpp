@@ -319,8 +319,15 @@ Result<void> Group::silent(std::optional<Member> present) const {
     return {};
 }
 
-Result<MembersChanged> Group::add_member(Fiber& fiber, Member member, AddAs as, Bytes contact, Instant deadline) {
+Result<void> Group::still(std::optional<LogIndex> configuration) const {
+    const LogIndex newest = core_->log().configuration_index();
+    if (!configuration || newest == *configuration) return {};
+    return Error(Code::Stale, "the newest configuration is of entry " + std::to_string(newest.value) + ", not " + std::to_string(configuration->value));
+}
+
+Result<MembersChanged> Group::add_member(Fiber& fiber, Member member, AddAs as, Bytes contact, std::optional<LogIndex> if_configuration, Instant deadline) {
     auto next = [&](const Configuration& now) -> Result<std::optional<Configuration>> {
+        TRY(still(if_configuration));
         if (!now.names(member)) TRY(silent(now.find(member.node)));
         return with_member(now, member, as, contact);
     };
@@ -364,11 +371,16 @@ Result<MembersChanged> Group::replace_member(Fiber& fiber, Member member, const 
     return MembersChanged{true, in};
 }
 
-Result<MembersChanged> Group::remove_member(Fiber& fiber, NodeId node, Instant deadline) {
-    auto next = [&](const Configuration& now) { return without_node(now, node); };
-    TRY(std::optional<LogIndex> index, propose_members(fiber, next, "removing node " + std::to_string(node.value), deadline));
+Result<MembersChanged> Group::remove_member(Fiber& fiber, Member member, std::optional<LogIndex> if_configuration, Instant deadline) {
+    auto is_in = [&](const Configuration& now) { return member.replica ? now.names(member) : now.find(member.node).has_value(); };
+    auto next = [&](const Configuration& now) -> Result<std::optional<Configuration>> {
+        if (!is_in(now)) return std::optional<Configuration>();
+        TRY(still(if_configuration));
+        return without_node(now, member.node);
+    };
+    TRY(std::optional<LogIndex> index, propose_members(fiber, next, "removing node " + std::to_string(member.node.value), deadline));
     if (!index) return MembersChanged{false, core_->log().configuration_index()};
-    auto done = [&](const Configuration& now) { return !now.find(node); };
+    auto done = [&](const Configuration& now) { return !is_in(now); };
     TRY(LogIndex in, await_members(fiber, *index, core_->term(), done, deadline));
     return MembersChanged{true, in};
 }

@@ -35,6 +35,8 @@ std::string_view operation_name(Operation operation) {
         case Operation::MasterConfirm: return "master_confirm";
         case Operation::MasterList: return "master_list";
         case Operation::MasterHeartbeat: return "master_heartbeat";
+        case Operation::PartitionCreate: return "partition_create";
+        case Operation::PartitionDestroy: return "partition_destroy";
         case Operation::Echo: return "echo";
     }
     return "unknown";

@@ -9,19 +9,11 @@
 #include <string_view>
 #include <vector>
 
+#include "node/wire/data_node.h"
+#include "node/wire/master_ids.h"
 #include "runtime/base/bytes.h"
-#include "runtime/base/ids.h"
 #include "runtime/base/result.h"
 #include "runtime/base/time.h"
-
-namespace orrery {
-
-using VolumeId = StrongId<struct VolumeIdTag>;
-using PartitionId = StrongId<struct PartitionIdTag>;  // also the id of its Raft group on the data nodes
-using DiskId = StrongId<struct DiskIdTag, uint32_t>;  // of one node, given by it; from 1
-using ClientId = StrongId<struct ClientIdTag>;        // random; one life of a client; 0 = asks without deduplication
-
-}  // namespace orrery
 
 namespace orrery::wire {
 
@@ -31,7 +23,9 @@ struct DiskRecord {
     DiskId disk;
     std::string path;  // on its node, for people
     uint64_t capacity_bytes = 0;
-    uint32_t members = 0;  // of partitions, that are placed there
+    uint32_t members = 0;  // of partitions, that are placed there; destinations of tasks count
+    bool leaving = false;  // an operator asked for its members to go elsewhere
+    bool bad = false;      // its node reported it so: nothing new, and its members go elsewhere
     bool operator==(const DiskRecord&) const = default;
 };
 
@@ -52,6 +46,8 @@ struct NodeRecord {
     LogIndex registered;  // the entry that first named it
     LogIndex modified;    // the last that changed it
     NodeState state = NodeState::Active;
+    bool leaving = false;   // an operator asked for all its members to go elsewhere
+    std::string waits_for;  // why the most urgent of its members that should go elsewhere does not; empty: none waits
     bool operator==(const NodeRecord&) const = default;
 };
 
@@ -70,7 +66,8 @@ struct VolumeRecord {
     uint32_t partitions = 0;
     uint64_t capacity_bytes = 0;  // quota; 0: none
     LogIndex created;
-    LogIndex modified;  // it, or one of its partitions
+    LogIndex modified;  // this record; moves of its partitions are not changes of it
+    uint32_t max_partitions = 0;  // it is never extended beyond; 0: as far as the masters' limit
     bool operator==(const VolumeRecord&) const = default;
 };
 
@@ -78,6 +75,7 @@ struct PartitionMember {
     NodeId node;
     DiskId disk;
     ReplicaId replica;  // rises with every member that the cluster ever had
+    bool created = false;  // its node has reported it: what is missing from now on is lost, and not created anew
     bool operator==(const PartitionMember&) const = default;
 };
 
@@ -88,7 +86,55 @@ struct PartitionRecord {
     std::vector<PartitionMember> members;  // by node id
     LogIndex created;
     LogIndex modified;
+    // As last reported, for clients to try first; says nothing of who leads now.
+    NodeId leader;
+    Term leader_term;  // of the partition's own group
+    // Of tasks that came to nothing since the last that did.
+    uint32_t failures = 0;
+    NodeId failed_at;  // destination of the last
+    std::string last_error;
     bool operator==(const PartitionRecord&) const = default;
+};
+
+enum class TaskKind : uint8_t {  // on disk; never renumber
+    Move = 1,          // off a bad disk, or for balance
+    Repair = 2,        // of a member that is dead, lost or damaged
+    Decommission = 3,  // of a member on a node or disk that is leaving
+};
+/// "move", "repair", "decommission".
+std::string_view task_kind_name(TaskKind kind);
+
+/// Each is over when the partition's own leader, or the destination, has reported so.
+enum class TaskStep : uint8_t {  // on disk; never renumber
+    Create = 1,        // the destination has an empty replica
+    AddLearner = 2,    // the group's configuration names it
+    CatchUp = 3,       // it holds what the others hold
+    Promote = 4,       // it is a voter, and ready
+    RemoveSource = 5,  // the configuration names the source no more
+    BackOut = 6,       // the configuration names the destination no more; the task has failed, or is not wanted any more
+    Done = 7,          // never stored
+};
+/// "create", "add-learner", ...
+std::string_view task_step_name(TaskStep step);
+
+/// One member of a partition is replaced by one elsewhere. At most one task a partition.
+struct TaskRecord {
+    TaskId task;
+    TaskKind kind = TaskKind::Move;
+    PartitionId partition;
+    VolumeId volume;
+    Epoch epoch;  // of the partition, which stays until the task is done
+    PartitionMember source;
+    PartitionMember destination;
+    TaskStep step = TaskStep::Create;
+    uint32_t priority = 0;  // lower goes first
+    LogIndex created;
+    LogIndex modified;
+    std::string waits_for;  // what the step waits for; empty: it goes on
+    LogIndex since;         // when step or reason last changed
+    uint32_t failures = 0;  // of tasks of this partition before
+    std::string last_error; // of the last of those; or why it backs out
+    bool operator==(const TaskRecord&) const = default;
 };
 
 /// What the cluster as a whole counts.
@@ -97,6 +143,9 @@ struct MasterCounters {
     uint64_t nodes = 0, volumes = 0, partitions = 0;
     LogIndex applied;
     LogIndex forgotten;  // of the clients' sessions that made room for others, the latest use
+    uint64_t next_task = 1;
+    uint64_t tasks = 0;
+    LogIndex placed;  // the last change of a volume, a partition's members, leader or failures, or a task
     bool operator==(const MasterCounters&) const = default;
 };
 
@@ -115,6 +164,8 @@ Bytes encode_volume_record(const VolumeRecord& record);
 Result<VolumeRecord> decode_volume_record(ByteView bytes);
 Bytes encode_partition_record(const PartitionRecord& record);
 Result<PartitionRecord> decode_partition_record(ByteView bytes);
+Bytes encode_task_record(const TaskRecord& record);
+Result<TaskRecord> decode_task_record(ByteView bytes);
 Bytes encode_master_counters(const MasterCounters& counters);
 Result<MasterCounters> decode_master_counters(ByteView bytes);
 Bytes encode_session_record(const SessionRecord& record);
@@ -126,11 +177,23 @@ enum class MasterCommandKind : uint8_t {  // on the wire and on disk; never renu
     RegisterNode = 1,
     CreateVolume = 2,
     DeleteVolume = 3,
-    MarkNodes = 4,  // the leader's own: who is heard of, and who is not any more
-    GrowVolume = 32,  // partitions more
+    // From here on an L: the leader's own, which it takes from nobody.
+    MarkNodes = 4,  // L: who is heard of, and who is not any more
+    DecommissionNode = 5,
+    DecommissionDisk = 6,
+    CancelDecommission = 7,  // of a node, or of one disk of it
+    ExtendVolume = 8,
+    MarkDisks = 9,       // L: which are bad, and which are well again
+    MarkPartitions = 10, // L: who leads, which members have been created
+    MarkWaits = 11,      // L: what nodes and tasks wait for
+    StartTask = 12,      // L
+    AdvanceTask = 13,    // L
+    FailTask = 14,       // L: ends it without effect
 };
 /// "register_node", ...
 std::string_view master_command_name(MasterCommandKind kind);
+/// Marked L above.
+bool is_leaders_own(MasterCommandKind kind);
 
 struct Place {
     NodeId node;
@@ -150,9 +213,34 @@ struct NodeMark {
     bool operator==(const NodeMark&) const = default;
 };
 
+struct DiskMark {
+    NodeId node;
+    Incarnation incarnation;
+    DiskId disk;
+    bool bad = false;
+    bool operator==(const DiskMark&) const = default;
+};
+
+struct PartitionMark {
+    PartitionId partition;
+    NodeId leader;  // 0: nothing new
+    Term term;      // a lower one than is known, or the same, says nothing
+    std::vector<ReplicaId> created;
+    bool operator==(const PartitionMark&) const = default;
+};
+
+/// Of a node, or of a task.
+struct WaitMark {
+    NodeId node;
+    TaskId task;
+    std::string waits_for;
+    bool operator==(const WaitMark&) const = default;
+};
+
 struct MasterCommand {
     static constexpr size_t kPlacementsMax = 100'000;
     static constexpr size_t kMarksMax = 10'000;
+    static constexpr size_t kMembersMax = PartitionReport::kMembersMax;
 
     MasterCommandKind kind = MasterCommandKind::RegisterNode;
     ClientId client;        // 0: no deduplication
@@ -161,19 +249,33 @@ struct MasterCommand {
                             // that, is told so, and nothing is done
     // RegisterNode: node, incarnation, zone, addresses, disks; indexes are not looked at.
     NodeRecord node;
-    // CreateVolume, DeleteVolume and GrowVolume.
+    // CreateVolume, DeleteVolume and ExtendVolume.
     std::string name;
-    // CreateVolume; GrowVolume: partitions (to add) and placements.
+    // CreateVolume; ExtendVolume: partitions (to add) and placements.
     uint32_t replicas = 0;
     uint32_t partitions = 0;
     uint64_t capacity_bytes = 0;
     std::vector<Placement> placements;  // one a partition
     std::string unplaced;               // why the leader found no places; then there are no placements
     std::vector<NodeMark> marks;        // MarkNodes
+    // DecommissionNode and DecommissionDisk, CancelDecommission: node.node, and of a disk
+    DiskId disk;
+    // CreateVolume: of the new volume. ExtendVolume: of the planner's, how many partitions it was planned for; 0: any.
+    uint32_t max_partitions = 0;
+    uint32_t expected_partitions = 0;
+    std::vector<DiskMark> disk_marks;            // MarkDisks
+    std::vector<PartitionMark> partition_marks;  // MarkPartitions
+    std::vector<WaitMark> waits;                 // MarkWaits
+    // StartTask: kind, partition, epoch, source, place of the destination, priority. AdvanceTask, FailTask: task, and the step it was in.
+    TaskRecord task;
+    TaskStep next = TaskStep::Create;  // AdvanceTask
+    // AdvanceTask: the committed configuration, as the partition's leader reported it.
+    std::vector<ReplicaId> voters, learners;
+    std::string reason;  // AdvanceTask to BackOut, FailTask: why, for people; empty: the task is not wanted any more
     bool operator==(const MasterCommand&) const = default;
 };
 Bytes encode_master_command(const MasterCommand& command);
-/// Errors: Corrupt (also an unknown kind, more than kPlacementsMax placements or kMarksMax marks).
+/// Errors: Corrupt (also an unknown kind, more than kPlacementsMax placements kMarksMax marks of a kind, or kMembersMax members of one thing).
 Result<MasterCommand> decode_master_command(ByteView bytes);
 
 /// What came of a command. A refusal is an answer too: it is remembered and given again.
@@ -181,7 +283,8 @@ struct MasterAnswer {
     uint8_t code = 0;      // of the Code of a refusal; 0: done
     std::string context;   // of a refusal
     LogIndex index;        // of the entry
-    VolumeId volume;       // CreateVolume, DeleteVolume, GrowVolume
+    VolumeId volume;       // CreateVolume, DeleteVolume, ExtendVolume
+    TaskId task;           // StartTask
     bool operator==(const MasterAnswer&) const = default;
 };
 Bytes encode_master_answer(const MasterAnswer& answer);
@@ -196,6 +299,9 @@ enum class MasterTopic : uint8_t {  // on the wire; never renumber
     Partitions = 4,  // of the volume called `name`, in pages by id
     Partition = 5,   // the one with id `after`
     Counters = 6,
+    Tasks = 7,       // all, in pages by id
+    Task = 8,        // the one with id `after`
+    Node = 9,        // the one with id `after`, and the first `limit` tasks that take a member from it or bring one to it
 };
 
 struct MasterQuery {
@@ -222,30 +328,11 @@ struct MasterView {
     std::vector<NodeRecord> nodes;
     std::vector<VolumeRecord> volumes;
     std::vector<PartitionRecord> partitions;
+    std::vector<TaskRecord> tasks;
     bool operator==(const MasterView&) const = default;
 };
 Bytes encode_master_view(const MasterView& view);
 Result<MasterView> decode_master_view(ByteView bytes);
-
-/// A data node's sign of life. Nothing of it is kept for longer than the next one.
-struct NodeHeartbeat {
-    struct Disk {
-        DiskId disk;
-        uint64_t used_bytes = 0;
-        std::string trouble;  // for people; empty: it is well
-        bool operator==(const Disk&) const = default;
-    };
-    static constexpr size_t kDisksMax = 256;
-    NodeId node;
-    Incarnation incarnation;
-    uint32_t partitions = 0;  // it has on its disks
-    uint32_t loaded = 0;      // of those
-    std::vector<Disk> disks;
-    bool operator==(const NodeHeartbeat&) const = default;
-};
-Bytes encode_node_heartbeat(const NodeHeartbeat& heartbeat);
-/// Errors: Corrupt (also more than kDisksMax disks).
-Result<NodeHeartbeat> decode_node_heartbeat(ByteView bytes);
 
 /// A leader's word to a follower: what was committed when it was asked, its leadership confirmed after that.
 struct MasterConfirmation {

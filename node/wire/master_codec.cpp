@@ -1,6 +1,8 @@
 // Codecs of the masters' records, commands, questions and answers. Bytes come from outside or from a disk: every refusal is Corrupt.
 #include <capnp/message.h>
 
+#include <algorithm>
+
 #include "master.capnp.h"
 #include "node/wire/codec.h"
 #include "node/wire/master.h"
@@ -39,10 +41,14 @@ void fill_node(schema::NodeRecord::Builder out, const NodeRecord& record) {
         disks[i].setPath(text_from(record.disks[i].path));
         disks[i].setCapacityBytes(record.disks[i].capacity_bytes);
         disks[i].setMembers(record.disks[i].members);
+        disks[i].setLeaving(record.disks[i].leaving);
+        disks[i].setBad(record.disks[i].bad);
     }
     out.setRegistered(record.registered.value);
     out.setModified(record.modified.value);
     out.setState(static_cast<uint8_t>(record.state));
+    out.setLeaving(record.leaving);
+    out.setWaitsFor(text_from(record.waits_for));
 }
 
 Result<NodeRecord> read_node(schema::NodeRecord::Reader in) {
@@ -53,10 +59,13 @@ Result<NodeRecord> read_node(schema::NodeRecord::Reader in) {
                       .service_address = text_of(in.getServiceAddress()),
                       .disks = {},
                       .registered = LogIndex(in.getRegistered()),
-                      .modified = LogIndex(in.getModified())};
+                      .modified = LogIndex(in.getModified()),
+                      .leaving = in.getLeaving(),
+                      .waits_for = text_of(in.getWaitsFor())};
     auto disks = in.getDisks();
     record.disks.reserve(disks.size());
-    for (auto disk : disks) record.disks.push_back({DiskId(disk.getDisk()), text_of(disk.getPath()), disk.getCapacityBytes(), disk.getMembers()});
+    for (auto disk : disks)
+        record.disks.push_back({DiskId(disk.getDisk()), text_of(disk.getPath()), disk.getCapacityBytes(), disk.getMembers(), disk.getLeaving(), disk.getBad()});
     // Written before nodes had a state: 0.
     if (in.getState() != 0 && !take_enum(in.getState(), NodeState::Active, NodeState::Inactive, record.state))
         return Error(Code::Corrupt, "node record: unknown state");
@@ -72,6 +81,7 @@ void fill_volume(schema::VolumeRecord::Builder out, const VolumeRecord& record) 
     out.setCapacityBytes(record.capacity_bytes);
     out.setCreated(record.created.value);
     out.setModified(record.modified.value);
+    out.setMaxPartitions(record.max_partitions);
 }
 
 Result<VolumeRecord> read_volume(schema::VolumeRecord::Reader in) {
@@ -85,7 +95,19 @@ Result<VolumeRecord> read_volume(schema::VolumeRecord::Reader in) {
     record.capacity_bytes = in.getCapacityBytes();
     record.created = LogIndex(in.getCreated());
     record.modified = LogIndex(in.getModified());
+    record.max_partitions = in.getMaxPartitions();
     return record;
+}
+
+void fill_member(schema::PartitionMember::Builder out, const PartitionMember& member) {
+    out.setNode(member.node.value);
+    out.setDisk(member.disk.value);
+    out.setReplica(member.replica.value);
+    out.setCreated(member.created);
+}
+
+PartitionMember read_member(schema::PartitionMember::Reader in) {
+    return {NodeId(in.getNode()), DiskId(in.getDisk()), ReplicaId(in.getReplica()), in.getCreated()};
 }
 
 void fill_partition(schema::PartitionRecord::Builder out, const PartitionRecord& record) {
@@ -93,13 +115,14 @@ void fill_partition(schema::PartitionRecord::Builder out, const PartitionRecord&
     out.setVolume(record.volume.value);
     out.setEpoch(record.epoch.value);
     auto members = out.initMembers(count(record.members));
-    for (unsigned i = 0; i < members.size(); ++i) {
-        members[i].setNode(record.members[i].node.value);
-        members[i].setDisk(record.members[i].disk.value);
-        members[i].setReplica(record.members[i].replica.value);
-    }
+    for (unsigned i = 0; i < members.size(); ++i) fill_member(members[i], record.members[i]);
     out.setCreated(record.created.value);
     out.setModified(record.modified.value);
+    out.setLeader(record.leader.value);
+    out.setLeaderTerm(record.leader_term.value);
+    out.setFailures(record.failures);
+    out.setFailedAt(record.failed_at.value);
+    out.setLastError(text_from(record.last_error));
 }
 
 PartitionRecord read_partition(schema::PartitionRecord::Reader in) {
@@ -108,12 +131,63 @@ PartitionRecord read_partition(schema::PartitionRecord::Reader in) {
                            .epoch = Epoch(in.getEpoch()),
                            .members = {},
                            .created = LogIndex(in.getCreated()),
-                           .modified = LogIndex(in.getModified())};
+                           .modified = LogIndex(in.getModified()),
+                           .leader = NodeId(in.getLeader()),
+                           .leader_term = Term(in.getLeaderTerm()),
+                           .failures = in.getFailures(),
+                           .failed_at = NodeId(in.getFailedAt()),
+                           .last_error = text_of(in.getLastError())};
     auto members = in.getMembers();
     record.members.reserve(members.size());
-    for (auto member : members)
-        record.members.push_back({NodeId(member.getNode()), DiskId(member.getDisk()), ReplicaId(member.getReplica())});
+    for (auto member : members) record.members.push_back(read_member(member));
     return record;
+}
+
+void fill_task(schema::TaskRecord::Builder out, const TaskRecord& record) {
+    out.setTask(record.task.value);
+    out.setKind(static_cast<uint8_t>(record.kind));
+    out.setPartition(record.partition.value);
+    out.setVolume(record.volume.value);
+    out.setEpoch(record.epoch.value);
+    fill_member(out.initSource(), record.source);
+    fill_member(out.initDestination(), record.destination);
+    out.setStep(static_cast<uint8_t>(record.step));
+    out.setPriority(record.priority);
+    out.setCreated(record.created.value);
+    out.setModified(record.modified.value);
+    out.setWaitsFor(text_from(record.waits_for));
+    out.setSince(record.since.value);
+    out.setFailures(record.failures);
+    out.setLastError(text_from(record.last_error));
+}
+
+Result<TaskRecord> read_task(schema::TaskRecord::Reader in) {
+    TaskRecord record{.task = TaskId(in.getTask()),
+                      .partition = PartitionId(in.getPartition()),
+                      .volume = VolumeId(in.getVolume()),
+                      .epoch = Epoch(in.getEpoch()),
+                      .source = read_member(in.getSource()),
+                      .destination = read_member(in.getDestination()),
+                      .priority = in.getPriority(),
+                      .created = LogIndex(in.getCreated()),
+                      .modified = LogIndex(in.getModified()),
+                      .waits_for = text_of(in.getWaitsFor()),
+                      .since = LogIndex(in.getSince()),
+                      .failures = in.getFailures(),
+                      .last_error = text_of(in.getLastError())};
+    if (!take_enum(in.getKind(), TaskKind::Move, TaskKind::Decommission, record.kind)) return Error(Code::Corrupt, "task record: unknown kind");
+    if (!take_enum(in.getStep(), TaskStep::Create, TaskStep::Done, record.step)) return Error(Code::Corrupt, "task record: unknown step");
+    return record;
+}
+
+void fill_replicas(capnp::List<uint64_t>::Builder out, const std::vector<ReplicaId>& from) {
+    for (unsigned i = 0; i < out.size(); ++i) out.set(i, from[i].value);
+}
+
+Result<void> read_replicas(capnp::List<uint64_t>::Reader in, std::vector<ReplicaId>& out) {
+    if (in.size() > MasterCommand::kMembersMax) return Error(Code::Corrupt, "master command: too many members");
+    for (uint64_t replica : in) out.push_back(ReplicaId(replica));
+    return {};
 }
 
 void fill_counters(schema::MasterCounters::Builder out, const MasterCounters& counters) {
@@ -125,6 +199,9 @@ void fill_counters(schema::MasterCounters::Builder out, const MasterCounters& co
     out.setPartitions(counters.partitions);
     out.setApplied(counters.applied.value);
     out.setForgotten(counters.forgotten.value);
+    out.setNextTask(counters.next_task);
+    out.setTasks(counters.tasks);
+    out.setPlaced(counters.placed.value);
 }
 
 MasterCounters read_counters(schema::MasterCounters::Reader in) {
@@ -135,7 +212,10 @@ MasterCounters read_counters(schema::MasterCounters::Reader in) {
             .volumes = in.getVolumes(),
             .partitions = in.getPartitions(),
             .applied = LogIndex(in.getApplied()),
-            .forgotten = LogIndex(in.getForgotten())};
+            .forgotten = LogIndex(in.getForgotten()),
+            .next_task = std::max<uint64_t>(1, in.getNextTask()),  // 0: written before there were tasks
+            .tasks = in.getTasks(),
+            .placed = LogIndex(in.getPlaced())};
 }
 
 }  // namespace
@@ -154,6 +234,28 @@ std::string_view volume_state_name(VolumeState state) {
     switch (state) {
         case VolumeState::Active: return "active";
         case VolumeState::Deleting: return "deleting";
+    }
+    return "?";
+}
+
+std::string_view task_kind_name(TaskKind kind) {
+    switch (kind) {
+        case TaskKind::Move: return "move";
+        case TaskKind::Repair: return "repair";
+        case TaskKind::Decommission: return "decommission";
+    }
+    return "?";
+}
+
+std::string_view task_step_name(TaskStep step) {
+    switch (step) {
+        case TaskStep::Create: return "create";
+        case TaskStep::AddLearner: return "add-learner";
+        case TaskStep::CatchUp: return "catch-up";
+        case TaskStep::Promote: return "promote";
+        case TaskStep::RemoveSource: return "remove-source";
+        case TaskStep::BackOut: return "back-out";
+        case TaskStep::Done: return "done";
     }
     return "?";
 }
@@ -192,6 +294,19 @@ Result<PartitionRecord> decode_partition_record(ByteView bytes) {
     PartitionRecord record;
     TRY(decode_payload(bytes, "partition record", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
         record = read_partition(reader.getRoot<schema::PartitionRecord>());
+        return {};
+    }));
+    return record;
+}
+
+Bytes encode_task_record(const TaskRecord& record) {
+    return encode_payload([&](capnp::MessageBuilder& builder) { fill_task(builder.initRoot<schema::TaskRecord>(), record); });
+}
+
+Result<TaskRecord> decode_task_record(ByteView bytes) {
+    TaskRecord record;
+    TRY(decode_payload(bytes, "task record", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
+        TRY(record, read_task(reader.getRoot<schema::TaskRecord>()));
         return {};
     }));
     return record;
@@ -248,9 +363,38 @@ std::string_view master_command_name(MasterCommandKind kind) {
         case MasterCommandKind::CreateVolume: return "create_volume";
         case MasterCommandKind::DeleteVolume: return "delete_volume";
         case MasterCommandKind::MarkNodes: return "mark_nodes";
-        case MasterCommandKind::GrowVolume: return "grow_volume";
+        case MasterCommandKind::DecommissionNode: return "decommission_node";
+        case MasterCommandKind::DecommissionDisk: return "decommission_disk";
+        case MasterCommandKind::CancelDecommission: return "cancel_decommission";
+        case MasterCommandKind::ExtendVolume: return "extend_volume";
+        case MasterCommandKind::MarkDisks: return "mark_disks";
+        case MasterCommandKind::MarkPartitions: return "mark_partitions";
+        case MasterCommandKind::MarkWaits: return "mark_waits";
+        case MasterCommandKind::StartTask: return "start_task";
+        case MasterCommandKind::AdvanceTask: return "advance_task";
+        case MasterCommandKind::FailTask: return "fail_task";
     }
     return "?";
+}
+
+bool is_leaders_own(MasterCommandKind kind) {
+    switch (kind) {
+        case MasterCommandKind::RegisterNode:
+        case MasterCommandKind::CreateVolume:
+        case MasterCommandKind::DeleteVolume:
+        case MasterCommandKind::DecommissionNode:
+        case MasterCommandKind::DecommissionDisk:
+        case MasterCommandKind::CancelDecommission:
+        case MasterCommandKind::ExtendVolume: return false;
+        case MasterCommandKind::MarkNodes:
+        case MasterCommandKind::MarkDisks:
+        case MasterCommandKind::MarkPartitions:
+        case MasterCommandKind::MarkWaits:
+        case MasterCommandKind::StartTask:
+        case MasterCommandKind::AdvanceTask:
+        case MasterCommandKind::FailTask: return true;
+    }
+    return true;
 }
 
 Bytes encode_master_command(const MasterCommand& command) {
@@ -281,6 +425,35 @@ Bytes encode_master_command(const MasterCommand& command) {
             marks[i].setIncarnation(command.marks[i].incarnation.value);
             marks[i].setState(static_cast<uint8_t>(command.marks[i].state));
         }
+        root.setDisk(command.disk.value);
+        root.setMaxPartitions(command.max_partitions);
+        root.setExpectedPartitions(command.expected_partitions);
+        auto disk_marks = root.initDiskMarks(count(command.disk_marks));
+        for (unsigned i = 0; i < disk_marks.size(); ++i) {
+            disk_marks[i].setNode(command.disk_marks[i].node.value);
+            disk_marks[i].setIncarnation(command.disk_marks[i].incarnation.value);
+            disk_marks[i].setDisk(command.disk_marks[i].disk.value);
+            disk_marks[i].setBad(command.disk_marks[i].bad);
+        }
+        auto partition_marks = root.initPartitionMarks(count(command.partition_marks));
+        for (unsigned i = 0; i < partition_marks.size(); ++i) {
+            const PartitionMark& from = command.partition_marks[i];
+            partition_marks[i].setPartition(from.partition.value);
+            partition_marks[i].setLeader(from.leader.value);
+            partition_marks[i].setTerm(from.term.value);
+            fill_replicas(partition_marks[i].initCreated(count(from.created)), from.created);
+        }
+        auto waits = root.initWaits(count(command.waits));
+        for (unsigned i = 0; i < waits.size(); ++i) {
+            waits[i].setNode(command.waits[i].node.value);
+            waits[i].setTask(command.waits[i].task.value);
+            waits[i].setWaitsFor(text_from(command.waits[i].waits_for));
+        }
+        if (command.task != TaskRecord()) fill_task(root.initTask(), command.task);
+        root.setNext(static_cast<uint8_t>(command.next));
+        fill_replicas(root.initVoters(count(command.voters)), command.voters);
+        fill_replicas(root.initLearners(count(command.learners)), command.learners);
+        root.setReason(text_from(command.reason));
     });
 }
 
@@ -288,8 +461,8 @@ Result<MasterCommand> decode_master_command(ByteView bytes) {
     MasterCommand command;
     TRY(decode_payload(bytes, "master command", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
         auto root = reader.getRoot<schema::MasterCommand>();
-        command.kind = static_cast<MasterCommandKind>(root.getKind());
-        if (master_command_name(command.kind) == "?") return Error(Code::Corrupt, "master command: unknown kind");
+        if (!take_enum(root.getKind(), MasterCommandKind::RegisterNode, MasterCommandKind::FailTask, command.kind))
+            return Error(Code::Corrupt, "master command: unknown kind");
         command.client = ClientId(root.getClient());
         command.sequence = root.getSequence();
         TRY(command.node, read_node(root.getNode()));
@@ -317,6 +490,30 @@ Result<MasterCommand> decode_master_command(ByteView bytes) {
                 return Error(Code::Corrupt, "master command: unknown state of a node");
             command.marks.push_back(mark);
         }
+        command.disk = DiskId(root.getDisk());
+        command.max_partitions = root.getMaxPartitions();
+        command.expected_partitions = root.getExpectedPartitions();
+        auto disk_marks = root.getDiskMarks();
+        auto partition_marks = root.getPartitionMarks();
+        auto waits = root.getWaits();
+        if (std::max({disk_marks.size(), partition_marks.size(), waits.size()}) > MasterCommand::kMarksMax)
+            return Error(Code::Corrupt, "master command: too many marks");
+        for (auto in : disk_marks)
+            command.disk_marks.push_back({NodeId(in.getNode()), Incarnation(in.getIncarnation()), DiskId(in.getDisk()), in.getBad()});
+        for (auto in : partition_marks) {
+            PartitionMark& mark = command.partition_marks.emplace_back(PartitionMark{PartitionId(in.getPartition()), NodeId(in.getLeader()), Term(in.getTerm()), {}});
+            TRY(read_replicas(in.getCreated(), mark.created));
+        }
+        for (auto in : waits) command.waits.push_back({NodeId(in.getNode()), TaskId(in.getTask()), text_of(in.getWaitsFor())});
+        if (root.hasTask()) {
+            TRY(command.task, read_task(root.getTask()));
+        }
+        // 0: written before there were tasks.
+        if (root.getNext() != 0 && !take_enum(root.getNext(), TaskStep::Create, TaskStep::Done, command.next))
+            return Error(Code::Corrupt, "master command: unknown step");
+        TRY(read_replicas(root.getVoters(), command.voters));
+        TRY(read_replicas(root.getLearners(), command.learners));
+        command.reason = text_of(root.getReason());
         return {};
     }));
     return command;
@@ -329,6 +526,7 @@ Bytes encode_master_answer(const MasterAnswer& answer) {
         root.setContext(text_from(answer.context));
         root.setIndex(answer.index.value);
         root.setVolume(answer.volume.value);
+        root.setTask(answer.task.value);
     });
 }
 
@@ -340,6 +538,7 @@ Result<MasterAnswer> decode_master_answer(ByteView bytes) {
         answer.context = text_of(root.getContext());
         answer.index = LogIndex(root.getIndex());
         answer.volume = VolumeId(root.getVolume());
+        answer.task = TaskId(root.getTask());
         return {};
     }));
     return answer;
@@ -363,7 +562,7 @@ Result<MasterQuery> decode_master_query(ByteView bytes) {
     MasterQuery query;
     TRY(decode_payload(bytes, "master query", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
         auto root = reader.getRoot<schema::MasterQuery>();
-        if (!take_enum(root.getTopic(), MasterTopic::Nodes, MasterTopic::Counters, query.topic))
+        if (!take_enum(root.getTopic(), MasterTopic::Nodes, MasterTopic::Node, query.topic))
             return Error(Code::Corrupt, "master query: unknown topic");
         query.name = text_of(root.getName());
         query.after = root.getAfter();
@@ -391,6 +590,8 @@ Bytes encode_master_view(const MasterView& view) {
         for (unsigned i = 0; i < volumes.size(); ++i) fill_volume(volumes[i], view.volumes[i]);
         auto partitions = root.initPartitions(count(view.partitions));
         for (unsigned i = 0; i < partitions.size(); ++i) fill_partition(partitions[i], view.partitions[i]);
+        auto tasks = root.initTasks(count(view.tasks));
+        for (unsigned i = 0; i < tasks.size(); ++i) fill_task(tasks[i], view.tasks[i]);
     });
 }
 
@@ -420,42 +621,15 @@ Result<MasterView> decode_master_view(ByteView bytes) {
         auto partitions = root.getPartitions();
         view.partitions.reserve(partitions.size());
         for (auto in : partitions) view.partitions.push_back(read_partition(in));
+        auto tasks = root.getTasks();
+        view.tasks.reserve(tasks.size());
+        for (auto in : tasks) {
+            TRY(TaskRecord task, read_task(in));
+            view.tasks.push_back(std::move(task));
+        }
         return {};
     }));
     return view;
-}
-
-Bytes encode_node_heartbeat(const NodeHeartbeat& heartbeat) {
-    return encode_payload([&](capnp::MessageBuilder& builder) {
-        auto root = builder.initRoot<schema::NodeHeartbeat>();
-        root.setNode(heartbeat.node.value);
-        root.setIncarnation(heartbeat.incarnation.value);
-        root.setPartitions(heartbeat.partitions);
-        root.setLoaded(heartbeat.loaded);
-        auto disks = root.initDisks(count(heartbeat.disks));
-        for (unsigned i = 0; i < disks.size(); ++i) {
-            disks[i].setDisk(heartbeat.disks[i].disk.value);
-            disks[i].setUsedBytes(heartbeat.disks[i].used_bytes);
-            disks[i].setTrouble(text_from(heartbeat.disks[i].trouble));
-        }
-    });
-}
-
-Result<NodeHeartbeat> decode_node_heartbeat(ByteView bytes) {
-    NodeHeartbeat heartbeat;
-    TRY(decode_payload(bytes, "node heartbeat", [&](capnp::MessageReader& reader, Tail&) -> Result<void> {
-        auto root = reader.getRoot<schema::NodeHeartbeat>();
-        heartbeat.node = NodeId(root.getNode());
-        heartbeat.incarnation = Incarnation(root.getIncarnation());
-        heartbeat.partitions = root.getPartitions();
-        heartbeat.loaded = root.getLoaded();
-        auto disks = root.getDisks();
-        if (disks.size() > NodeHeartbeat::kDisksMax) return Error(Code::Corrupt, "node heartbeat: too many disks");
-        heartbeat.disks.reserve(disks.size());
-        for (auto in : disks) heartbeat.disks.push_back({DiskId(in.getDisk()), in.getUsedBytes(), text_of(in.getTrouble())});
-        return {};
-    }));
-    return heartbeat;
 }
 
 Bytes encode_master_confirmation(const MasterConfirmation& confirmation) {

@@ -2,6 +2,8 @@
 // Same rule as messages.h: views look into the payload; what decode refuses is Corrupt.
 #pragma once
 
+#include <optional>
+
 #include "node/wire/messages.h"
 #include "runtime/base/time.h"
 
@@ -84,6 +86,9 @@ struct GroupChange {
     ClusterId cluster{};                // that the node was in
     std::vector<ReplicaId> replaces{};  // its ended lives, at most kReplacesMax; only they are replaced
     uint32_t lease_drift_ppm = 0;       // LeasesOn only
+    // Of groups whose members the masters choose, AddVoter, AddLearner and Remove only: a request may come late.
+    ReplicaId replica{};       // added under this id; removed only if it is this one. 0: the incarnation is it
+    std::optional<LogIndex> configuration{};  // refused, Stale, unless the newest configuration is of this entry (0: the founding one)
     static constexpr size_t kReplacesMax = 64;
     bool operator==(const GroupChange&) const = default;
 };

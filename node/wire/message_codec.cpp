@@ -360,6 +360,8 @@ Bytes encode_group_change(const GroupChange& change) {
         root.setAction(static_cast<uint8_t>(change.action));
         fill_identity(root.initIdentity(), change.identity);
         root.setLeaseDriftPpm(change.lease_drift_ppm);
+        root.setReplica(change.replica.value);
+        root.setConfiguration(change.configuration ? change.configuration->value + 1 : 0);
         root.setCluster(change.cluster.value);
         auto replaces = root.initReplaces(static_cast<unsigned>(change.replaces.size()));
         for (unsigned i = 0; i < replaces.size(); ++i) replaces.set(i, change.replaces[i].value);
@@ -380,6 +382,8 @@ Result<GroupChange> decode_group_change(ByteView payload) {
         if (replaces.size() > GroupChange::kReplacesMax) return Error(Code::Corrupt, "change of members: too many ended lives");
         for (uint64_t replica : replaces) change.replaces.push_back(ReplicaId(replica));
         change.lease_drift_ppm = root.getLeaseDriftPpm();
+        change.replica = ReplicaId(root.getReplica());
+        if (root.getConfiguration() != 0) change.configuration = LogIndex(root.getConfiguration() - 1);
         return {};
     }));
     return change;

@@ -217,6 +217,8 @@ struct GroupChange {
   cluster @2 :UInt64;
   replaces @3 :List(UInt64);
   leaseDriftPpm @4 :UInt32;
+  replica @5 :UInt64;
+  configuration @6 :UInt64;       # index + 1; 0: whichever
 }
 
 struct GroupChangeReply {

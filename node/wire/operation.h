@@ -24,9 +24,11 @@ enum class Operation : uint32_t {  // on the wire; never renumber
     Join = 34,                // request: JoinRequest of a leader to a node without a cluster, answered empty
     MasterChange = 64,        // request: MasterCommand, answered by MasterAnswer; entity 1: forwarded, not forwarded again
     MasterQuery = 65,         // request: MasterQuery, answered by MasterView
-    MasterHeartbeat = 67,     // request: NodeHeartbeat, answered by MasterConfirmation; entity 1: forwarded, not forwarded again
+    MasterHeartbeat = 67,     // request: NodeHeartbeat, answered by HeartbeatAnswer; entity 1: forwarded, not forwarded again
     MasterConfirm = 66,       // request of a master to the leader: empty body, answered by MasterConfirmation
-    MasterList = 80,          // request: MasterListRequest, answered by stream data (records) and MasterListAnswer
+    MasterList = 68,          // request: MasterListRequest, answered by stream data (records) and MasterListAnswer
+    PartitionCreate = 80,     // request of the masters' leader to a data node: PartitionCreate, answered empty
+    PartitionDestroy = 81,    // the same: PartitionDestroy, answered empty
     Echo = 48,                // request: answered with its own body; for benches and conformance tests
 };
 

@@ -89,7 +89,10 @@ namespace orrery {
     X(list_served_while_not_ready, "a master answers lists before a leader has vouched for anything")      \
     X(list_torn_by_apply, "a list that is streamed out takes later pages as they are by then")             \
     X(list_cache_takes_any_version, "a client's copy of a list is replaced by whatever a master says")     \
-    X(redirect_keeps_target, "a redirect to the leader is followed to the master that gave it")
+    X(redirect_keeps_target, "a redirect to the leader is followed to the master that gave it")             \
+    X(decommission_checked_alone, "members of one partition are moved without a look at its other tasks")  \
+    X(master_allocates_before_applied, "a new leader of the masters plans before it has applied its log")  \
+    X(source_removed_first, "the source of a move goes before the destination is a voter")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

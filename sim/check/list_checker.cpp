@@ -5,7 +5,7 @@
 namespace orrery::check {
 
 namespace {
-std::string text_of(Duration duration) { return std::to_string(duration.as_millis()) + " ms"; }
+std::string milliseconds(Duration duration) { return std::to_string(duration.as_millis()) + " ms"; }
 }  // namespace
 
 void ListChecker::committed(LogIndex index, Instant at) {
@@ -31,9 +31,9 @@ void ListChecker::answered(const ListAnswer& answer) {
                         answer.what + " and was shown version " + std::to_string(answer.version.value) + ", not " + std::to_string(version.value) + ": " + why);
     };
     owes(committed_by(answer.asked.at - true_age(answer.max_age)), "list.too-old",
-         "that was committed " + text_of(answer.max_age) + " before it was asked, and no more age was allowed");
+         "that was committed " + milliseconds(answer.max_age) + " before it was asked, and no more age was allowed");
     owes(committed_by(answer.asked.at - true_age(answer.age)), "list.younger-than-true",
-         "that was committed before it was asked by more than the age of " + text_of(answer.age) + " that the answer admits");
+         "that was committed before it was asked by more than the age of " + milliseconds(answer.age) + " that the answer admits");
     owes(answer.at_least, "list.behind-token", "that was asked for");
     std::vector<Shown>& shown = shown_[answer.master];
     const auto later = std::ranges::lower_bound(shown, answer.asked.sequence, {}, &Shown::sequence);

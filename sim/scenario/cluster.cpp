@@ -84,6 +84,11 @@ std::unique_ptr<Process> Cluster::make_node(Env& env, size_t index) const {
         options.service.node_silence = knobs.node_silence;
         options.service.node_check = Duration::millis(300);
         options.service.refresh = Duration::millis(300);
+        options.service.tasks.period = Duration::millis(200);
+        options.service.tasks.order_timeout = Duration::seconds(2);
+        options.service.tasks.plan.repair_after = knobs.node_silence + Duration::seconds(1);
+        options.service.tasks.plan.retry_after = Duration::millis(200);
+        options.service.tasks.steps.create_max = Duration::seconds(10);
         return std::make_unique<master::MasterNode>(env, options);
     }
     kv::KvNodeOptions options;

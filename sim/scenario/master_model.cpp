@@ -154,7 +154,11 @@ std::optional<std::string> MasterModel::compare(const wire::MasterQuery& query, 
             }
             return compare_page("the partitions of " + query.name, partitions, view.partitions, query, view);
         }
+        case wire::MasterTopic::Tasks:
+            return compare_page("tasks", decoded(range(master::tasks_after(TaskId(query.after)), version), &wire::decode_task_record), view.tasks, query, view);
         case wire::MasterTopic::Partition:
+        case wire::MasterTopic::Task:
+        case wire::MasterTopic::Node:
         case wire::MasterTopic::Counters: return std::nullopt;
     }
     return std::nullopt;
@@ -171,6 +175,8 @@ std::optional<std::string> MasterModel::count() const {
         ++of_volume[partition.volume];
         for (const wire::PartitionMember& member : partition.members) ++members[{member.node, member.disk}];
     }
+    const auto tasks = decoded(range(master::tasks_after(TaskId()), now), &wire::decode_task_record);
+    for (const wire::TaskRecord& task : tasks) ++members[{task.destination.node, task.destination.disk}];  // a place is taken before the member comes
     for (const wire::NodeRecord& node : nodes)
         for (const wire::DiskRecord& disk : node.disks) {
             const uint64_t there = members[{node.node, disk.disk}];
@@ -187,6 +193,7 @@ std::optional<std::string> MasterModel::count() const {
     }
     if (!of_volume.empty()) return "a partition is of volume " + std::to_string(of_volume.begin()->first.value) + ", which is not there";
     const wire::MasterCounters& counters = state_.counters();
+    if (counters.tasks != tasks.size()) return "the state counts " + std::to_string(counters.tasks) + " tasks, and has " + std::to_string(tasks.size());
     if (counters.nodes != nodes.size() || counters.volumes != volumes.size() || counters.partitions != partitions.size())
         return "the state counts " + std::to_string(counters.nodes) + " nodes, " + std::to_string(counters.volumes) + " volumes, " + std::to_string(counters.partitions) +
                " partitions, and has " + std::to_string(nodes.size()) + ", " + std::to_string(volumes.size()) + ", " + std::to_string(partitions.size());

@@ -94,7 +94,7 @@ Bytes MasterWorkload::draw_name(Client& client) { return "v" + std::to_string(cl
 
 MasterQuery MasterWorkload::draw_query(Client& client) {
     static constexpr MasterTopic kTopics[] = {MasterTopic::Counters, MasterTopic::Nodes, MasterTopic::Volumes, MasterTopic::Volume, MasterTopic::Partitions,
-                                              MasterTopic::Partitions};
+                                              MasterTopic::Partitions, MasterTopic::Tasks};
     MasterQuery query;
     query.topic = kTopics[client.draws.below(std::size(kTopics))];
     if (query.topic == MasterTopic::Volume || query.topic == MasterTopic::Partitions) query.name = draw_name(client);

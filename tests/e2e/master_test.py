@@ -65,8 +65,8 @@ def test_volumes_are_made_shown_and_deleted_at_any_master(stage):
         nodes = asked(stage, one, "node", "list")["nodes"]
         assert [node["node"] for node in nodes] == [1, 2, 3, 4, 5]
         assert sum(disk["members"] for node in nodes for disk in node["disks"]) == 3 * 36
-    done = ctl(stage, at(cluster), "volume", "grow", "logs-1", "--partitions", "3")
-    assert done.returncode == 0 and "3 more partitions" in done.stdout, (done.stdout, done.stderr)
+    done = ctl(stage, at(cluster), "volume", "extend", "logs-1", "--partitions", "3")
+    assert done.returncode == 0 and "3 partitions more" in done.stdout, (done.stdout, done.stderr)
     assert len(asked(stage, at(cluster), "partition", "list", "logs-1")["partitions"]) == 15
     done = ctl(stage, at(cluster), "volume", "delete", "logs-0", "--yes")
     assert done.returncode == 0, done.stderr
@@ -96,6 +96,39 @@ def test_what_cannot_be_is_refused_and_changes_nothing(stage):
     assert taken[0][1] != 0 and "taken by another data directory" in taken[0][2], taken
     after = asked(stage, where, "volume", "info", "v"), asked(stage, where, "node", "list")["nodes"]
     assert before[0]["partitions"] == after[0]["partitions"] and before[1] == after[1]
+
+
+def test_a_node_is_decommissioned_and_stays_after_all_and_a_volume_is_extended(stage):
+    cluster = masters(stage, nodes=4)
+    where = at(cluster)
+
+    def done(*words):
+        ran = ctl(stage, where, *words)
+        assert ran.returncode == 0, f"{words}: {ran.returncode} {ran.stderr}"
+        return ran.stdout
+
+    def refused(words, text):
+        ran = ctl(stage, where, *words)
+        assert ran.returncode == 2 and text in ran.stderr, f"{words}: {ran.returncode} {ran.stderr}"
+
+    done("volume", "create", "v", "--replicas", "3", "--partitions", "4", "--max-partitions", "6")
+    done("volume", "extend", "v", "--partitions", "2")
+    assert len(asked(stage, where, "volume", "info", "v")["partitions"]) == 6
+    refused(("volume", "extend", "v", "--partitions", "1"), "volume 'v' has 6 partitions, and may have 6")
+    assert "node 2 is leaving" in done("node", "decommission", "2")
+    done("node", "decommission", "2")  # it is so already
+    refused(("node", "decommission", "3"), "volume 'v' needs 3 nodes, and 2 would be left")
+    refused(("node", "decommission", "9"), "node 9 is not registered")
+    refused(("node", "decommission", "3", "--disk", "9"), "node 3 has no disk 9")
+    for master in cluster.nodes:
+        info = asked(stage, master.address(), "node", "info", "2")
+        assert info["node"]["leaving"] and info["tasks"] == [], info
+        assert "active, leaving" in ctl(stage, master.address(), "node", "info", "2").stdout
+    refused(("volume", "create", "wide", "--replicas", "4", "--partitions", "1"), "and there are 3")
+    assert "node 2 stays" in done("node", "decommission-cancel", "2")
+    assert not asked(stage, where, "node", "info", "2")["node"]["leaving"]
+    assert asked(stage, where, "task", "list")["tasks"] == []
+    refused(("task", "info", "1"), "there is no task 1, or it is over")
 
 
 def test_no_acknowledged_volume_is_lost_while_leaders_are_killed(stage):

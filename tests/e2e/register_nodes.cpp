@@ -34,8 +34,8 @@ Result<void> register_all(Fiber& fiber, Env& env, const std::vector<Address>& ma
     std::fflush(stdout);
     for (const Instant end = env.now() + stay; env.now() < end;) {
         for (uint64_t node = first; node < first + count; ++node) {
-            Result<void> heard = client.heartbeat(fiber, {.node = NodeId(node), .incarnation = Incarnation(incarnation + node), .disks = {}}, env.now() + Duration::seconds(5));
-            if (heard.failed_with(Code::Cancelled)) return heard;
+            Result<wire::HeartbeatAnswer> heard = client.heartbeat(fiber, {.node = NodeId(node), .incarnation = Incarnation(incarnation + node), .disks = {}}, env.now() + Duration::seconds(5));
+            if (heard.failed_with(Code::Cancelled)) return heard.error();
             if (!heard.ok()) std::fprintf(stderr, "node %llu: %s\n", static_cast<unsigned long long>(node), heard.error().text().c_str());
         }
         TRY(env.sleep(fiber, Duration::millis(500)));

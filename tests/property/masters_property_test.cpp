@@ -70,7 +70,7 @@ TEST_CASE("property: the generator finds planted bugs of lists and of installs")
         options.defects = {defect};
         bool found = false;
         rc::detail::TestParams params;
-        params.maxSuccess = 80;
+        params.maxSuccess = 250;
         params.seed = 1;
         params.disableShrinking = true;
         (void)rc::detail::checkTestable(
@@ -80,6 +80,6 @@ TEST_CASE("property: the generator finds planted bugs of lists and of installs")
                 RC_ASSERT(!found);
             },
             rc::detail::TestMetadata(), params);
-        CHECK_MESSAGE(found, defect);
+        CHECK_MESSAGE(found, std::string(defect));
     }
 }

@@ -61,7 +61,7 @@ Result<void> fill(Fiber& fiber, Env& env, const Load& load) {
     constexpr uint64_t kOfOne = 10'000;
     for (uint64_t made = 0; made < load.partitions; made += kOfOne) {
         wire::MasterCommand command;
-        command.kind = made == 0 ? wire::MasterCommandKind::CreateVolume : wire::MasterCommandKind::GrowVolume;
+        command.kind = made == 0 ? wire::MasterCommandKind::CreateVolume : wire::MasterCommandKind::ExtendVolume;
         command.name = load.volume;
         command.replicas = made == 0 ? 3 : 0;
         command.partitions = static_cast<uint32_t>(std::min(kOfOne, load.partitions - made));

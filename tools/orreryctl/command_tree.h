@@ -19,6 +19,7 @@ struct Typed {
     std::string form = "table";
     uint32_t timeout_s = 30;
     uint64_t id = 0;
+    uint32_t disk = 0, more_partitions = 0;
     bool json = false, learner = false, watch = false, yes = false;
     std::string leases;
     uint32_t drift_ppm = 50'000;
@@ -65,7 +66,7 @@ inline CLI::Validator from_one() {
 void add_member_commands(CommandTree& tree, CLI::App* parent, const std::string& node);
 /// What KV clusters alone have: leases and time.
 void add_kv_commands(CommandTree& tree, CLI::App* kv);
-/// What the masters keep: status, node, volume and partition. `parent`: the program.
+/// What the masters keep: status, node, volume, partition and task. `parent`: the program.
 void add_master_views(CommandTree& tree, CLI::App* parent);
 
 }  // namespace orrery::ctl

@@ -65,6 +65,7 @@ void add_volume_commands(CommandTree& tree, CLI::App* volume) {
     create->add_option("name", typed.name, "letters, digits, '.', '_' and '-', the first a letter or digit")->required();
     create->add_option("--replicas", typed.volume.replicas, "of each partition, every one on a node of its own")->capture_default_str()->check(from_one());
     create->add_option("--partitions", typed.volume.partitions, "into how many parts it is split")->capture_default_str()->check(from_one());
+    create->add_option("--max-partitions", typed.volume.max_partitions, "it is never extended beyond; as far as masters allow if not given")->check(from_one());
     create->add_option("--capacity", typed.capacity, "the most that it may hold: bytes, or a number and KiB, MiB, GiB or TiB; no limit if not given");
     tree.with_at(create, kAtMasters);
     tree.with_timeout(create, "seconds to wait until it is committed");
@@ -76,13 +77,13 @@ void add_volume_commands(CommandTree& tree, CLI::App* volume) {
     info->add_option("name", typed.name, "of the volume")->required();
     add_view(tree, info, [&](const Views& views, Fiber& fiber, Env& env) { return views.volume(fiber, env, typed.name); });
 
-    CLI::App* grow = volume->add_subcommand("grow", "give a volume more partitions, placed on the nodes that are registered now");
-    grow->add_option("name", typed.name, "of the volume")->required();
-    grow->add_option("--partitions", typed.volume.partitions, "how many more")->required()->check(from_one());
-    tree.with_at(grow, kAtMasters);
-    tree.with_timeout(grow, "seconds to wait until it is committed");
-    tree.does(grow, [&] {
-        return run_change(typed, [&](const MasterChanges& changes, Fiber& fiber, Env& env) { return changes.grow_volume(fiber, env, typed.name, typed.volume.partitions); });
+    CLI::App* extend = volume->add_subcommand("extend", "give a volume more partitions; it is never made smaller");
+    extend->add_option("name", typed.name, "of the volume")->required();
+    extend->add_option("--partitions", typed.more_partitions, "how many more")->required()->check(from_one());
+    tree.with_at(extend, kAtMasters);
+    tree.with_timeout(extend, "seconds to wait until it is committed");
+    tree.does(extend, [&] {
+        return run_change(typed, [&](const MasterChanges& changes, Fiber& fiber, Env& env) { return changes.extend_volume(fiber, env, typed.name, typed.more_partitions); });
     });
 
     CLI::App* remove = volume->add_subcommand("delete", "delete a volume with all that is in it, for good");
@@ -104,16 +105,46 @@ void add_partition_commands(CommandTree& tree, CLI::App* partition) {
     add_view(tree, info, [&](const Views& views, Fiber& fiber, Env& env) { return views.partition(fiber, env, PartitionId(typed.id)); });
 }
 
+void add_node_commands(CommandTree& tree, CLI::App* node) {
+    Typed& typed = tree.typed;
+    add_view(tree, node->add_subcommand("list", "all that are registered at the masters"), [](const Views& views, Fiber& fiber, Env& env) { return views.nodes(fiber, env); });
+    CLI::App* info = node->add_subcommand("info", "one node, its disks, and what is being moved to or from it");
+    info->add_option("node", typed.id, "its id")->required()->check(from_one());
+    add_view(tree, info, [&](const Views& views, Fiber& fiber, Env& env) { return views.node(fiber, env, NodeId(typed.id)); });
+
+    auto add = [&](const char* name, const char* text, Result<void> (MasterChanges::*work)(Fiber&, Env&, NodeId, DiskId) const) {
+        CLI::App* command = node->add_subcommand(name, text);
+        command->add_option("node", typed.id, "its id")->required()->check(from_one());
+        command->add_option("--disk", typed.disk, "only this disk of it")->check(from_one());
+        tree.with_at(command, kAtMasters);
+        tree.with_timeout(command, "seconds to wait until it is committed");
+        tree.does(command, [&typed, work] {
+            return run_change(typed, [&](const MasterChanges& changes, Fiber& fiber, Env& env) { return (changes.*work)(fiber, env, NodeId(typed.id), DiskId(typed.disk)); });
+        });
+    };
+    add("decommission", "have everything on a node, or one disk, moved elsewhere", &MasterChanges::decommission);
+    add("decommission-cancel", "let a node or disk stay after all", &MasterChanges::cancel_decommission);
+}
+
+void add_task_commands(CommandTree& tree, CLI::App* task) {
+    Typed& typed = tree.typed;
+    add_view(tree, task->add_subcommand("list", "what is being moved and repaired, and what it waits for"),
+             [](const Views& views, Fiber& fiber, Env& env) { return views.tasks(fiber, env); });
+    CLI::App* info = task->add_subcommand("info", "one task: its step, what it waits for, since when, and what comes next");
+    info->add_option("id", typed.id, "of the task")->required()->check(from_one());
+    add_view(tree, info, [&](const Views& views, Fiber& fiber, Env& env) { return views.task(fiber, env, TaskId(typed.id)); });
+}
+
 }  // namespace
 
 void add_master_views(CommandTree& tree, CLI::App* parent) {
     auto group = [parent](const char* name, const char* text) { return parent->add_subcommand(name, text)->require_subcommand(1); };
     add_view(tree, parent->add_subcommand("status", "who leads the masters, and how much there is"),
              [](const Views& views, Fiber& fiber, Env& env) { return views.status(fiber, env); });
-    add_view(tree, group("node", "nodes that hold data")->add_subcommand("list", "all that are registered at the masters"),
-             [](const Views& views, Fiber& fiber, Env& env) { return views.nodes(fiber, env); });
-    add_volume_commands(tree, group("volume", "volumes: make, look at, grow, delete"));
+    add_node_commands(tree, group("node", "nodes that hold data: look at, empty"));
+    add_volume_commands(tree, group("volume", "volumes: make, look at, extend, delete"));
     add_partition_commands(tree, group("partition", "the partitions of volumes"));
+    add_task_commands(tree, group("task", "moves and repairs that are under way"));
 }
 
 }  // namespace orrery::ctl

@@ -40,8 +40,14 @@ bool go_behind(const wire::MasterView& page, wire::MasterQuery& query) {
             if (page.partitions.empty()) return false;
             query.after = page.partitions.back().partition.value;
             return true;
+        case wire::MasterTopic::Tasks:
+            if (page.tasks.empty()) return false;
+            query.after = page.tasks.back().task.value;
+            return true;
         case wire::MasterTopic::Volume:
         case wire::MasterTopic::Partition:
+        case wire::MasterTopic::Task:
+        case wire::MasterTopic::Node:
         case wire::MasterTopic::Counters: return false;
     }
     return false;
@@ -64,6 +70,7 @@ Result<Listing> all_pages(Fiber& fiber, client::MasterClient& masters, wire::Mas
         append(out.all.nodes, page.nodes);
         if (!of_volume) append(out.all.volumes, page.volumes);
         append(out.all.partitions, page.partitions);
+        append(out.all.tasks, page.tasks);
         out.last_version = page.version;
     }
     return out;
@@ -136,14 +143,36 @@ Result<void> MasterViews::partition(Fiber& fiber, Env& env, PartitionId id) cons
     });
 }
 
+Result<void> MasterViews::node(Fiber& fiber, Env& env, NodeId id) const {
+    return show(fiber, env, [&](Fiber& asking, client::MasterClient& masters, Instant deadline) -> Result<std::string> {
+        TRY(wire::MasterView view, masters.query(asking, {.topic = wire::MasterTopic::Node, .after = id.value}, deadline));
+        if (view.nodes.size() != 1) return Error(Code::Corrupt, "a master told of no node, and of no refusal");
+        return node_text(view, form);
+    });
+}
+
+Result<void> MasterViews::tasks(Fiber& fiber, Env& env) const {
+    return show(fiber, env, [this](Fiber& asking, client::MasterClient& masters, Instant deadline) -> Result<std::string> {
+        TRY(Listing listing, all_pages(asking, masters, {.topic = wire::MasterTopic::Tasks}, deadline));
+        return tasks_text(listing, form);
+    });
+}
+
+Result<void> MasterViews::task(Fiber& fiber, Env& env, TaskId id) const {
+    return show(fiber, env, [&](Fiber& asking, client::MasterClient& masters, Instant deadline) -> Result<std::string> {
+        TRY(wire::MasterView view, masters.query(asking, {.topic = wire::MasterTopic::Task, .after = id.value}, deadline));
+        if (view.tasks.size() != 1) return Error(Code::Corrupt, "a master told of no task, and of no refusal");
+        return task_text(view, form);
+    });
+}
+
 // ---- changes
 
-Result<wire::MasterAnswer> MasterChanges::change(Fiber& fiber, Env& env, wire::MasterCommand command) const {
-    const std::string name = command.name;
+Result<wire::MasterAnswer> MasterChanges::change(Fiber& fiber, Env& env, wire::MasterCommand command, const std::string& look) const {
     client::MasterClient masters(env, kOnlyClient, at, kOperator);
     const Result<wire::MasterAnswer> answer = masters.change(fiber, std::move(command), env.now() + timeout);
     if (answer.failed_with(Code::Unknown))
-        return Error(Code::Unknown, "it may or may not have taken effect, look with `orreryctl volume info " + name + "`; " + answer.error().context);
+        return Error(Code::Unknown, "it may or may not have taken effect, look with `orreryctl " + look + "`; " + answer.error().context);
     if (!answer.ok()) return answer.error();
     TRY(masters.close(fiber));
     if (answer->code == 0) return *answer;
@@ -159,27 +188,56 @@ Result<void> MasterChanges::create_volume(Fiber& fiber, Env& env, const NewVolum
     command.replicas = volume.replicas;
     command.partitions = volume.partitions;
     command.capacity_bytes = volume.capacity_bytes;
-    TRY(wire::MasterAnswer answer, change(fiber, env, std::move(command)));
+    command.max_partitions = volume.max_partitions;
+    TRY(wire::MasterAnswer answer, change(fiber, env, std::move(command), "volume info " + volume.name));
     const std::string capacity = volume.capacity_bytes == 0 ? "no limit" : size_for_people(volume.capacity_bytes);
     return print("volume '" + volume.name + "' is there: id " + std::to_string(answer.volume.value) + ", replicas " + std::to_string(volume.replicas) +
                  ", partitions " + std::to_string(volume.partitions) + ", capacity " + capacity + "\n");
-}
-
-Result<void> MasterChanges::grow_volume(Fiber& fiber, Env& env, const std::string& name, uint32_t partitions) const {
-    wire::MasterCommand command;
-    command.kind = wire::MasterCommandKind::GrowVolume;
-    command.name = name;
-    command.partitions = partitions;
-    TRY(wire::MasterAnswer answer, change(fiber, env, std::move(command)));
-    return print("volume '" + name + "' (id " + std::to_string(answer.volume.value) + ") has " + std::to_string(partitions) + " more partitions\n");
 }
 
 Result<void> MasterChanges::delete_volume(Fiber& fiber, Env& env, const std::string& name) const {
     wire::MasterCommand command;
     command.kind = wire::MasterCommandKind::DeleteVolume;
     command.name = name;
-    TRY(wire::MasterAnswer answer, change(fiber, env, std::move(command)));
+    TRY(wire::MasterAnswer answer, change(fiber, env, std::move(command), "volume info " + name));
     return print("volume '" + name + "' (id " + std::to_string(answer.volume.value) + ") is deleted\n");
+}
+
+Result<void> MasterChanges::extend_volume(Fiber& fiber, Env& env, const std::string& name, uint32_t partitions) const {
+    wire::MasterCommand command;
+    command.kind = wire::MasterCommandKind::ExtendVolume;
+    command.name = name;
+    command.partitions = partitions;
+    TRY(change(fiber, env, std::move(command), "volume info " + name));
+    return print("volume '" + name + "' has " + std::to_string(partitions) + " partitions more\n");
+}
+
+namespace {
+
+wire::MasterCommand of_node(wire::MasterCommandKind kind, NodeId node, DiskId disk) {
+    wire::MasterCommand command;
+    command.kind = kind;
+    command.node.node = node;
+    command.disk = disk;
+    return command;
+}
+
+std::string node_name(NodeId node, DiskId disk) {
+    return (disk ? "disk " + std::to_string(disk.value) + " of node " : std::string("node ")) + std::to_string(node.value);
+}
+
+}  // namespace
+
+Result<void> MasterChanges::decommission(Fiber& fiber, Env& env, NodeId node, DiskId disk) const {
+    const auto kind = disk ? wire::MasterCommandKind::DecommissionDisk : wire::MasterCommandKind::DecommissionNode;
+    const std::string look = "node info " + std::to_string(node.value);
+    TRY(change(fiber, env, of_node(kind, node, disk), look));
+    return print(node_name(node, disk) + " is leaving: what is on it goes elsewhere; `orreryctl " + look + "` shows how far it is\n");
+}
+
+Result<void> MasterChanges::cancel_decommission(Fiber& fiber, Env& env, NodeId node, DiskId disk) const {
+    TRY(change(fiber, env, of_node(wire::MasterCommandKind::CancelDecommission, node, disk), "node info " + std::to_string(node.value)));
+    return print(node_name(node, disk) + " stays; what has gone elsewhere already is not brought back\n");
 }
 
 }  // namespace orrery::ctl

@@ -23,6 +23,9 @@ struct MasterViews {
     Result<void> volume(Fiber& fiber, Env& env, const std::string& name) const;
     Result<void> partitions(Fiber& fiber, Env& env, const std::string& volume) const;
     Result<void> partition(Fiber& fiber, Env& env, PartitionId id) const;
+    Result<void> node(Fiber& fiber, Env& env, NodeId id) const;
+    Result<void> tasks(Fiber& fiber, Env& env) const;
+    Result<void> task(Fiber& fiber, Env& env, TaskId id) const;
 
  private:
     using Ask = std::function<Result<std::string>(Fiber&, client::MasterClient&, Instant deadline)>;
@@ -34,6 +37,7 @@ struct NewVolume {
     uint32_t replicas = 3;
     uint32_t partitions = 10;
     uint64_t capacity_bytes = 0;  // 0: no limit
+    uint32_t max_partitions = 0;  // 0: as many as masters allow
 };
 
 /// Changes. A refusal of the masters is an error here, of its code and with its words.
@@ -44,11 +48,15 @@ struct MasterChanges {
     // Print on standard output what came of it. Yield. Errors: of a refusal; as MasterClient::change().
 
     Result<void> create_volume(Fiber& fiber, Env& env, const NewVolume& volume) const;
-    Result<void> grow_volume(Fiber& fiber, Env& env, const std::string& name, uint32_t partitions) const;
     Result<void> delete_volume(Fiber& fiber, Env& env, const std::string& name) const;
+    Result<void> extend_volume(Fiber& fiber, Env& env, const std::string& name, uint32_t partitions) const;
+    /// `disk` 0: the whole node.
+    Result<void> decommission(Fiber& fiber, Env& env, NodeId node, DiskId disk) const;
+    Result<void> cancel_decommission(Fiber& fiber, Env& env, NodeId node, DiskId disk) const;
 
  private:
-    Result<wire::MasterAnswer> change(Fiber& fiber, Env& env, wire::MasterCommand command) const;
+    /// `look`: the command of orreryctl that shows what came of it.
+    Result<wire::MasterAnswer> change(Fiber& fiber, Env& env, wire::MasterCommand command, const std::string& look) const;
 };
 
 }  // namespace orrery::ctl

@@ -94,6 +94,37 @@ std::string partition_table(const Listing& volume) {
     return table.text();
 }
 
+std::string_view what_comes_next(wire::TaskStep step) {
+    switch (step) {
+        case wire::TaskStep::Create: return "the group takes the new replica in, as a learner";
+        case wire::TaskStep::AddLearner: return "the new replica catches up";
+        case wire::TaskStep::CatchUp: return "the new replica becomes a voter";
+        case wire::TaskStep::Promote: return "the old replica leaves the group";
+        case wire::TaskStep::RemoveSource: return "the old replica is destroyed";
+        case wire::TaskStep::BackOut: return "the new replica is destroyed; the move is planned anew if it is still wanted";
+        case wire::TaskStep::Done: break;
+    }
+    return "";
+}
+
+std::string place_cell(const wire::PartitionMember& member) { return number(member.node.value) + "/" + number(member.disk.value); }
+
+std::string task_table(const std::vector<wire::TaskRecord>& tasks) {
+    Table table({{"task", Align::Right}, {"kind"}, {"partition", Align::Right}, {"from"}, {"to"}, {"step"}, {"since", Align::Right}, {"waits for"}});
+    for (const wire::TaskRecord& task : tasks)
+        table.row({number(task.task.value), std::string(wire::task_kind_name(task.kind)), number(task.partition.value), place_cell(task.source), place_cell(task.destination),
+                   std::string(wire::task_step_name(task.step)), number(task.since.value), task.waits_for.empty() ? "-" : task.waits_for});
+    return table.text();
+}
+
+/// "active", "inactive, leaving".
+std::string state_cell(const wire::NodeRecord& node) { return std::string(wire::node_state_name(node.state)) + (node.leaving ? ", leaving" : ""); }
+
+std::string state_cell(const wire::DiskRecord& disk) {
+    if (disk.bad) return disk.leaving ? "bad, leaving" : "bad";
+    return disk.leaving ? "leaving" : "good";
+}
+
 struct NodeTotals {
     uint64_t capacity_bytes = 0, members = 0;
 };
@@ -124,15 +155,17 @@ void fields_of(JsonWriter& json, const wire::NodeRecord& node) {
     json.key("disks").begin_array();
     for (const wire::DiskRecord& disk : node.disks) {
         json.begin_object().field("disk", disk.disk.value).field("path", disk.path);
-        json.field("capacity_bytes", disk.capacity_bytes).field("members", disk.members).end_object();
+        json.field("capacity_bytes", disk.capacity_bytes).field("members", disk.members);
+        json.field("leaving", disk.leaving).field("bad", disk.bad).end_object();
     }
     json.end_array().field("registered", node.registered.value).field("modified", node.modified.value);
+    json.field("leaving", node.leaving).field("waits_for", node.waits_for);
 }
 
 void fields_of(JsonWriter& json, const wire::VolumeRecord& volume) {
     json.field("volume", volume.volume.value).field("name", volume.name).field("state", wire::volume_state_name(volume.state));
     json.field("replicas", volume.replicas).field("partitions", volume.partitions).field("capacity_bytes", volume.capacity_bytes);
-    json.field("created", volume.created.value).field("modified", volume.modified.value);
+    json.field("created", volume.created.value).field("modified", volume.modified.value).field("max_partitions", volume.max_partitions);
 }
 
 void fields_of(JsonWriter& json, const wire::PartitionRecord& partition) {
@@ -140,9 +173,24 @@ void fields_of(JsonWriter& json, const wire::PartitionRecord& partition) {
     json.key("members").begin_array();
     for (const wire::PartitionMember& member : partition.members) {
         json.begin_object().field("node", member.node.value).field("disk", member.disk.value);
-        json.field("replica", member.replica.value).end_object();
+        json.field("replica", member.replica.value).field("created", member.created).end_object();
     }
     json.end_array().field("created", partition.created.value).field("modified", partition.modified.value);
+    json.field("leader", partition.leader.value).field("leader_term", partition.leader_term.value);
+    json.field("failures", partition.failures).field("last_error", partition.last_error);
+}
+
+void fields_of(JsonWriter& json, const wire::TaskRecord& task) {
+    json.field("task", task.task.value).field("kind", wire::task_kind_name(task.kind)).field("partition", task.partition.value);
+    json.field("volume", task.volume.value).field("epoch", task.epoch.value);
+    auto member = [&](const char* name, const wire::PartitionMember& one) {
+        json.key(name).begin_object().field("node", one.node.value).field("disk", one.disk.value).field("replica", one.replica.value).end_object();
+    };
+    member("source", task.source);
+    member("destination", task.destination);
+    json.field("step", wire::task_step_name(task.step)).field("waits_for", task.waits_for).field("since", task.since.value);
+    json.field("next", what_comes_next(task.step)).field("priority", task.priority).field("failures", task.failures).field("last_error", task.last_error);
+    json.field("created", task.created.value).field("modified", task.modified.value);
 }
 
 template <typename Record>
@@ -179,7 +227,7 @@ std::string nodes_text(const Listing& nodes, Form form) {
     Table table({{"node", Align::Right}, {"state"}, {"zone"}, {"address"}, {"disks", Align::Right}, {"capacity", Align::Right}, {"members", Align::Right}});
     for (const wire::NodeRecord& node : nodes.all.nodes) {
         const NodeTotals total = totals(node);
-        table.row({number(node.node.value), std::string(wire::node_state_name(node.state)), node.zone, node.service_address, number(node.disks.size()), size_for_people(total.capacity_bytes),
+        table.row({number(node.node.value), state_cell(node), node.zone, node.service_address, number(node.disks.size()), size_for_people(total.capacity_bytes),
                    number(total.members)});
     }
     return table.text() + changed_note(nodes);
@@ -250,8 +298,80 @@ std::string partition_text(const wire::MasterView& view, Form form) {
                   {"volume", number(partition.volume.value)},
                   {"epoch", number(partition.epoch.value)},
                   {"created", "at version " + number(partition.created.value)},
-                  {"modified", "at version " + number(partition.modified.value)}}) +
+                  {"modified", "at version " + number(partition.modified.value)},
+                  {"leader", partition.leader ? "node " + number(partition.leader.value) + ", as last reported" : "none was reported yet"},
+                  {"failures", partition.failures == 0 ? "none" : number(partition.failures) + "; last: " + partition.last_error}}) +
            "\n" + (partition.members.empty() ? "it has no members\n" : members.text());
+}
+
+std::string node_text(const wire::MasterView& view, Form form) {
+    CHECK(view.nodes.size() == 1, view.nodes.size());
+    const wire::NodeRecord& node = view.nodes.front();
+    if (form == Form::Json) {
+        JsonWriter json;
+        json.begin_object().field("version", view.version.value).key("node").begin_object();
+        fields_of(json, node);
+        json.end_object();
+        array_of(json, "tasks", view.tasks);
+        json.field("more_tasks", view.more);
+        return end(json);
+    }
+    const NodeTotals total = totals(node);
+    std::vector<std::pair<std::string, std::string>> fields = {{"node", number(node.node.value)},
+                                                               {"state", state_cell(node)},
+                                                               {"zone", node.zone},
+                                                               {"address", node.service_address},
+                                                               {"peer address", node.peer_address},
+                                                               {"capacity", size_for_people(total.capacity_bytes)},
+                                                               {"members", number(total.members)},
+                                                               {"registered", "at version " + number(node.registered.value)},
+                                                               {"modified", "at version " + number(node.modified.value)}};
+    if (!node.waits_for.empty()) fields.emplace_back("waits for", node.waits_for);
+    if (node.leaving && total.members == 0) fields.emplace_back("left", "nothing is placed on it any more");
+    Table disks({{"disk", Align::Right}, {"state"}, {"path"}, {"capacity", Align::Right}, {"members", Align::Right}});
+    for (const wire::DiskRecord& disk : node.disks)
+        disks.row({number(disk.disk.value), state_cell(disk), disk.path, size_for_people(disk.capacity_bytes), number(disk.members)});
+    return lines(fields) + "\n" + disks.text() + (view.tasks.empty() ? "" : "\n" + task_table(view.tasks)) +
+           (view.more ? "and more tasks: see `orreryctl task list`\n" : "");
+}
+
+std::string tasks_text(const Listing& tasks, Form form) {
+    if (form == Form::Json) {
+        JsonWriter json;
+        begin(json, tasks);
+        array_of(json, "tasks", tasks.all.tasks);
+        return end(json);
+    }
+    return (tasks.all.tasks.empty() ? "nothing is being moved or repaired\n" : task_table(tasks.all.tasks)) + changed_note(tasks);
+}
+
+std::string task_text(const wire::MasterView& view, Form form) {
+    CHECK(view.tasks.size() == 1, view.tasks.size());
+    const wire::TaskRecord& task = view.tasks.front();
+    if (form == Form::Json) {
+        JsonWriter json;
+        json.begin_object().field("version", view.version.value).key("task").begin_object();
+        fields_of(json, task);
+        json.end_object();
+        return end(json);
+    }
+    auto member = [](const wire::PartitionMember& one) {
+        return "node " + number(one.node.value) + ", disk " + number(one.disk.value) + " (replica " + number(one.replica.value) + ")";
+    };
+    std::vector<std::pair<std::string, std::string>> fields = {{"task", number(task.task.value)},
+                                                               {"kind", std::string(wire::task_kind_name(task.kind))},
+                                                               {"partition", number(task.partition.value)},
+                                                               {"from", member(task.source)},
+                                                               {"to", member(task.destination)},
+                                                               {"step", std::string(wire::task_step_name(task.step))},
+                                                               {"waits for", task.waits_for.empty() ? "nothing: it goes on" : task.waits_for},
+                                                               {"since", "version " + number(task.since.value)},
+                                                               {"next", std::string(what_comes_next(task.step))},
+                                                               {"created", "at version " + number(task.created.value)},
+                                                               {"modified", "at version " + number(task.modified.value)}};
+    if (task.failures > 0) fields.emplace_back("failures", number(task.failures) + " before this one");
+    if (!task.last_error.empty()) fields.emplace_back(task.step == wire::TaskStep::BackOut ? "backs out" : "last failure", task.last_error);
+    return lines(fields);
 }
 
 std::string status_text(const wire::MasterView& view, Form form) {
@@ -259,6 +379,7 @@ std::string status_text(const wire::MasterView& view, Form form) {
         JsonWriter json;
         json.begin_object().field("leader", view.leader.value).field("term", view.term.value).field("version", view.version.value);
         json.field("nodes", view.counters.nodes).field("volumes", view.counters.volumes).field("partitions", view.counters.partitions);
+        json.field("tasks", view.counters.tasks);
         return end(json);
     }
     return lines({{"leader", "master " + number(view.leader.value)},
@@ -266,7 +387,8 @@ std::string status_text(const wire::MasterView& view, Form form) {
                   {"version", number(view.version.value)},
                   {"nodes", number(view.counters.nodes)},
                   {"volumes", number(view.counters.volumes)},
-                  {"partitions", number(view.counters.partitions)}});
+                  {"partitions", number(view.counters.partitions)},
+                  {"tasks", number(view.counters.tasks)}});
 }
 
 }  // namespace orrery::ctl

@@ -24,6 +24,11 @@ std::string volume_text(const Listing& volume, Form form);
 std::string partitions_text(const Listing& volume, Form form);
 /// Requires: one partition.
 std::string partition_text(const wire::MasterView& view, Form form);
+/// Requires: one node. With the tasks that concern it.
+std::string node_text(const wire::MasterView& view, Form form);
+std::string tasks_text(const Listing& tasks, Form form);
+/// Requires: one task.
+std::string task_text(const wire::MasterView& view, Form form);
 std::string status_text(const wire::MasterView& view, Form form);
 
 /// "100 GiB", "1.5 TiB", "0 B": to a tenth of the largest unit that fits.

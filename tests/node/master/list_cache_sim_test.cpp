@@ -93,7 +93,7 @@ void change_volumes(Fiber& fiber, Env& env, MasterWorld& world, Truth& truth, co
         const uint32_t more = partitions[i] == 0 ? 24 : static_cast<uint32_t>(1 + draw.below(2));
         const MasterCommand command = deletes             ? command_for(MasterCommandKind::DeleteVolume, volume_name(i))
                                       : partitions[i] == 0 ? command_for(MasterCommandKind::CreateVolume, volume_name(i), more)
-                                                           : command_for(MasterCommandKind::GrowVolume, volume_name(i), more);
+                                                           : command_for(MasterCommandKind::ExtendVolume, volume_name(i), more);
         Result<MasterAnswer> answer = client.change(fiber, command, env.now() + Duration::seconds(20));
         // Of unknown outcome: nothing is known of this volume's count any more.
         if (!answer.ok()) break;
@@ -208,7 +208,7 @@ void poll_master(Fiber& fiber, Env& env, MasterWorld& world, uint64_t number, Tr
 }
 
 Truth run_lists(uint64_t seed) {
-    MasterWorld world(seed, 4 << 10, Duration::seconds(3600), small_pages());
+    MasterWorld world(seed, 4 << 10, Duration::seconds(3600), [](master::MasterNodeOptions& options) { options.service.lists = small_pages(); });
     Truth truth;
     world.errand([&](Fiber& fiber, Env& env) {
         client::MasterClient client(env, 1, MasterWorld::addresses(), {});

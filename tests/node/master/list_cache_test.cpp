@@ -43,7 +43,7 @@ class Model {
     }
     void create_or_grow(uint32_t partitions) {
         wire::MasterCommand command;
-        command.kind = volume() ? wire::MasterCommandKind::GrowVolume : wire::MasterCommandKind::CreateVolume;
+        command.kind = volume() ? wire::MasterCommandKind::ExtendVolume : wire::MasterCommandKind::CreateVolume;
         command.name = kVolume;
         command.replicas = 3;
         command.partitions = partitions;

@@ -38,7 +38,7 @@ Result<MasterClient::ListReply> ask(Fiber& fiber, Env& env, MasterClient& client
 TEST_CASE("a question that is held back wakes with the change, all share its encoding, and who left has left nothing") {
     master::ListServiceOptions lists;
     lists.held_max = 6;
-    MasterWorld world(11, 64 << 20, Duration::seconds(3600), lists);
+    MasterWorld world(11, 64 << 20, Duration::seconds(3600), [&](master::MasterNodeOptions& options) { options.service.lists = lists; });
     size_t held_with_all = 0, held_after_leaving = 0, held_at_the_end = 99;
     uint64_t not_held = 0, encodings = 0;
     world.errand([&](Fiber& fiber, Env& env) {
@@ -82,7 +82,7 @@ TEST_CASE("a question that is held back wakes with the change, all share its enc
         REQUIRE(env.sleep(fiber, Duration::millis(500)).ok());
         held_after_leaving = service().lists().held();
         const uint64_t before = service().machine().lists().counters().encodings;
-        const LogIndex grown = change(fiber, env, writer, MasterCommandKind::GrowVolume, "v", 1).index;
+        const LogIndex grown = change(fiber, env, writer, MasterCommandKind::ExtendVolume, "v", 1).index;
         while (running > 0) REQUIRE(ended.wait(fiber).ok());
         encodings = service().machine().lists().counters().encodings - before;
         held_at_the_end = service().lists().held();
@@ -140,7 +140,7 @@ TEST_CASE("a client's copy follows without being asked, forgets what nobody want
         auto get = [&](const std::string& name, Duration max_age = Duration::seconds(5)) { return cache.get(fiber, name, max_age, LogIndex(), env.now() + Duration::seconds(5)); };
         REQUIRE(get("v").ok());
         for (uint32_t partitions = 21; partitions < 25; ++partitions) {
-            const LogIndex grown = change(fiber, env, writer, MasterCommandKind::GrowVolume, "v", 1).index;
+            const LogIndex grown = change(fiber, env, writer, MasterCommandKind::ExtendVolume, "v", 1).index;
             REQUIRE(env.sleep(fiber, Duration::millis(200)).ok());
             const uint64_t asked = cache.counters().asked;
             const PartitionCache::View view = get("v").value();
@@ -155,7 +155,7 @@ TEST_CASE("a client's copy follows without being asked, forgets what nobody want
         CHECK(cache.counters().deltas == 4);
         CHECK(cache.counters().refused == 0);
         // Everything committed before, also if this cache has not heard of it.
-        const LogIndex grown = change(fiber, env, writer, MasterCommandKind::GrowVolume, "v", 1).index;
+        const LogIndex grown = change(fiber, env, writer, MasterCommandKind::ExtendVolume, "v", 1).index;
         CHECK(get("v", Duration()).value().list->version == grown);
         const Result<PartitionCache::View> beyond = cache.get(fiber, "v", Duration::seconds(5), grown + 1'000'000, env.now() + Duration::seconds(2));
         CHECK((beyond.failed_with(Code::NotReady) || beyond.failed_with(Code::Timeout)));

@@ -292,7 +292,7 @@ TEST_CASE("a volume grows, its list has a new version, and the index of changes 
     CHECK(masters.records.all().at(volume_name_key(made.volume)) == "logs");
 
     MasterCommand grow = create(masters, "logs", 3, 2);
-    grow.kind = MasterCommandKind::GrowVolume;
+    grow.kind = MasterCommandKind::ExtendVolume;
     const MasterAnswer grown = masters.apply(grow);
     REQUIRE(grown.code == 0);
     CHECK(grown.volume == made.volume);

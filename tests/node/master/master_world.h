@@ -31,7 +31,7 @@ struct MasterWorld {
     Host* client_host;
     uint64_t retain_bytes;
     Duration node_silence;  // of data nodes
-    master::ListServiceOptions lists;
+    std::function<void(master::MasterNodeOptions&)> tune;
 
     static WorldOptions options(uint64_t seed) {
         WorldOptions out;
@@ -40,8 +40,8 @@ struct MasterWorld {
     }
 
     explicit MasterWorld(uint64_t seed, uint64_t the_retain_bytes = 64 << 20, Duration the_node_silence = Duration::seconds(3600),
-                         master::ListServiceOptions the_lists = {})
-        : world(options(seed)), retain_bytes(the_retain_bytes), node_silence(the_node_silence), lists(the_lists) {
+                         std::function<void(master::MasterNodeOptions&)> the_tune = {})
+        : world(options(seed)), retain_bytes(the_retain_bytes), node_silence(the_node_silence), tune(std::move(the_tune)) {
         REQUIRE(check_rocksdb_is_deterministic(seed).ok());
         HostOptions host;
         host.disk.power_loss.garbage_spares_synced = {store::Options::small().path + "/"};
@@ -71,10 +71,10 @@ struct MasterWorld {
             options.host.flush_log_bytes = retain_bytes / 4;
             options.group.retain_bytes = retain_bytes;
             options.service.node_silence = node_silence;
-            options.service.lists = lists;
             options.group.core.election_timeout_min = Duration::millis(300);
             options.group.core.election_timeout_max = Duration::millis(600);
             options.group.core.heartbeat = Duration::millis(50);
+            if (tune) tune(options);
             return std::make_unique<master::MasterNode>(env, options);
         });
     }

@@ -1,4 +1,5 @@
 // Groups of the driver in a simulated world: attachments before records, catch-up, snapshots under crashes.
+#include "node/raft/member_contact.h"
 #include "tests/node/raft/group_world.h"
 #include "tests/spoil_log.h"
 
@@ -222,4 +223,31 @@ TEST_CASE("raft: a hole that everybody else has compacted comes back with a snap
     CHECK(group.group(2)->space()->generation > Generation(1));
     CHECK(group.group(2)->applied() == group.group(0)->applied());
     check_all_there(group, acknowledged, false);
+}
+
+TEST_CASE("raft: a change of members that is bound to a configuration, or to a replica, does nothing once that is another one") {
+    GroupWorld group(31);
+    REQUIRE(group.put("one"));
+    const std::optional<size_t> leader = group.leader();
+    REQUIRE(leader);
+    REQUIRE(group.on_node(*leader, [](Fiber& fiber, GroupNode& node) {
+        raft::Group& own = *node.group();
+        auto newest = [&] { return own.core().log().configuration_index(); };
+        const Instant deadline = node.host()->env().now() + Duration::seconds(10);
+        const NodeId other(own.self().node.value % 3 + 1);
+        const raft::Member member{other, own.status().configuration.find(other)->replica};
+        const LogIndex before = newest();  // 0: the founding configuration
+        CHECK(own.remove_member(fiber, member, LogIndex(before.value + 1), deadline).failed_with(Code::Stale));
+        CHECK_FALSE(own.remove_member(fiber, {other, ReplicaId(member.replica.value + 1)}, std::nullopt, deadline).value().changed);
+        CHECK(newest() == before);
+        const raft::MembersChanged removed = own.remove_member(fiber, member, before, deadline).value();
+        CHECK(removed.changed);
+        CHECK(newest() > before);
+        CHECK_FALSE(own.status().configuration.find(other));
+        CHECK_FALSE(own.remove_member(fiber, member, before, deadline).value().changed);  // it is so already
+        CHECK(own.add_member(fiber, {NodeId(9), ReplicaId(77)}, raft::AddAs::Learner, raft::encode_contact({"h9:1", "h9:2"}), before, deadline).failed_with(Code::Stale));
+        CHECK_FALSE(own.status().configuration.find(NodeId(9)));
+        CHECK(own.add_member(fiber, {NodeId(9), ReplicaId(77)}, raft::AddAs::Learner, raft::encode_contact({"h9:1", "h9:2"}), newest(), deadline).value().changed);
+        CHECK(own.status().configuration.find(NodeId(9))->replica == ReplicaId(77));
+    }));
 }

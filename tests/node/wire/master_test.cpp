@@ -21,31 +21,57 @@ constexpr uint32_t kWide = 1u << 31;
 NodeRecord full_node(uint64_t n) {
     return {.node = NodeId(kBig + n), .incarnation = Incarnation(kBig + n + 1), .zone = "zone " + std::to_string(n),
             .peer_address = "host" + std::to_string(n) + ":7100", .service_address = "host" + std::to_string(n) + ":7000",
-            .disks = {{DiskId(kWide + 1), "/disk/1", kBig + n + 2, kWide + 3}, {DiskId(kWide + 2), "/disk/2", kBig + n + 3, kWide + 4}},
-            .registered = LogIndex(kBig + n + 4), .modified = LogIndex(kBig + n + 5), .state = NodeState::Inactive};
+            .disks = {{DiskId(kWide + 1), "/disk/1", kBig + n + 2, kWide + 3, true, false}, {DiskId(kWide + 2), "/disk/2", kBig + n + 3, kWide + 4, false, true}},
+            .registered = LogIndex(kBig + n + 4), .modified = LogIndex(kBig + n + 5), .state = NodeState::Inactive, .leaving = true, .waits_for = "a place"};
 }
 
 VolumeRecord full_volume(uint64_t n) {
     return {.volume = VolumeId(kBig + n), .name = Bytes("a \0 name \xff", 10) + std::to_string(n), .state = VolumeState::Deleting,
             .replicas = kWide + 3, .partitions = kWide + 4, .capacity_bytes = kBig + n + 1, .created = LogIndex(kBig + n + 2),
-            .modified = LogIndex(kBig + n + 3)};
+            .modified = LogIndex(kBig + n + 3), .max_partitions = kWide + 6};
 }
 
 PartitionRecord full_partition(uint64_t n) {
     return {.partition = PartitionId(kBig + n), .volume = VolumeId(kBig + n + 1), .epoch = Epoch(kBig + n + 2),
-            .members = {{NodeId(kBig + 1), DiskId(kWide + 1), ReplicaId(kBig + n + 3)},
+            .members = {{NodeId(kBig + 1), DiskId(kWide + 1), ReplicaId(kBig + n + 3), true},
                         {NodeId(kBig + 2), DiskId(kWide + 2), ReplicaId(kBig + n + 4)},
                         {NodeId(kBig + 3), DiskId(kWide + 3), ReplicaId(kBig + n + 5)}},
-            .created = LogIndex(kBig + n + 6), .modified = LogIndex(kBig + n + 7)};
+            .created = LogIndex(kBig + n + 6), .modified = LogIndex(kBig + n + 7), .leader = NodeId(kBig + 2), .leader_term = Term(kBig + n + 8),
+            .failures = kWide + 7, .failed_at = NodeId(kBig + 9), .last_error = "no space"};
 }
+
+TaskRecord full_task(uint64_t n) {
+    return {.task = TaskId(kBig + n), .kind = TaskKind::Decommission, .partition = PartitionId(kBig + n + 1), .volume = VolumeId(kBig + n + 2),
+            .epoch = Epoch(kBig + n + 3), .source = {NodeId(kBig + 4), DiskId(kWide + 5), ReplicaId(kBig + n + 6), true},
+            .destination = {NodeId(kBig + 7), DiskId(kWide + 8), ReplicaId(kBig + n + 9)}, .step = TaskStep::BackOut, .priority = kWide + 10,
+            .created = LogIndex(kBig + n + 11), .modified = LogIndex(kBig + n + 12), .waits_for = "a leader", .since = LogIndex(kBig + n + 13),
+            .failures = kWide + 14, .last_error = "worn out"};
+}
+
+NodeHeartbeat full_heartbeat() {
+    return {.node = NodeId(kBig + 1), .incarnation = Incarnation(kBig + 2), .partitions = kWide + 3, .loaded = kWide + 4,
+            .disks = {{DiskId(kWide + 5), kBig + 6, "slow"}, {}}, .life = kBig + 7, .number = kBig + 8, .since = kBig + 9,
+            .reports = {{.partition = PartitionId(kBig + 10), .replica = ReplicaId(kBig + 11), .disk = DiskId(kWide + 12), .role = ReplicaRole::Leader,
+                         .term = Term(kBig + 13), .state = ReplicaState::Damaged, .used_bytes = kBig + 14, .configuration = LogIndex(kBig + 15),
+                         .members = {{NodeId(kBig + 16), ReplicaId(kBig + 17), true, false}, {NodeId(kBig + 18), ReplicaId(kBig + 19), false, true}}},
+                        {.members = {}}}};
+}
+
+HeartbeatAnswer full_heartbeat_answer() { return {Term(kBig + 1), LogIndex(kBig + 2), kBig + 3, true}; }
+
+PartitionCreate full_create() {
+    return {PartitionId(kBig + 1), ReplicaId(kBig + 2), VolumeId(kBig + 3), DiskId(kWide + 4), {{NodeId(kBig + 5), ReplicaId(kBig + 6), "host:7100"}, {}}};
+}
+
+PartitionDestroy full_destroy() { return {PartitionId(kBig + 1), ReplicaId(kBig + 2), Term(kBig + 3), LogIndex(kBig + 4)}; }
 
 MasterCounters full_counters() {
     return {.next_volume = kBig + 1, .next_partition = kBig + 2, .next_replica = kBig + 3, .nodes = kBig + 4, .volumes = kBig + 5,
-            .partitions = kBig + 6, .applied = LogIndex(kBig + 7), .forgotten = LogIndex(kBig + 8)};
+            .partitions = kBig + 6, .applied = LogIndex(kBig + 7), .forgotten = LogIndex(kBig + 8), .next_task = kBig + 9, .tasks = kBig + 10, .placed = LogIndex(kBig + 11)};
 }
 
 MasterAnswer full_answer() {
-    return {.code = 255, .context = "there is one of this name", .index = LogIndex(kBig + 1), .volume = VolumeId(kBig + 2)};
+    return {.code = 255, .context = "there is one of this name", .index = LogIndex(kBig + 1), .volume = VolumeId(kBig + 2), .task = TaskId(kBig + 3)};
 }
 
 SessionRecord full_session() {
@@ -60,14 +86,19 @@ MasterCommand full_command() {
                            {},
                            {{{NodeId(kBig + 11), DiskId(kWide + 12)}}}},
             .unplaced = "no place",
-            .marks = {{NodeId(kBig + 13), Incarnation(kBig + 14), NodeState::Inactive}, {}}};
+            .marks = {{NodeId(kBig + 13), Incarnation(kBig + 14), NodeState::Inactive}, {}},
+            .disk = DiskId(kWide + 15), .max_partitions = kWide + 16, .expected_partitions = kWide + 17,
+            .disk_marks = {{NodeId(kBig + 18), Incarnation(kBig + 19), DiskId(kWide + 20), true}, {}},
+            .partition_marks = {{PartitionId(kBig + 21), NodeId(kBig + 22), Term(kBig + 23), {ReplicaId(kBig + 24), ReplicaId(kBig + 25)}}, {.created = {}}},
+            .waits = {{NodeId(kBig + 26), TaskId(kBig + 27), "nothing"}, {.waits_for = {}}}, .task = full_task(28), .next = TaskStep::Done,
+            .voters = {ReplicaId(kBig + 29), ReplicaId(kBig + 30)}, .learners = {ReplicaId(kBig + 31)}, .reason = "why not"};
 }
 
 MasterQuery full_query() { return {.topic = MasterTopic::Partitions, .name = "a volume", .after = kBig + 1, .limit = kWide + 2, .max_age = Duration::nanos(3), .at_least = LogIndex(kBig + 4)}; }
 
 MasterView full_view() {
     return {.server = NodeId(kBig + 7), .leader = NodeId(kBig + 1), .term = Term(kBig + 2), .version = LogIndex(kBig + 3), .age = Duration::nanos(8), .more = true, .counters = full_counters(),
-            .nodes = {full_node(10), {}, full_node(20)}, .volumes = {full_volume(30), {}}, .partitions = {{}, full_partition(40)}};
+            .nodes = {full_node(10), {}, full_node(20)}, .volumes = {full_volume(30), {}}, .partitions = {{}, full_partition(40)}, .tasks = {full_task(50), {}}};
 }
 
 MasterListRequest full_list_request() {
@@ -126,7 +157,12 @@ std::vector<Sample> samples() {
             {encode_master_view(full_view()), decodes<encode_master_view, decode_master_view>},
             {encode_master_confirmation({Term(kBig + 1), LogIndex(kBig + 2), "host:7000"}), decodes<encode_master_confirmation, decode_master_confirmation>},
             {encode_master_list_request(full_list_request()), decodes<encode_master_list_request, decode_master_list_request>},
-            {encode_master_list_answer(unchanged_answer()), decodes<encode_master_list_answer, decode_master_list_answer>}};
+            {encode_master_list_answer(unchanged_answer()), decodes<encode_master_list_answer, decode_master_list_answer>},
+            {encode_task_record(full_task(1)), decodes<encode_task_record, decode_task_record>},
+            {encode_node_heartbeat(full_heartbeat()), decodes<encode_node_heartbeat, decode_node_heartbeat>},
+            {encode_heartbeat_answer(full_heartbeat_answer()), decodes<encode_heartbeat_answer, decode_heartbeat_answer>},
+            {encode_partition_create(full_create()), decodes<encode_partition_create, decode_partition_create>},
+            {encode_partition_destroy(full_destroy()), decodes<encode_partition_destroy, decode_partition_destroy>}};
 }
 
 MasterCommand command_with(size_t placements) {
@@ -148,6 +184,11 @@ TEST_CASE("wire: what the masters keep and say comes back equal (all fields set)
     CHECK(comes_back<encode_master_answer, decode_master_answer>(full_answer()));
     CHECK(comes_back<encode_master_query, decode_master_query>(full_query()));
     CHECK(comes_back<encode_master_view, decode_master_view>(full_view()));
+    CHECK(comes_back<encode_task_record, decode_task_record>(full_task(1)));
+    CHECK(comes_back<encode_node_heartbeat, decode_node_heartbeat>(full_heartbeat()));
+    CHECK(comes_back<encode_heartbeat_answer, decode_heartbeat_answer>(full_heartbeat_answer()));
+    CHECK(comes_back<encode_partition_create, decode_partition_create>(full_create()));
+    CHECK(comes_back<encode_partition_destroy, decode_partition_destroy>(full_destroy()));
 }
 
 TEST_CASE("wire: what the masters keep and say comes back equal (nothing set)") {
@@ -162,14 +203,35 @@ TEST_CASE("wire: what the masters keep and say comes back equal (nothing set)") 
     CHECK(comes_back<encode_master_view, decode_master_view>(MasterView{}));
     CHECK(comes_back<encode_master_confirmation, decode_master_confirmation>(MasterConfirmation{}));
     CHECK(comes_back<encode_node_heartbeat, decode_node_heartbeat>(NodeHeartbeat{}));
-    CHECK(comes_back<encode_node_heartbeat, decode_node_heartbeat>(
-        NodeHeartbeat{NodeId(kBig + 1), Incarnation(kBig + 2), kWide + 3, kWide + 4, {{DiskId(kWide + 5), kBig + 6, "slow"}, {}}}));
+    CHECK(comes_back<encode_task_record, decode_task_record>(TaskRecord{}));
+    CHECK(comes_back<encode_heartbeat_answer, decode_heartbeat_answer>(HeartbeatAnswer{}));
+    CHECK(comes_back<encode_partition_create, decode_partition_create>(PartitionCreate{}));
+    CHECK(comes_back<encode_partition_destroy, decode_partition_destroy>(PartitionDestroy{}));
     NodeHeartbeat many;
     many.disks.resize(NodeHeartbeat::kDisksMax + 1);
     CHECK(decode_node_heartbeat(encode_node_heartbeat(many)).failed_with(Code::Corrupt));
-    MasterCommand marks = full_command();
-    marks.marks.resize(MasterCommand::kMarksMax + 1);
-    CHECK(decode_master_command(encode_master_command(marks)).failed_with(Code::Corrupt));
+    many = full_heartbeat();
+    many.reports[0].members.resize(PartitionReport::kMembersMax + 1);
+    CHECK(decode_node_heartbeat(encode_node_heartbeat(many)).failed_with(Code::Corrupt));
+    many.reports[0].members.clear();
+    many.reports.resize(NodeHeartbeat::kReportsMax);
+    CHECK(comes_back<encode_node_heartbeat, decode_node_heartbeat>(many));
+    many.reports.resize(NodeHeartbeat::kReportsMax + 1);
+    CHECK(decode_node_heartbeat(encode_node_heartbeat(many)).failed_with(Code::Corrupt));
+    PartitionCreate wide = full_create();
+    wide.members.resize(PartitionCreate::kMembersMax + 1);
+    CHECK(decode_partition_create(encode_partition_create(wide)).failed_with(Code::Corrupt));
+    auto too_many = [](auto spoil) {
+        MasterCommand command = full_command();
+        spoil(command);
+        return decode_master_command(encode_master_command(command)).failed_with(Code::Corrupt);
+    };
+    CHECK(too_many([](MasterCommand& c) { c.marks.resize(MasterCommand::kMarksMax + 1); }));
+    CHECK(too_many([](MasterCommand& c) { c.disk_marks.resize(MasterCommand::kMarksMax + 1); }));
+    CHECK(too_many([](MasterCommand& c) { c.partition_marks.resize(MasterCommand::kMarksMax + 1); }));
+    CHECK(too_many([](MasterCommand& c) { c.waits.resize(MasterCommand::kMarksMax + 1); }));
+    CHECK(too_many([](MasterCommand& c) { c.voters.resize(MasterCommand::kMembersMax + 1); }));
+    CHECK(too_many([](MasterCommand& c) { c.partition_marks[0].created.resize(MasterCommand::kMembersMax + 1); }));
     CHECK(comes_back<encode_master_confirmation, decode_master_confirmation>(MasterConfirmation{Term(kBig + 1), LogIndex(kBig + 2), "host:7000"}));
 }
 
@@ -237,7 +299,7 @@ TEST_CASE("wire: of states, commands and topics of the masters the known ones co
 
         MasterCommand command = full_command();
         command.kind = static_cast<MasterCommandKind>(number);
-        if ((number >= 1 && number <= 4) || number == 32) {
+        if (number >= 1 && number <= 14) {
             CHECK(comes_back<encode_master_command, decode_master_command>(command));
             CHECK(master_command_name(command.kind) != "?");
         } else {
@@ -245,9 +307,24 @@ TEST_CASE("wire: of states, commands and topics of the masters the known ones co
             CHECK(master_command_name(command.kind) == "?");
         }
 
+        TaskRecord task = full_task(1);
+        task.step = static_cast<TaskStep>(number);
+        CHECK(decode_task_record(encode_task_record(task)).ok() == (number >= 1 && number <= 7));
+        CHECK((task_step_name(task.step) != "?") == (number >= 1 && number <= 7));
+        task = full_task(1);
+        task.kind = static_cast<TaskKind>(number);
+        CHECK(decode_task_record(encode_task_record(task)).ok() == (number >= 1 && number <= 3));
+        CHECK((task_kind_name(task.kind) != "?") == (number >= 1 && number <= 3));
+        NodeHeartbeat heartbeat = full_heartbeat();
+        heartbeat.reports[0].state = static_cast<ReplicaState>(number);
+        CHECK(decode_node_heartbeat(encode_node_heartbeat(heartbeat)).ok() == (number >= 1 && number <= 4));
+        heartbeat = full_heartbeat();
+        heartbeat.reports[0].role = static_cast<ReplicaRole>(number);
+        CHECK(decode_node_heartbeat(encode_node_heartbeat(heartbeat)).ok() == (number >= 1 && number <= 3));
+
         MasterQuery query = full_query();
         query.topic = static_cast<MasterTopic>(number);
-        if (number >= 1 && number <= 6)
+        if (number >= 1 && number <= 9)
             CHECK(comes_back<encode_master_query, decode_master_query>(query));
         else
             CHECK(decode_master_query(encode_master_query(query)).failed_with(Code::Corrupt));
@@ -274,7 +351,7 @@ TEST_CASE("wire: a view of thousands of records comes back equal") {
     CHECK(comes_back<encode_master_view, decode_master_view>(view));
 }
 
-TEST_CASE("wire: what the masters keep and say, cut or damaged, is refused or makes sense (45,000 damages)") {
+TEST_CASE("wire: what the masters keep and say, cut or damaged, is refused or makes sense (70,000 damages)") {
     const std::vector<Sample> all = samples();
     RandomStream draws(1, "wire.master", 0);
     for (const Sample& sample : all) {

@@ -24,7 +24,7 @@ std::vector<Bytes> samples() {
     for (uint64_t node = 1; node <= 6; ++node)
         members.members.push_back({NodeId(node), ReplicaId(node * 1000), "p:" + std::to_string(node), "", static_cast<MemberRole>(node), node == 2,
                                    node % 2 == 0, LogIndex(node), LogIndex(node - 1), node == 6 ? "gone" : ""});
-    return {encode_join_request(join), encode_group_members_reply(members), encode_group_change({ChangeAction::Replace, identity(4), ClusterId(17), {ReplicaId(5), ReplicaId(6)}, 7}),
+    return {encode_join_request(join), encode_group_members_reply(members), encode_group_change({ChangeAction::Replace, identity(4), ClusterId(17), {ReplicaId(5), ReplicaId(6)}, 7, ReplicaId(8), LogIndex(9)}),
             encode_group_change_reply({true, LogIndex(23)})};
 }
 
@@ -55,7 +55,7 @@ TEST_CASE("wire: messages about members come back equal") {
     CHECK(members.lease_promise == Duration::millis(300));
     CHECK(members.lease_drift_ppm == 50'000);
     CHECK(members.lease_holds);
-    CHECK(decode_group_change(all[2]).value() == GroupChange{ChangeAction::Replace, identity(4), ClusterId(17), {ReplicaId(5), ReplicaId(6)}, 7});
+    CHECK(decode_group_change(all[2]).value() == GroupChange{ChangeAction::Replace, identity(4), ClusterId(17), {ReplicaId(5), ReplicaId(6)}, 7, ReplicaId(8), LogIndex(9)});
     CHECK(decode_group_change_reply(all[3]).value() == GroupChangeReply{true, LogIndex(23)});
 }
 

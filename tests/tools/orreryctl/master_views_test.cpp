@@ -47,9 +47,9 @@ Listing volume() {
 }
 
 const std::string kPartitionsJson =
-    R"("partitions":[{"partition":9,"volume":3,"epoch":1,"members":[{"node":1,"disk":1,"replica":17},{"node":12,"disk":1,"replica":18}],)"
-    R"("created":30,"modified":31},{"partition":10,"volume":3,"epoch":1,"members":[{"node":1,"disk":2,"replica":19},)"
-    R"({"node":12,"disk":1,"replica":20}],"created":30,"modified":31}])";
+    R"("partitions":[{"partition":9,"volume":3,"epoch":1,"members":[{"node":1,"disk":1,"replica":17,"created":false},{"node":12,"disk":1,"replica":18,"created":false}],)"
+    R"("created":30,"modified":31,"leader":0,"leader_term":0,"failures":0,"last_error":""},{"partition":10,"volume":3,"epoch":1,"members":[{"node":1,"disk":2,"replica":19,"created":false},)"
+    R"({"node":12,"disk":1,"replica":20,"created":false}],"created":30,"modified":31,"leader":0,"leader_term":0,"failures":0,"last_error":""}])";
 
 TEST_CASE("master views: nodes are a table with the sums of their disks") {
     CHECK(nodes_text(nodes(), Form::Table) ==
@@ -64,8 +64,8 @@ TEST_CASE("master views: nodes are JSON with every disk, sizes in bytes") {
     CHECK(nodes_text(one, Form::Json) ==
           R"({"version":40,"last_version":40,"nodes":[{"node":1,"state":"active","zone":"east","address":"data1:7000","peer_address":"data1:7100",)"
           R"("incarnation":"000000000000ab01","capacity_bytes":161061273600,"members":10,"disks":[)"
-          R"({"disk":1,"path":"/disk/1","capacity_bytes":107374182400,"members":7},)"
-          R"({"disk":2,"path":"/disk/2","capacity_bytes":53687091200,"members":3}],"registered":1,"modified":21}]})"
+          R"({"disk":1,"path":"/disk/1","capacity_bytes":107374182400,"members":7,"leaving":false,"bad":false},)"
+          R"({"disk":2,"path":"/disk/2","capacity_bytes":53687091200,"members":3,"leaving":false,"bad":false}],"registered":1,"modified":21,"leaving":false,"waits_for":""}]})"
           "\n");
 }
 
@@ -86,8 +86,8 @@ TEST_CASE("master views: volumes, with and without a limit, and while they are t
           "    11  q       deleting         3        1000         -\n");
     CHECK(volumes_text(volumes, Form::Json) ==
           R"({"version":40,"last_version":40,"volumes":[{"volume":3,"name":"photos","state":"active","replicas":2,"partitions":2,)"
-          R"("capacity_bytes":107374182400,"created":30,"modified":31},{"volume":11,"name":"q","state":"deleting","replicas":3,)"
-          R"("partitions":1000,"capacity_bytes":0,"created":0,"modified":0}]})"
+          R"("capacity_bytes":107374182400,"created":30,"modified":31,"max_partitions":0},{"volume":11,"name":"q","state":"deleting","replicas":3,)"
+          R"("partitions":1000,"capacity_bytes":0,"created":0,"modified":0,"max_partitions":0}]})"
           "\n");
 }
 
@@ -107,7 +107,7 @@ TEST_CASE("master views: a volume is its record and its partitions") {
           "       10      1  1/2 12/1\n");
     CHECK(volume_text(volume(), Form::Json) ==
           R"({"version":40,"last_version":40,"volume":{"volume":3,"name":"photos","state":"active","replicas":2,"partitions":2,)"
-          R"("capacity_bytes":107374182400,"created":30,"modified":31},)" +
+          R"("capacity_bytes":107374182400,"created":30,"modified":31,"max_partitions":0},)" +
               kPartitionsJson + "}\n");
 }
 
@@ -128,13 +128,15 @@ TEST_CASE("master views: one partition, and one whose members are all gone") {
           "epoch      1\n"
           "created    at version 30\n"
           "modified   at version 31\n"
+          "leader     none was reported yet\n"
+          "failures   none\n"
           "\n"
           "node  disk  replica\n"
           "   1     1       17\n"
           "  12     1       18\n");
     CHECK(partition_text(view, Form::Json) ==
-          R"({"version":40,"partition":{"partition":9,"volume":3,"epoch":1,"members":[{"node":1,"disk":1,"replica":17},)"
-          R"({"node":12,"disk":1,"replica":18}],"created":30,"modified":31}})"
+          R"({"version":40,"partition":{"partition":9,"volume":3,"epoch":1,"members":[{"node":1,"disk":1,"replica":17,"created":false},)"
+          R"({"node":12,"disk":1,"replica":18,"created":false}],"created":30,"modified":31,"leader":0,"leader_term":0,"failures":0,"last_error":""}})"
           "\n");
     view.partitions.front().members.clear();
     CHECK(partition_text(view, Form::Table).ends_with("\n\nit has no members\n"));
@@ -151,8 +153,9 @@ TEST_CASE("master views: who leads, and how much there is") {
           "version     120\n"
           "nodes       3\n"
           "volumes     1\n"
-          "partitions  10\n");
-    CHECK(status_text(view, Form::Json) == R"({"leader":2,"term":5,"version":120,"nodes":3,"volumes":1,"partitions":10})"
+          "partitions  10\n"
+          "tasks       0\n");
+    CHECK(status_text(view, Form::Json) == R"({"leader":2,"term":5,"version":120,"nodes":3,"volumes":1,"partitions":10,"tasks":0})"
                                            "\n");
 }
 
@@ -198,6 +201,78 @@ TEST_CASE("master views: a size for people is off by at most a twentieth of its 
         RC_ASSERT(said - static_cast<double>(bytes) <= factor * 0.0501);
         RC_ASSERT(static_cast<double>(bytes) - said <= factor * 0.0501);
     }));
+}
+
+wire::TaskRecord task(uint64_t id) {
+    return {.task = TaskId(id), .kind = wire::TaskKind::Decommission, .partition = PartitionId(9), .volume = VolumeId(3), .epoch = Epoch(1),
+            .source = {NodeId(1), DiskId(2), ReplicaId(17)}, .destination = {NodeId(12), DiskId(1), ReplicaId(40)}, .step = wire::TaskStep::CatchUp,
+            .priority = 200, .created = LogIndex(50), .modified = LogIndex(55), .waits_for = id == 7 ? "the new replica to catch up" : "", .since = LogIndex(54)};
+}
+
+TEST_CASE("master views: a task says its step, what it waits for, since when, and what comes next") {
+    Listing tasks = at_version(60);
+    CHECK(tasks_text(tasks, Form::Table) == "nothing is being moved or repaired\n");
+    tasks.all.tasks = {task(7), task(12)};
+    CHECK(tasks_text(tasks, Form::Table) ==
+          "task  kind          partition  from  to    step      since  waits for\n"
+          "   7  decommission          9  1/2   12/1  catch-up     54  the new replica to catch up\n"
+          "  12  decommission          9  1/2   12/1  catch-up     54  -\n");
+    tasks.all.tasks.resize(1);
+    CHECK(task_text(tasks.all, Form::Table) ==
+          "task       7\n"
+          "kind       decommission\n"
+          "partition  9\n"
+          "from       node 1, disk 2 (replica 17)\n"
+          "to         node 12, disk 1 (replica 40)\n"
+          "step       catch-up\n"
+          "waits for  the new replica to catch up\n"
+          "since      version 54\n"
+          "next       the new replica becomes a voter\n"
+          "created    at version 50\n"
+          "modified   at version 55\n");
+    const std::string json =
+        R"({"task":7,"kind":"decommission","partition":9,"volume":3,"epoch":1,"source":{"node":1,"disk":2,"replica":17},)"
+        R"("destination":{"node":12,"disk":1,"replica":40},"step":"catch-up","waits_for":"the new replica to catch up","since":54,)"
+        R"("next":"the new replica becomes a voter","priority":200,"failures":0,"last_error":"","created":50,"modified":55})";
+    CHECK(tasks_text(tasks, Form::Json) == R"({"version":60,"last_version":60,"tasks":[)" + json + "]}\n");
+    CHECK(task_text(tasks.all, Form::Json) == R"({"version":60,"task":)" + json + "}\n");
+    tasks.all.tasks[0].step = wire::TaskStep::BackOut;
+    tasks.all.tasks[0].failures = 2;
+    tasks.all.tasks[0].last_error = "node 12 is inactive";
+    CHECK(task_text(tasks.all, Form::Table).ends_with("failures   2 before this one\nbacks out  node 12 is inactive\n"));
+}
+
+TEST_CASE("master views: one node with its disks, why it is not empty yet, and its tasks") {
+    wire::MasterView view = nodes().all;
+    view.nodes.resize(1);
+    view.nodes[0].leaving = true;
+    view.nodes[0].waits_for = "partition 10: no other active node takes a member of this partition";
+    view.nodes[0].disks[1].bad = true;
+    view.tasks = {task(12)};
+    CHECK(node_text(view, Form::Table) ==
+          "node          1\n"
+          "state         active, leaving\n"
+          "zone          east\n"
+          "address       data1:7000\n"
+          "peer address  data1:7100\n"
+          "capacity      150 GiB\n"
+          "members       10\n"
+          "registered    at version 1\n"
+          "modified      at version 21\n"
+          "waits for     partition 10: no other active node takes a member of this partition\n"
+          "\n"
+          "disk  state  path     capacity  members\n"
+          "   1  good   /disk/1   100 GiB        7\n"
+          "   2  bad    /disk/2    50 GiB        3\n"
+          "\n"
+          "task  kind          partition  from  to    step      since  waits for\n"
+          "  12  decommission          9  1/2   12/1  catch-up     54  -\n");
+    CHECK(node_text(view, Form::Json).starts_with(R"({"version":40,"node":{"node":1,"state":"active",)"));
+    CHECK(node_text(view, Form::Json).ends_with(R"("modified":55}],"more_tasks":false})" "\n"));
+    view.nodes[0].disks[0].members = view.nodes[0].disks[1].members = 0;
+    view.more = true;
+    CHECK(node_text(view, Form::Table).find("left          nothing is placed on it any more\n") != std::string::npos);
+    CHECK(node_text(view, Form::Table).ends_with("and more tasks: see `orreryctl task list`\n"));
 }
 
 }  // namespace

@@ -13,9 +13,12 @@ import unittest
 
 ORRERYCTL = os.path.abspath(sys.argv[1])
 MEMBER_COMMANDS = ["init", "members", "add", "remove", "transfer"]
-VIEWS = [["status"], ["node", "list"], ["volume", "list"], ["volume", "info", "photos"], ["partition", "list", "photos"], ["partition", "info", "7"]]
-GROUPS = {"master": MEMBER_COMMANDS, "kv": MEMBER_COMMANDS + ["leases", "time"], "node": ["list"],
-          "volume": ["create", "list", "info", "delete"], "partition": ["list", "info"]}
+VIEWS = [["status"], ["node", "list"], ["volume", "list"], ["volume", "info", "photos"], ["partition", "list", "photos"], ["partition", "info", "7"],
+         ["node", "info", "7"], ["task", "list"], ["task", "info", "7"]]
+CHANGES = [["volume", "create", "photos", "--capacity", "100GiB"], ["volume", "extend", "photos", "--partitions", "5"], ["volume", "delete", "photos", "--yes"],
+           ["node", "decommission", "7"], ["node", "decommission", "7", "--disk", "2"], ["node", "decommission-cancel", "7"]]
+GROUPS = {"master": MEMBER_COMMANDS, "kv": MEMBER_COMMANDS + ["leases", "time"], "node": ["list", "info", "decommission", "decommission-cancel"],
+          "volume": ["create", "list", "info", "extend", "delete"], "partition": ["list", "info"], "task": ["list", "info"]}
 
 
 def run(*arguments):
@@ -87,7 +90,7 @@ class Program(unittest.TestCase):
         self.refused("volume", message="A subcommand is required")
 
     def test_every_question_and_change_needs_an_address(self):
-        for command in VIEWS + [["volume", "create", "photos"], ["volume", "delete", "photos", "--yes"], ["master", "members"]]:
+        for command in VIEWS + CHANGES + [["master", "members"]]:
             self.refused(*command, message="--at is required")
             self.refused(*command, "--at", "here", message="--at: error[E0303]: ")
 
@@ -97,6 +100,8 @@ class Program(unittest.TestCase):
         self.refused("partition", "info", "0", *at, message="'0' is no number from 1 on")
         self.refused("partition", "info", "seven", *at, message="'seven' is no number from 1 on")
         self.refused("volume", "create", "photos", *at, "--partitions", "0", message="'0' is no number from 1 on")
+        self.refused("volume", "extend", "photos", *at, message="--partitions is required")
+        self.refused("node", "decommission", "7", "--disk", "0", *at, message="'0' is no number from 1 on")
         self.refused("volume", "create", "photos", *at, "--capacity", "3GB/s", message="--capacity: error[E0309]: '3GB/s' is not a size")
         self.refused("status", *at, "--timeout", "0", message="--timeout")
         self.refused("master", "members", *at, "--json", "-o", "table", message="excludes")
@@ -108,9 +113,8 @@ class Program(unittest.TestCase):
     # ---- nobody answers
 
     def test_nobody_answers(self):
-        changes = [["volume", "create", "photos", "--capacity", "100GiB"], ["volume", "delete", "photos", "--yes"]]
         members = [["master", "members"], ["kv", "members"], ["master", "remove", "1"], ["master", "transfer", "1"]]
-        asked = [(command, start(*command, "--at", self.at, "--timeout", "1")) for command in VIEWS + changes + members]
+        asked = [(command, start(*command, "--at", self.at, "--timeout", "1")) for command in VIEWS + CHANGES + members]
         for command, talker in asked:
             said, why = talker.communicate(timeout=60)
             self.assertEqual((talker.returncode, said), (69, ""), command)
