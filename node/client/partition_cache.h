@@ -2,7 +2,7 @@
 //
 // One fiber a volume asks for what is newer, at any master, and is answered when there is something. A list is replaced by one of
 // a strictly higher version only; a term below one already seen means an answer not worth looking at. Every question carries the highest version
-// of a master's state that this cache was ever answered from, so that what it shows never goes back, whichever master answers next.
+// of a master's state that this cache was ever answered from, so that what it shows of a volume never goes back, whichever master answers next.
 // How old a list is at most is counted by the own clock, from the moment its question was sent; no other clock is compared.
 #pragma once
 
@@ -58,7 +58,7 @@ class PartitionCache {
     PartitionCache& operator=(const PartitionCache&) = delete;
 
     /// The list of a volume, `max_age` old at most (0: with all that was committed when this was called), of a master's state that had applied `at_least`,
-    /// and of no earlier one than any view before. Yields, if what is here is not enough. By many fibers at the same time.
+    /// and of no earlier one than any view of that volume before (for all volumes together: at_least = seen()). Yields, if what is here is not enough. By many fibers at the same time.
     /// Errors: NotFound (no such volume), Invalid (no name, or the list is too large), NotReady, Timeout (nobody could say by the deadline), Cancelled
     /// (also: closed).
     Result<View> get(Fiber& fiber, const std::string& volume, Duration max_age, LogIndex at_least, Instant deadline);

@@ -129,11 +129,6 @@ std::optional<std::string> MasterModel::compare(const wire::MasterQuery& query, 
         counters = *read;
     }
     if (!(view.counters == counters)) return "the counts are not those of version " + std::to_string(version.value);
-    auto volume = [&]() -> std::optional<wire::VolumeRecord> {
-        const std::optional<Bytes>* stored = find(master::volume_key(query.name), version);
-        if (stored == nullptr || !*stored) return std::nullopt;
-        return wire::decode_volume_record(**stored).value();
-    };
     switch (query.topic) {
         case wire::MasterTopic::Nodes:
             return compare_page("nodes", decoded(range(master::nodes_after(NodeId(query.after)), version), &wire::decode_node_record), view.nodes, query, view);
@@ -141,18 +136,11 @@ std::optional<std::string> MasterModel::compare(const wire::MasterQuery& query, 
             return compare_page("volumes", decoded(range(master::volumes_after(query.name), version), &wire::decode_volume_record), view.volumes, query, view);
         case wire::MasterTopic::Volume:
         case wire::MasterTopic::Partitions: {
-            const std::optional<wire::VolumeRecord> known = volume();
+            const std::optional<wire::VolumeRecord> known = volume(query.name, version);
             if (!known || view.volumes.size() != 1 || !(view.volumes.front() == *known))
                 return "volume " + query.name + " is not what it was at version " + std::to_string(version.value);
             if (query.topic == wire::MasterTopic::Volume) return std::nullopt;
-            std::vector<wire::PartitionRecord> partitions;
-            for (const auto& [key, nothing] : range(master::partitions_of(known->volume, PartitionId(query.after)), version)) {
-                const Result<PartitionId> id = master::partition_of_key(key);
-                const std::optional<Bytes>* stored = find(master::partition_key(*id), version);
-                if (stored == nullptr || !*stored) return "partition " + std::to_string(id->value) + " has no record at version " + std::to_string(version.value);
-                partitions.push_back(wire::decode_partition_record(**stored).value());
-            }
-            return compare_page("the partitions of " + query.name, partitions, view.partitions, query, view);
+            return compare_page("the partitions of " + query.name, partitions(known->volume, PartitionId(query.after), version), view.partitions, query, view);
         }
         case wire::MasterTopic::Tasks:
             return compare_page("tasks", decoded(range(master::tasks_after(TaskId(query.after)), version), &wire::decode_task_record), view.tasks, query, view);
@@ -161,6 +149,36 @@ std::optional<std::string> MasterModel::compare(const wire::MasterQuery& query, 
         case wire::MasterTopic::Node:
         case wire::MasterTopic::Counters: return std::nullopt;
     }
+    return std::nullopt;
+}
+
+std::optional<wire::VolumeRecord> MasterModel::volume(const std::string& name, LogIndex index) const {
+    const std::optional<Bytes>* stored = find(master::volume_key(name), index);
+    if (stored == nullptr || !*stored) return std::nullopt;
+    return wire::decode_volume_record(**stored).value();
+}
+
+std::vector<wire::PartitionRecord> MasterModel::partitions(VolumeId volume, PartitionId after, LogIndex index) const {
+    std::vector<wire::PartitionRecord> out;
+    for (const auto& [key, nothing] : range(master::partitions_of(volume, after), index)) {
+        const Result<PartitionId> id = master::partition_of_key(key);
+        const std::optional<Bytes>* stored = find(master::partition_key(*id), index);
+        CHECK(stored != nullptr && *stored, id->value, index);
+        out.push_back(wire::decode_partition_record(**stored).value());
+    }
+    return out;
+}
+
+std::optional<std::string> MasterModel::compare(const client::VolumeList& list, LogIndex version) const {
+    CHECK(version <= applied_, version, applied_);
+    const std::string at = list.volume.name + " at version " + std::to_string(version.value);
+    const std::optional<wire::VolumeRecord> known = volume(list.volume.name, version);
+    if (!known || !(*known == list.volume) || list.version != known->modified) return "the list of volume " + at + " is of another one";
+    const std::vector<wire::PartitionRecord> all = partitions(known->volume, PartitionId(), version);
+    if (all.size() != list.partitions.size())
+        return "the list of volume " + at + " has " + std::to_string(list.partitions.size()) + " partitions, not " + std::to_string(all.size());
+    for (size_t i = 0; i < all.size(); ++i)
+        if (!(*list.partitions[i] == all[i])) return "the list of volume " + at + " has partition " + std::to_string(all[i].partition.value) + " as it was not then";
     return std::nullopt;
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "node/client/volume_list.h"
 #include "node/master/master_state.h"
 
 namespace orrery::sim {
@@ -25,6 +26,8 @@ class MasterModel {
 
     /// What is wrong with an answer of that version; nullopt: it is right. Requires: view.version <= applied().
     std::optional<std::string> compare(const wire::MasterQuery& query, const wire::MasterView& view) const;
+    /// The same of a client's copy of a volume's list, as of a master's state of that version. Requires: version <= applied().
+    std::optional<std::string> compare(const client::VolumeList& list, LogIndex version) const;
     /// The records by their keys, as of that index.
     std::map<Bytes, Bytes> at(LogIndex index) const;
     /// Counts every disk, volume and counter anew. What is wrong, if anything.
@@ -37,6 +40,9 @@ class MasterModel {
         std::optional<Bytes> value;
     };
     const std::optional<Bytes>* find(const Bytes& key, LogIndex index) const;
+    std::optional<wire::VolumeRecord> volume(const std::string& name, LogIndex index) const;
+    /// Of a volume, those behind that id.
+    std::vector<wire::PartitionRecord> partitions(VolumeId volume, PartitionId after, LogIndex index) const;
     std::vector<std::pair<Bytes, Bytes>> range(const master::KeyRange& range, LogIndex index) const;
     std::optional<std::string> look_at(LogIndex index, const master::MasterState::Change& change);
 

@@ -5,6 +5,11 @@
 
 namespace orrery::sim {
 
+namespace {
+constexpr uint64_t kCacheNumbers = 500;  // of their MasterClients
+Bytes name_of(uint64_t volume) { return "v" + std::to_string(volume); }
+}  // namespace
+
 using check::Operation;
 using check::OpKind;
 using check::OpStatus;
@@ -51,8 +56,10 @@ void MasterWorkload::start() {
         if (!reads) client->left = spec_.ops / writers + (i < spec_.ops % writers ? 1 : 0);
         Client& mine = *clients_.emplace_back(std::move(client));
         ++running_;
-        env.spawn("workload.client", [this, &mine, reads](Fiber& fiber) {
-            if (reads) {
+        env.spawn("workload.client", [this, &mine, reads, caches = reads && (i - writers) % 2 == 1, masters](Fiber& fiber) {
+            if (caches) {
+                run_cache(fiber, mine, masters);
+            } else if (reads) {
                 run_reader(fiber, mine);
             } else {
                 run_client(fiber, mine);
@@ -90,7 +97,39 @@ void MasterWorkload::run_reader(Fiber& fiber, Client& client) {
     }
 }
 
-Bytes MasterWorkload::draw_name(Client& client) { return "v" + std::to_string(client.draws.below(spec_.keys)); }
+/// What it is shown of a volume must never go back, whichever master it came from: for the checker each copy is a master of its own.
+void MasterWorkload::run_cache(Fiber& fiber, Client& client, const std::vector<Address>& masters) {
+    client::PartitionCache::Options options;
+    options.volumes_max = 4;
+    options.hold = Duration::seconds(1);
+    options.background_age = Duration::seconds(2);
+    options.client.attempt = Duration::millis(700);
+    client::PartitionCache cache(client.env, kCacheNumbers + client.index, masters, options);
+    while (!stopping_ && !fiber.cancelled() && world_.now() < readers_until_) {
+        const double pause = client.draws.exponential(std::max(1.0, static_cast<double>(spec_.reader_think.ns)));
+        if (!client.env.sleep(fiber, Duration::nanos(std::llround(std::min(pause, 60e9)))).ok()) return;
+        const uint64_t age = client.draws.below(3);
+        const Duration max_age = Duration::millis(age == 0 ? 0 : age == 1 ? 200 : 2000);
+        const LogIndex at_least = client.draws.chance(0.3) ? highest_seen_ : LogIndex();
+        const check::Stamp asked = stamp();
+        const uint64_t volume = client.draws.below(spec_.keys);
+        Result<client::PartitionCache::View> view = cache.get(fiber, name_of(volume), max_age, at_least, client.env.now() + Duration::seconds(1));
+        if (!view.ok()) continue;
+        const std::string what = "client " + std::to_string(client.index + 1) + " looked at its copy of " + view->list->volume.name;
+        if (view->applied > model_.applied()) {
+            violations_.add("list.unapplied", "copy", stamp(), what + ", of version " + std::to_string(view->applied.value) + ", which nobody has applied");
+            continue;
+        }
+        ++compared_;
+        highest_seen_ = std::max(highest_seen_, view->applied);
+        if (const std::optional<std::string> wrong = model_.compare(*view->list, view->applied)) violations_.add("list.wrong-content", "copy", stamp(), what + ": " + *wrong);
+        lists_.answered({.what = what, .master = NodeId((kCacheNumbers + client.index) * 1000 + volume), .version = view->applied, .age = view->age, .max_age = max_age, .at_least = at_least,
+                         .asked = asked, .answered = stamp()});
+    }
+    (void)cache.close(fiber);
+}
+
+Bytes MasterWorkload::draw_name(Client& client) { return name_of(client.draws.below(spec_.keys)); }
 
 MasterQuery MasterWorkload::draw_query(Client& client) {
     static constexpr MasterTopic kTopics[] = {MasterTopic::Counters, MasterTopic::Nodes, MasterTopic::Volumes, MasterTopic::Volume, MasterTopic::Partitions,

@@ -1,6 +1,6 @@
 // MasterWorkload: what clients ask of masters. Each is a fiber on a host of its own with a MasterClient: some create, delete and
 // read volumes, through any master; readers ask for lists, each of one master, with an age they allow and, at times, a version they
-// have seen.
+// have seen. Every second reader keeps lists of volumes instead (PartitionCache), of whichever master answers.
 //
 // A volume's quota is what tells one creation from another: it is the value of the key that the volume's name is in the history.
 #pragma once
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "node/client/master_client.h"
+#include "node/client/partition_cache.h"
 #include "sim/check/convergence.h"
 #include "sim/check/history.h"
 #include "sim/check/list_checker.h"
@@ -42,6 +43,7 @@ class MasterWorkload {
     struct Client;
     void run_client(Fiber& fiber, Client& client);
     void run_reader(Fiber& fiber, Client& client);
+    void run_cache(Fiber& fiber, Client& client, const std::vector<Address>& masters);
     void create(Fiber& fiber, Client& client, const Bytes& name);
     void remove(Fiber& fiber, Client& client, const Bytes& name);
     void read(Fiber& fiber, Client& client, const Bytes& name);
