@@ -84,6 +84,11 @@ std::unique_ptr<Process> Cluster::make_node(Env& env, size_t index) const {
         options.service.node_silence = knobs.node_silence;
         options.service.node_check = Duration::millis(300);
         options.service.refresh = Duration::millis(300);
+        // Lists so large for them that they are cut into pages, streamed, forgotten, and not held back for everybody.
+        options.service.lists.cache = {.bytes_max = 20'000, .page_partitions = 2};
+        options.service.lists.inline_bytes_max = 400;
+        options.service.lists.streams_max = 4;
+        options.service.lists.held_max = 6;
         options.service.tasks.period = Duration::millis(200);
         options.service.tasks.order_timeout = Duration::seconds(2);
         options.service.tasks.plan.repair_after = knobs.node_silence + Duration::seconds(1);

@@ -102,14 +102,15 @@ void MasterWorkload::run_cache(Fiber& fiber, Client& client, const std::vector<A
     client::PartitionCache::Options options;
     options.volumes_max = 4;
     options.hold = Duration::seconds(1);
-    options.background_age = Duration::seconds(2);
+    options.background_age = Duration::seconds(8);
     options.client.attempt = Duration::millis(700);
+    options.client.stream_credit_bytes = 4 << 10;  // a list takes a while
     client::PartitionCache cache(client.env, kCacheNumbers + client.index, masters, options);
     while (!stopping_ && !fiber.cancelled() && world_.now() < readers_until_) {
         const double pause = client.draws.exponential(std::max(1.0, static_cast<double>(spec_.reader_think.ns)));
         if (!client.env.sleep(fiber, Duration::nanos(std::llround(std::min(pause, 60e9)))).ok()) return;
         const uint64_t age = client.draws.below(3);
-        const Duration max_age = Duration::millis(age == 0 ? 0 : age == 1 ? 200 : 2000);
+        const Duration max_age = Duration::millis(age == 0 ? 0 : age == 1 ? 200 : 8000);
         const LogIndex at_least = client.draws.chance(0.3) ? highest_seen_ : LogIndex();
         const check::Stamp asked = stamp();
         const uint64_t volume = client.draws.below(spec_.keys);
@@ -181,7 +182,7 @@ void MasterWorkload::create(Fiber& fiber, Client& client, const Bytes& name) {
     command.kind = wire::MasterCommandKind::CreateVolume;
     command.name = name;
     command.replicas = client.draws.chance(0.7) ? 3 : 1 + static_cast<uint32_t>(client.draws.below(5));
-    command.partitions = 1 + static_cast<uint32_t>(client.draws.below(8));
+    command.partitions = 1 + static_cast<uint32_t>(client.draws.below(client.draws.chance(0.1) ? 80 : 8));
     command.capacity_bytes = next_value_++;
     const Operation operation = Operation::cas(client.number, name, {}, std::to_string(command.capacity_bytes));
     change(fiber, client, operation, std::move(command), Code::Exists);
