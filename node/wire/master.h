@@ -66,7 +66,7 @@ struct VolumeRecord {
     uint32_t partitions = 0;
     uint64_t capacity_bytes = 0;  // quota; 0: none
     LogIndex created;
-    LogIndex modified;  // this record; moves of its partitions are not changes of it
+    LogIndex modified;  // it, or one of its partitions
     uint32_t max_partitions = 0;  // it is never extended beyond; 0: as far as the masters' limit
     bool operator==(const VolumeRecord&) const = default;
 };

@@ -68,6 +68,12 @@ def test_volumes_are_made_shown_and_deleted_at_any_master(stage):
     done = ctl(stage, at(cluster), "volume", "extend", "logs-1", "--partitions", "3")
     assert done.returncode == 0 and "3 partitions more" in done.stdout, (done.stdout, done.stderr)
     assert len(asked(stage, at(cluster), "partition", "list", "logs-1")["partitions"]) == 15
+    # The stand-in keeps no members: every partition lacks all of them, and operators are told.
+    health = ctl(stage, at(cluster), "health")
+    assert health.returncode == 1 and health.stdout.startswith("unavailable: 5 nodes, 3 volumes, 39 partitions"), (health.returncode, health.stdout, health.stderr)
+    check = ctl(stage, at(cluster), "check", "-o", "json")
+    found = json.loads(check.stdout)
+    assert check.returncode == 1 and found["health"] == "unavailable" and len(found["found"]) == 39, found["anomalies"]
     done = ctl(stage, at(cluster), "volume", "delete", "logs-0", "--yes")
     assert done.returncode == 0, done.stderr
     status = asked(stage, at(cluster), "status")

@@ -17,6 +17,7 @@ struct Typed {
     std::vector<std::string> members, at;
     std::string address, name;
     std::string form = "table";
+    std::string wait_until;  // of health
     uint32_t timeout_s = 30;
     uint64_t id = 0;
     uint32_t disk = 0, more_partitions = 0;

@@ -135,12 +135,51 @@ void add_task_commands(CommandTree& tree, CLI::App* task) {
     add_view(tree, info, [&](const Views& views, Fiber& fiber, Env& env) { return views.task(fiber, env, TaskId(typed.id)); });
 }
 
+/// 0: as it should be, or as it was waited for; 1: it is not.
+void add_health_commands(CommandTree& tree, CLI::App* parent) {
+    Typed& typed = tree.typed;
+    auto views_of = [&typed](MasterViews& views) {
+        views = {{}, typed.timeout(), typed.shown_as(), typed.watch ? MasterViews::Times::Repeated : MasterViews::Times::Once};
+        return parse_addresses("--at", typed.at, views.at);
+    };
+    CLI::App* health = parent->add_subcommand("health", "whether everything is there that should be: exit code 0, else 1");
+    tree.with_at(health, kAtMasters);
+    tree.with_form(health);
+    health->add_option("--wait-until", typed.wait_until, "waits for at most --timeout until it is so, or better")->check(CLI::IsMember({"healthy", "degraded"}));
+    health->add_flag("--watch", typed.watch, "again every 2 seconds, until interrupted")->excludes("--wait-until");
+    tree.with_timeout(health, "seconds to look for a master that answers, and to wait");
+    tree.does(health, [&typed, views_of]() -> int {
+        MasterViews views;
+        if (!views_of(views)) return real::kExitUsage;
+        std::optional<Health> wanted;
+        if (!typed.wait_until.empty()) wanted = typed.wait_until == "healthy" ? Health::Healthy : Health::Degraded;
+        Health found = Health::Unavailable;
+        const int code = run_errand([&](Fiber& fiber, Env& env) { return views.health(fiber, env, wanted, found); },
+                                    {.refused = kRefusedByMasters, .ends = typed.watch ? Ends::ByInterrupt : Ends::Itself});
+        return code != 0 ? code : found <= wanted.value_or(Health::Healthy) ? 0 : 1;
+    });
+    CLI::App* check = parent->add_subcommand("check", "everything that is not as it should be, and what to do: exit code 1 if there is anything");
+    tree.with_at(check, kAtMasters);
+    tree.with_form(check);
+    check->add_flag("--watch", typed.watch, "again every 2 seconds, until interrupted");
+    tree.with_timeout(check, "seconds to look for a master that answers");
+    tree.does(check, [&typed, views_of]() -> int {
+        MasterViews views;
+        if (!views_of(views)) return real::kExitUsage;
+        Health worst = Health::Unavailable;
+        const int code = run_errand([&](Fiber& fiber, Env& env) { return views.check(fiber, env, worst); },
+                                    {.refused = kRefusedByMasters, .ends = typed.watch ? Ends::ByInterrupt : Ends::Itself});
+        return code != 0 ? code : worst == Health::Healthy ? 0 : 1;
+    });
+}
+
 }  // namespace
 
 void add_master_views(CommandTree& tree, CLI::App* parent) {
     auto group = [parent](const char* name, const char* text) { return parent->add_subcommand(name, text)->require_subcommand(1); };
     add_view(tree, parent->add_subcommand("status", "who leads the masters, and how much there is"),
              [](const Views& views, Fiber& fiber, Env& env) { return views.status(fiber, env); });
+    add_health_commands(tree, parent);
     add_node_commands(tree, group("node", "nodes that hold data: look at, empty"));
     add_volume_commands(tree, group("volume", "volumes: make, look at, extend, delete"));
     add_partition_commands(tree, group("partition", "the partitions of volumes"));

@@ -11,6 +11,7 @@ namespace orrery::ctl {
 namespace {
 
 constexpr Duration kRepeat = Duration::seconds(2);
+constexpr Duration kPoll = Duration::millis(500);  // of health, while it waits
 constexpr const char* kClearTerminal = "\x1b[H\x1b[2J";
 constexpr uint64_t kOnlyClient = 0;  // of this process
 constexpr client::MasterClient::Options kOperator{.identity = {.role = rpc::Role::Operator}};
@@ -76,6 +77,25 @@ Result<Listing> all_pages(Fiber& fiber, client::MasterClient& masters, wire::Mas
     return out;
 }
 
+/// Everything that the masters keep. Yields. Errors: as all_pages().
+Result<ClusterRecords> read_cluster(Fiber& fiber, client::MasterClient& masters, Instant deadline) {
+    ClusterRecords out;
+    TRY(out.counts, masters.query(fiber, {.topic = wire::MasterTopic::Counters}, deadline));
+    TRY(Listing nodes, all_pages(fiber, masters, {.topic = wire::MasterTopic::Nodes}, deadline));
+    TRY(Listing volumes, all_pages(fiber, masters, {.topic = wire::MasterTopic::Volumes}, deadline));
+    TRY(Listing tasks, all_pages(fiber, masters, {.topic = wire::MasterTopic::Tasks}, deadline));
+    out.nodes = std::move(nodes.all.nodes);
+    out.tasks = std::move(tasks.all.tasks);
+    for (wire::VolumeRecord& volume : volumes.all.volumes) {
+        Result<Listing> partitions = all_pages(fiber, masters, {.topic = wire::MasterTopic::Partitions, .name = volume.name}, deadline);
+        if (partitions.failed_with(Code::NotFound)) continue;  // deleted meanwhile
+        if (!partitions.ok()) return partitions.error();
+        append(out.partitions, partitions->all.partitions);
+        out.volumes.push_back(std::move(volume));
+    }
+    return out;
+}
+
 /// Of a view that is shown again and again: another time it may go better.
 bool passes(Code code) { return code == Code::Timeout || code == Code::NotReady || code == Code::Stale; }
 
@@ -105,6 +125,40 @@ Result<void> MasterViews::status(Fiber& fiber, Env& env) const {
         TRY(wire::MasterView view, masters.query(asking, {.topic = wire::MasterTopic::Counters}, deadline));
         return status_text(view, form);
     });
+}
+
+Result<void> MasterViews::check(Fiber& fiber, Env& env, Health& worst) const {
+    return show(fiber, env, [&](Fiber& asking, client::MasterClient& masters, Instant deadline) -> Result<std::string> {
+        TRY(ClusterRecords records, read_cluster(asking, masters, deadline));
+        const std::vector<Anomaly> anomalies = find_anomalies(records);
+        worst = health_of(anomalies);
+        return check_text(records, anomalies, form);
+    });
+}
+
+Result<void> MasterViews::health(Fiber& fiber, Env& env, std::optional<Health> wanted, Health& found) const {
+    if (!wanted)
+        return show(fiber, env, [&](Fiber& asking, client::MasterClient& masters, Instant deadline) -> Result<std::string> {
+            TRY(ClusterRecords records, read_cluster(asking, masters, deadline));
+            const std::vector<Anomaly> anomalies = find_anomalies(records);
+            found = health_of(anomalies);
+            return health_text(records, anomalies, form);
+        });
+    client::MasterClient masters(env, kOnlyClient, at, kOperator);
+    const Instant end = env.now() + timeout;
+    for (;;) {
+        Result<ClusterRecords> records = read_cluster(fiber, masters, end);
+        if (!records.ok() && !(passes(records.code()) && env.now() + kPoll < end)) return records.error();
+        if (records.ok()) {
+            const std::vector<Anomaly> anomalies = find_anomalies(*records);
+            found = health_of(anomalies);
+            if (found <= *wanted || env.now() + kPoll >= end) {
+                TRY(print(health_text(*records, anomalies, form)));
+                return masters.close(fiber);
+            }
+        }
+        TRY(env.sleep(fiber, kPoll));
+    }
 }
 
 Result<void> MasterViews::nodes(Fiber& fiber, Env& env) const {

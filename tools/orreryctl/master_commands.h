@@ -2,8 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "node/client/master_client.h"
+#include "tools/orreryctl/cluster_check.h"
 #include "tools/orreryctl/master_views.h"
 
 namespace orrery::ctl {
@@ -26,6 +28,10 @@ struct MasterViews {
     Result<void> node(Fiber& fiber, Env& env, NodeId id) const;
     Result<void> tasks(Fiber& fiber, Env& env) const;
     Result<void> task(Fiber& fiber, Env& env, TaskId id) const;
+    /// Every anomaly, with what to do. `worst`: what was found the last time.
+    Result<void> check(Fiber& fiber, Env& env, Health& worst) const;
+    /// One line. With `wanted`, asked again until it is that or better, or `timeout` has passed; printed once.
+    Result<void> health(Fiber& fiber, Env& env, std::optional<Health> wanted, Health& found) const;
 
  private:
     using Ask = std::function<Result<std::string>(Fiber&, client::MasterClient&, Instant deadline)>;
