@@ -7,6 +7,14 @@
 using namespace orrery;
 using namespace orrery::sim;
 
+namespace {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;  // a sanitizer looks at the code, not at the odds
+#else
+constexpr bool kSanitized = false;
+#endif
+}  // namespace
+
 TEST_CASE("masters: a quiet group passes every check, and twice the same") {
     Scenario plan;
     plan.name = "quiet";
@@ -26,7 +34,7 @@ TEST_CASE("masters: the families pass, and reach what they are for") {
     uint64_t installs = 0, restarts = 0, lists = 0;
     for (const char* name : {"masters-default", "masters-snapshot"}) {
         const Scenario family = scenario_of_file(std::string("scenarios/swarm/") + name + ".toml");
-        for (uint64_t seed = 1; seed <= 5; ++seed) {
+        for (uint64_t seed = 1; seed <= (kSanitized ? 2 : 5); ++seed) {
             const ChildResult result = run_in_child(expand(family, seed));
             CHECK_MESSAGE(result.outcome == check::Outcome::Pass, std::string(name) << " seed " << seed << ": " << result.text);
             installs += result.installs;
@@ -34,6 +42,7 @@ TEST_CASE("masters: the families pass, and reach what they are for") {
             lists += result.lists;
         }
     }
+    if (kSanitized) return;
     CHECK(installs > 3);
     CHECK(restarts > 10);
     CHECK(lists > 2000);
@@ -55,6 +64,7 @@ TEST_CASE("masters: each seeded defect is found, by what looks for it") {
                                    {"masters-snapshot", "snapshot_merges", "list.wrong-content master.state-diverged"},
                                    {"masters-snapshot", "snapshot_end_exclusive", "master.state-diverged list.wrong-content"},
                                    {"masters-snapshot", "install_index_before_data", "list.wrong-content master.state-diverged"}}) {
+        if (kSanitized && std::string(planted.defect) != "list_without_round") continue;
         const Scenario family = scenario_of_file(std::string("scenarios/swarm/") + planted.family + ".toml");
         RunOptions options;
         options.defects = {planted.defect};
