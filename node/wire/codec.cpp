@@ -51,7 +51,7 @@ Result<void> decode_payload(ByteView payload, const char* what,
     const capnp::word* message = reinterpret_cast<const capnp::word*>(at);
     if (reinterpret_cast<uintptr_t>(at) % sizeof(capnp::word) != 0) {
         aligned.resize(words);
-        std::memcpy(static_cast<void*>(aligned.data()), at, message_bytes);
+        if (words > 0) std::memcpy(static_cast<void*>(aligned.data()), at, message_bytes);
         message = aligned.data();
     }
     capnp::ReaderOptions limits;

@@ -21,8 +21,10 @@ using namespace orrery::sim;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr uint64_t kRuns = 3;  // a sanitizer looks at the code, not at the odds
+constexpr bool kPlants = false;
 #else
 constexpr uint64_t kRuns = 10;
+constexpr bool kPlants = true;  // seeded defects are looked for
 #endif
 
 struct MasterWorld {
