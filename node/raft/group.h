@@ -72,7 +72,7 @@ class GroupObserver {
     virtual ~GroupObserver() = default;
     /// Role, term or known leader changed.
     virtual void role_changed(const RoleChange& /*change*/) {}
-    /// Something in the core moved: acknowledgements, commit, configuration, confirmed rounds. Once a driver turn.
+    /// Something in the core moved: acknowledgements, commit, configuration, confirmed rounds. Once a driver turn, and in the step in which there is another configuration.
     virtual void progressed() {}
 };
 

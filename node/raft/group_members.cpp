@@ -55,6 +55,8 @@ void Group::follow_configuration() {
                                                     {"outgoing", list(log.configuration().outgoing())},
                                                     {"learners", list(log.configuration().learners())}});
         }
+        // At once: whoever goes by the members must not answer by those of before until the next turn.
+        if (observer_ != nullptr) observer_->progressed();
     }
     if (core_->removed() != removed_told_) {
         removed_told_ = core_->removed();
