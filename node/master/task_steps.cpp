@@ -109,6 +109,13 @@ TaskAction remove_source(const Step& step) {
     const bool voter = step.leader->is_voter(task.destination.replica) || ORRERY_DEFECT(source_removed_first);
     if (step.leader->find(task.source.replica) == nullptr && voter) return step.advance(TaskStep::Done);
     if (!voter) return step.advance(TaskStep::BackOut, "the new replica is no voter any more");
+    // Another source was given up for this one, and the order that took that one out came through late: it has gone, and this one stays.
+    for (const wire::PartitionMember& other : step.partition.members) {
+        if (other.replica == task.source.replica || step.leader->find(other.replica) != nullptr || !step.leader->is_voter(task.source.replica)) continue;
+        TaskAction instead = step.advance(TaskStep::RemoveSource);
+        instead.source = other;
+        return instead;
+    }
     const std::string trouble = step.destination_trouble();
     if (!trouble.empty() && step.live(task.source)) return step.advance(TaskStep::BackOut, trouble);
     const std::string few = step.quorum_trouble(task.source.replica);
