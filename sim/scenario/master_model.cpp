@@ -144,10 +144,10 @@ std::optional<std::string> MasterModel::compare(const wire::MasterQuery& query, 
         }
         case wire::MasterTopic::Tasks:
             return compare_page("tasks", decoded(range(master::tasks_after(TaskId(query.after)), version), &wire::decode_task_record), view.tasks, query, view);
+        case wire::MasterTopic::Counters: return std::nullopt;  // looked at above
         case wire::MasterTopic::Partition:
         case wire::MasterTopic::Task:
-        case wire::MasterTopic::Node:
-        case wire::MasterTopic::Counters: return std::nullopt;
+        case wire::MasterTopic::Node: return "this model does not know what that question's answer must be";
     }
     return std::nullopt;
 }
@@ -189,7 +189,14 @@ std::optional<std::string> MasterModel::count() const {
     const auto partitions = decoded(range({master::partition_key(PartitionId()), master::partition_key(PartitionId(UINT64_MAX))}, now), &wire::decode_partition_record);
     std::map<std::pair<NodeId, DiskId>, uint64_t> members;
     std::map<VolumeId, uint64_t> of_volume;
+    // The index that deltas are made from: one key for each partition that changed after its volume was made, at its last change.
+    std::map<VolumeId, LogIndex> made;
+    for (const wire::VolumeRecord& volume : volumes) made[volume.volume] = volume.created;
+    std::set<Bytes> changes;
+    for (const auto& [key, nothing] : range(master::volume_changes(), now)) changes.insert(key);
     for (const wire::PartitionRecord& partition : partitions) {
+        if (partition.modified > made[partition.volume] && changes.erase(master::volume_change_key(partition.volume, partition.modified, partition.partition)) == 0)
+            return "partition " + std::to_string(partition.partition.value) + " changed and is not in the index of changes";
         ++of_volume[partition.volume];
         for (const wire::PartitionMember& member : partition.members) ++members[{member.node, member.disk}];
     }
@@ -204,6 +211,7 @@ std::optional<std::string> MasterModel::count() const {
                        " members, and has " + std::to_string(there);
         }
     if (!members.empty()) return "members are placed on a disk that nobody has";
+    if (!changes.empty()) return "the index of changes has " + std::to_string(changes.size()) + " keys of what is no more";
     for (const wire::VolumeRecord& volume : volumes) {
         if (volume.partitions != of_volume[volume.volume])
             return "volume " + volume.name + " counts " + std::to_string(volume.partitions) + " partitions, and has " + std::to_string(of_volume[volume.volume]);

@@ -116,6 +116,24 @@ void for_all_plans(const std::string& name, int cases, const rc::Gen<Scenario>& 
                       << "\nthe shrunk plan: " << file << "; replay it with: orrery replay " << file);
 }
 
+bool some_plan_shows(const rc::Gen<Scenario>& plan, const std::string& defect, int cases) {
+    RunOptions options;
+    options.defects = {defect};
+    bool found = false;
+    rc::detail::TestParams params;
+    params.maxSuccess = cases;
+    params.seed = 1;
+    params.disableShrinking = true;
+    (void)rc::detail::checkTestable(
+        [&]() {
+            const Scenario one = *plan;
+            found = run_in_child(one, options).outcome == check::Outcome::Violated;
+            RC_ASSERT(!found);
+        },
+        rc::detail::TestMetadata(), params);
+    return found;
+}
+
 std::string violation_of(const Scenario& plan, std::initializer_list<std::string_view> prefixes) {
     const ChildResult result = run_in_child(plan);
     if (result.died) return "the run died";

@@ -23,6 +23,9 @@ rc::Gen<Fault> member_fault();
 /// file, its seed and, where it has one, its script.
 void for_all_plans(const std::string& name, int cases, const rc::Gen<Scenario>& plan, const std::function<std::string(const Scenario&)>& holds);
 
+/// Whether a run with that seeded defect fails for one of the first `cases` plans.
+bool some_plan_shows(const rc::Gen<Scenario>& plan, const std::string& defect, int cases);
+
 /// The first violation whose name begins like one of these; "" without one.
 std::string violation_of(const Scenario& plan, std::initializer_list<std::string_view> prefixes);
 

@@ -30,7 +30,6 @@ struct Anomaly {
     Health severity = Health::Degraded;
     std::string what;  // "node 3 is silent"
     std::string next;  // what happens by itself, or what to do
-    bool operator==(const Anomaly&) const = default;
 };
 /// The worst first, else in the order nodes, partitions, tasks. A member is live when its node is active, its disk not bad, and it was reported.
 std::vector<Anomaly> find_anomalies(const ClusterRecords& records);

@@ -225,22 +225,13 @@ Truth run_lists(uint64_t seed) {
     MasterFaults faults(world, seed, Duration::seconds(12));
     world.errand(
         [&](Fiber& fiber, Env& env) {
-            int running = 0;
-            Notify ended;
-            auto start = [&](auto work) {
-                ++running;
-                env.spawn("test.client", [&, work](Fiber& own) {
-                    work(own);
-                    --running;
-                    ended.notify_all();
-                });
-            };
-            start([&](Fiber& own) { change_volumes(own, env, world, truth, stop); });
+            Together clients(env);
+            clients.start([&](Fiber& own) { change_volumes(own, env, world, truth, stop); });
             for (uint64_t i = 0; i < 10; ++i) {
-                start([&, i](Fiber& own) { poll_cache(own, env, world, 100 + i, truth, stop); });
-                start([&, i](Fiber& own) { poll_master(own, env, world, 200 + i, truth, stop); });
+                clients.start([&, i](Fiber& own) { poll_cache(own, env, world, 100 + i, truth, stop); });
+                clients.start([&, i](Fiber& own) { poll_master(own, env, world, 200 + i, truth, stop); });
             }
-            while (running > 0) REQUIRE(ended.wait(fiber).ok());
+            clients.wait(fiber);
         },
         Duration::seconds(60), [&] { stop = !faults.look(); });
     truth.faults = faults.count();

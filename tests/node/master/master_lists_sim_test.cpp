@@ -84,19 +84,10 @@ Seen run_lists(uint64_t seed) {
     MasterFaults faults(world, seed, Duration::seconds(15));
     world.errand(
         [&](Fiber& fiber, Env& env) {
-            int running = 0;
-            Notify ended;
-            auto start = [&](auto work) {
-                ++running;
-                env.spawn("test.client", [&, work](Fiber& own) {
-                    work(own);
-                    --running;
-                    ended.notify_all();
-                });
-            };
-            start([&](Fiber& own) { change_on(own, env, world, acknowledged, stop); });
-            for (size_t i = 0; i < 6; ++i) start([&, i](Fiber& own) { read_at(own, env, world, i % 3, 10 + i, acknowledged, seen, stop); });
-            while (running > 0) REQUIRE(ended.wait(fiber).ok());
+            Together clients(env);
+            clients.start([&](Fiber& own) { change_on(own, env, world, acknowledged, stop); });
+            for (size_t i = 0; i < 6; ++i) clients.start([&, i](Fiber& own) { read_at(own, env, world, i % 3, 10 + i, acknowledged, seen, stop); });
+            clients.wait(fiber);
         },
         Duration::seconds(60), [&] { stop = !faults.look(); });
     seen.faults = faults.count();

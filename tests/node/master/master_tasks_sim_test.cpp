@@ -215,28 +215,19 @@ class Run {
         client_ = std::make_unique<client::MasterClient>(env, 1, MasterWorld::addresses(), client::MasterClient::Options{});
         std::vector<std::unique_ptr<StandIn>>& nodes = nodes_;
         bool stop = false;
-        int running = 0;
-        Notify ended;
-        auto start = [&](std::function<void(Fiber&)> body) {
-            ++running;
-            env.spawn("test.node", [&, body = std::move(body)](Fiber& own) {
-                body(own);
-                --running;
-                ended.notify_all();
-            });
-        };
+        Together all(env);
         for (uint64_t node = 1; node <= kNodes; ++node) {
             data_.nodes[NodeId(node)];
             nodes.push_back(std::make_unique<StandIn>(env, data_, NodeId(node)));
             REQUIRE(change(fiber, env, nodes.back()->registration()).code == 0);
-            start([&, at = nodes.back().get()](Fiber& own) { at->tell(own, stop); });
+            all.start([&, at = nodes.back().get()](Fiber& own) { at->tell(own, stop); });
         }
-        start([&](Fiber& own) {
+        all.start([&](Fiber& own) {
             while (!stop && env.sleep(own, Duration::millis(50)).ok()) data_.go_on([&] { return draw_.chance(0.3); });
         });
         (this->*what)(fiber, env);
         stop = true;
-        while (running > 0) REQUIRE(ended.wait(fiber).ok());
+        all.wait(fiber);
         for (std::unique_ptr<StandIn>& node : nodes) {
             out_.fulls += node->fulls;
             REQUIRE(node->stop(fiber).ok());

@@ -27,6 +27,29 @@ constexpr uint64_t kRuns = 10;
 constexpr bool kPlants = true;  // seeded defects are looked for
 #endif
 
+/// Fibers of one host that are waited for together.
+class Together {
+ public:
+    explicit Together(Env& env) : env_(env) {}
+    template <typename Work>
+    void start(Work work) {
+        ++running_;
+        env_.spawn("test.client", [this, work](Fiber& own) {
+            work(own);
+            --running_;
+            ended_.notify_all();
+        });
+    }
+    void wait(Fiber& fiber) {
+        while (running_ > 0) REQUIRE(ended_.wait(fiber).ok());
+    }
+
+ private:
+    Env& env_;
+    int running_ = 0;
+    Notify ended_;
+};
+
 struct MasterWorld {
     World world;
     std::vector<Host*> masters;
