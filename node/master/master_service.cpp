@@ -13,9 +13,8 @@ namespace {
 constexpr uint64_t kForwarded = 1;  // as entity of a request
 constexpr Duration kPauseMin = Duration::millis(5), kPauseMax = Duration::millis(100);
 
-/// NotFound: of a leader whose address is not known here.
 bool had_no_effect(Code code) {
-    return code == Code::NotFound || code == Code::NotLeader || code == Code::NotReady || code == Code::Overloaded || code == Code::Unreachable || code == Code::Stale;
+    return code == Code::NotLeader || code == Code::NotReady || code == Code::Overloaded || code == Code::Unreachable || code == Code::Stale;
 }
 
 }  // namespace

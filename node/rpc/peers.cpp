@@ -148,7 +148,7 @@ Result<std::shared_ptr<Session>> Peers::session(Fiber& fiber, NodeId node, Traff
     std::shared_ptr<Link> link = want(node, traffic);
     if (link == nullptr)
         return gate_.closed() ? Error(Code::Unreachable, "this node is stopping")
-                              : Error(Code::NotFound, "no address of node " + std::to_string(node.value));
+                              : Error(Code::Unreachable, "no address of node " + std::to_string(node.value));
     while (link->session == nullptr || link->session->closed()) {
         if (link->removed) return Error(Code::Unreachable, link->failure.context);
         Result<void> waited = link->changed.wait(fiber, until);

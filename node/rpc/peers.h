@@ -49,7 +49,7 @@ class Peers {
     /// One-way message on the session of `traffic`. False when dropped (no session yet: one is begun). Atomic.
     bool send(NodeId node, Operation operation, GroupId group, uint64_t entity, TrafficClass traffic, Bytes payload);
     /// Request and answer. Yields. Errors: as Session::call(); Unreachable when no session could be had in time
-    /// (context: why the last attempt failed), NotFound for an unknown node.
+    /// (context: why the last attempt failed, or that no address of the node is known).
     Result<Bytes> call(Fiber& fiber, NodeId node, const Target& target, Bytes body);
     /// A request with streams. Yields: until there is a session. Errors: as Session::open(), and as call().
     Result<Exchange> open(Fiber& fiber, NodeId node, const Target& target, Bytes body, Upload upload = Upload::None);
