@@ -312,17 +312,19 @@ void GroupHost::flush_outbox() {
     for (auto& [to, box] : outbox_) {
         if (!box.heartbeats.empty()) {
             wire::HeartbeatBatch batch{directory_.identity().node, to, ++box.number, std::move(box.heartbeats)};
-            box.heartbeats.clear();
             peers_->send(to, wire::Operation::RaftHeartbeats, GroupId(), 0, wire::TrafficClass::Control, encode_heartbeats(batch));
+            box.heartbeats = std::move(batch.groups);  // its room
+            box.heartbeats.clear();
         }
         if (!box.replies.empty() || box.space_is_news) {
             // Every group is confirmed or refused by its own line; the batch number confirms nothing.
             wire::HeartbeatReplyBatch batch{directory_.identity().node, to, 0, {}, std::move(box.replies), space_level()};
-            box.replies.clear();
             box.space_is_news = false;
             box.space_told = batch.space;
             peers_->send(to, wire::Operation::RaftHeartbeatsReply, GroupId(), 0, wire::TrafficClass::Control,
                          encode_heartbeats_reply(batch));
+            box.replies = std::move(batch.progress);
+            box.replies.clear();
         }
     }
 }

@@ -9,6 +9,7 @@
 namespace orrery::rpc {
 
 namespace {
+constexpr size_t kBatchKept = 16u << 10;  // an idle session keeps no more
 constexpr size_t kWriteApartBytes = 16u << 10;  // larger payloads are written from where they are, not gathered
 constexpr int kLivenessFactor = 3;              // intervals without a sign of life
 constexpr uint32_t kSilentPongs = 4;            // pings answered meanwhile that make a silent id suspicious
@@ -215,7 +216,8 @@ void SessionState::write_loop(Fiber& fiber) {
 }
 
 Result<void> SessionState::write_batch(Fiber& fiber) {
-    Bytes batch;
+    if (batch.capacity() > kBatchKept) batch = Bytes();
+    batch.clear();
     bool bulk_taken = false;
     std::optional<OutFrame> apart;
     while (!apart.has_value()) {
@@ -233,7 +235,6 @@ Result<void> SessionState::write_batch(Fiber& fiber) {
             wire::append_header(batch, frame->header, frame->payload);
             apart = std::move(frame);
         } else {
-            if (batch.empty()) batch.reserve(wire::kHeaderBytes + frame->payload.size() + 8);  // as a rule it is the only one
             wire::append_frame(batch, frame->header, frame->payload);
         }
     }

@@ -133,6 +133,7 @@ struct SessionState {
     uint32_t fibers = 0;
     SessionCounters counters;
     OutputQueue queue;
+    Bytes batch;  // being written; kept for its room
     Notify work;   // something was queued, or closed
     Notify room;   // something was written, or an id ended
     Notify idle;   // no open id and nothing left to write, or closed

@@ -76,24 +76,26 @@ void World::add_runnable(Host& host) {
     runnable_.push_back(&host);
 }
 
+void World::fail_for_steps() {
+    if (steps_at_instant_ <= options_.max_steps_per_instant)
+        return fail("world.too-many-steps", "the run took more than " + std::to_string(options_.max_steps) + " steps");
+    std::string names;
+    for (Host* host : runnable_) {
+        names += " " + host->name();
+        for (size_t i = 0; host->scheduler_ && i < std::min<size_t>(host->scheduler_->ready(), 4); ++i)
+            names += (i == 0 ? " (" : ", ") + std::string(host->scheduler_->ready_name(i));
+        if (host->scheduler_ && host->scheduler_->has_ready()) names += ")";
+    }
+    fail("world.no-progress", "time stands still at " + std::to_string(now().ns) + " ns: fibers of" + names + " never wait");
+}
+
 bool World::step(Instant until) {
     if (timeline_.now() != instant_) {
         instant_ = timeline_.now();
         steps_at_instant_ = 0;
     }
-    if (++steps_at_instant_ > options_.max_steps_per_instant) {
-        std::string names;
-        for (Host* host : runnable_) {
-            names += " " + host->name();
-            for (size_t i = 0; host->scheduler_ && i < std::min<size_t>(host->scheduler_->ready(), 4); ++i)
-                names += (i == 0 ? " (" : ", ") + std::string(host->scheduler_->ready_name(i));
-            if (host->scheduler_ && host->scheduler_->has_ready()) names += ")";
-        }
-        fail("world.no-progress", "time stands still at " + std::to_string(now().ns) + " ns: fibers of" + names + " never wait");
-        return false;
-    }
-    if (timeline_.hash().steps() > options_.max_steps) {
-        fail("world.too-many-steps", "the run took more than " + std::to_string(options_.max_steps) + " steps");
+    if (++steps_at_instant_ > options_.max_steps_per_instant || timeline_.hash().steps() > options_.max_steps) [[unlikely]] {
+        fail_for_steps();
         return false;
     }
     if (!soon_.empty()) [[unlikely]] {

@@ -100,6 +100,7 @@ class World {
     class Actions;
 
     bool step(Instant until);
+    void fail_for_steps();
     void add_runnable(Host& host);
     void remember(Host& host, const TraceEvent& event);
 

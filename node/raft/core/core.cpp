@@ -211,7 +211,7 @@ Instant Core::next_deadline() const {
                    ? election_deadline_
                    : Instant::never();
     Instant next = heartbeat_due_;
-    if (options_.check_quorum)
+    if (options_.check_quorum && (touched_index_ != log_.configuration_index() || next > touched_ + options_.election_timeout_min))
         next = std::min(next, quorum_contact(next) + options_.election_timeout_min);
     if (transfer_to_) next = std::min(next, transfer_deadline_);
     if (lag_index_ && !transfer_to_) next = std::min(next, lag_since_ + options_.election_timeout_min);

@@ -345,6 +345,7 @@ class Core {
     void index_reads();
     void answer_reads();
     void fail_reads(Code code);
+    bool in_touch(Instant now);
     void tick_leader(Instant now);
     void watch_own_disk(Instant now);
     void finish_transfer();
@@ -406,6 +407,8 @@ class Core {
     bool lease_given_up_ = false;                            // a TimeoutNow left in this term
     Instant heartbeat_due_;
     Instant lead_since_;
+    Instant touched_;         // when a majority of configuration touched_index_ had been heard, as last looked at; see in_touch()
+    LogIndex touched_index_;
     uint64_t uncommitted_bytes_ = 0;
     std::deque<PendingRead> reads_;
     LogIndex push_target_;

@@ -38,6 +38,8 @@ void Core::become_leader(Instant now) {
     rounds_begun_.clear();
     lease_given_up_ = false;
     lead_since_ = now;
+    touched_index_ = LogIndex();
+    touched_ = Instant{INT64_MIN / 2};
     heartbeat_due_ = now;  // the first round leaves with the first tick; the no-op is sooner
     own_term_first_ = log_.last().index.next();
     uncommitted_bytes_ = log_.bytes_in(commit_, log_.last().index);

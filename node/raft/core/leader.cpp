@@ -365,9 +365,18 @@ Instant Core::quorum_contact(Instant now) const {
     return lead_since_ + Duration{static_cast<int64_t>(since)};
 }
 
+/// A majority was heard within an election timeout. Contacts only get later while the members are the same, so what was found
+/// once holds until an election timeout after it.
+bool Core::in_touch(Instant now) {
+    if (touched_index_ != log_.configuration_index() || now - touched_ >= options_.election_timeout_min) {
+        touched_index_ = log_.configuration_index();
+        touched_ = quorum_contact(now);
+    }
+    return now - touched_ < options_.election_timeout_min;
+}
+
 void Core::tick_leader(Instant now) {
-    if (options_.check_quorum && now - quorum_contact(now) >= options_.election_timeout_min)
-        return become_follower(now, hard_.term, {});
+    if (options_.check_quorum && !in_touch(now)) return become_follower(now, hard_.term, {});
     if (transfer_to_ && now >= transfer_deadline_) transfer_to_.reset();
     watch_own_disk(now);
     if (now < heartbeat_due_) return;
