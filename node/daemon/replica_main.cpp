@@ -26,6 +26,7 @@ real::ConfigSchema schema_of(const ReplicaDaemon& daemon) {
     schema.add({.name = "raft.retain_bytes", .type = ConfigType::Size, .by_default = "64MiB", .doc = "log kept for a member that lags; past it the member gets a snapshot", .low = 1 << 20});
     schema.add({.name = "raft.retain_bytes_node", .type = ConfigType::Size, .by_default = "256MiB", .doc = "the same for all groups of this node together", .low = 1 << 20});
     schema.add({.name = "raft.snapshot_limit", .type = ConfigType::Duration, .by_default = "60s", .doc = "a snapshot transfer that gets nowhere for so long no longer keeps log", .low = 1'000'000'000});
+    schema.add({.name = "raft.snapshot_bytes_per_second", .type = ConfigType::Size, .by_default = "64MiB", .doc = "sent of snapshots by this node, so that clients hardly notice; 0: no bound", .low = 0});
     schema.add({.name = "raft.slowed_bytes_per_second", .type = ConfigType::Size, .by_default = "16MiB", .doc = "writes taken once transfers keep twice raft.retain_bytes of log; halved with each quarter of it more", .low = 64 << 10});
     schema.add({.name = "raft.repair", .type = ConfigType::Text, .by_default = "automatic", .doc = "damage that other members can make good: a damaged store is set aside, a replica whose log lost its promises comes back as another one; off: such a start is refused", .choices = {"automatic", "off"}});
     schema.add({.name = "wal.segment_bytes", .type = ConfigType::Size, .by_default = "48MiB", .doc = "size of one log segment; counts for a new data directory only", .low = 48 << 20, .high = 1 << 30});
@@ -64,6 +65,7 @@ replica::ReplicaOptions options_of(const ReplicaDaemon& daemon, const real::Conf
     options.group.retain_bytes = config.size_bytes("raft.retain_bytes");
     options.host.retain_bytes_node = config.size_bytes("raft.retain_bytes_node");
     options.group.snapshot_timeout = config.duration("raft.snapshot_limit");
+    options.host.snapshot_bytes_per_second = config.size_bytes("raft.snapshot_bytes_per_second");
     options.group.slowed_bytes_per_second = config.size_bytes("raft.slowed_bytes_per_second");
     options.host.repair = config.text("raft.repair") == "off" ? raft::DamageRepair::Off : raft::DamageRepair::Automatic;
     options.host.log.segment_bytes = config.size_bytes("wal.segment_bytes");

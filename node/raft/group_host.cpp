@@ -541,6 +541,13 @@ void GroupHost::refused(GroupId id, const Refusal& refusal) {
 
 // ---- flushes and space ------------------------------------------------------------------------------------------
 
+Result<void> GroupHost::pace_transfer(Fiber& fiber, uint64_t bytes) {
+    transfer_pace_.set_rate(env_.now(), options_.snapshot_bytes_per_second);
+    for (Instant due; (due = transfer_pace_.due(env_.now())) > env_.now();) TRY(env_.sleep(fiber, due - env_.now()));
+    transfer_pace_.take(env_.now(), bytes);
+    return {};
+}
+
 void GroupHost::note_applied(uint64_t bytes) {
     applied_since_look_ += bytes;
     if (applied_since_look_ >= options_.reserve_bytes / 8) look_at_space_.notify_all();

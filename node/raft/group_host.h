@@ -34,6 +34,8 @@ struct GroupHostOptions {
     /// Log bytes of all groups that only claims of members keep, before the one that keeps most loses its claim, where this
     /// node leads. 0: only each group's own bound counts.
     uint64_t retain_bytes_node = 256 << 20;
+    /// What transfers of snapshots from this node, of all its groups, may send; 0: no bound.
+    uint64_t snapshot_bytes_per_second = 0;
     /// How long what a peer said of its disk is believed. Peers that are short repeat it with every heartbeat's answer.
     Duration peer_space_valid = Duration::seconds(5);
 };
@@ -108,6 +110,8 @@ class GroupHost {
     /// for the turns of the others that are due now.
     void turn_ended();
     void refused(GroupId group, const Refusal& refusal);
+    /// Waits until a piece of a snapshot may leave, and counts it. Yields. Errors: Cancelled.
+    Result<void> pace_transfer(Fiber& fiber, uint64_t bytes);
     void note_applied(uint64_t bytes);
     void note_no_space();
     void keep_within_bound();
@@ -165,6 +169,7 @@ class GroupHost {
     bool trouble_ = false;  // a disk or log was full when last looked at
     bool below_reserve_ = false;
     PeerSpaces peer_spaces_;
+    Pace transfer_pace_;
     uint64_t applied_since_look_ = 0;  // bytes
     Notify look_at_space_;
     uint64_t flushed_at_ = 0;  // log bytes appended when the last flush was asked for

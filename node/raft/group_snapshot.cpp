@@ -123,6 +123,7 @@ Result<LogIndex> Group::stream_snapshot(Fiber& fiber, Member to, LogIndex& claim
                 chunk.last = last;
                 chunk.bytes = bytes;
                 if (begins.size() == sequence && !last) begins.push_back(at.offset < encoded.size() ? at : Begin{*pairs.next, 0});
+                TRY(host_.pace_transfer(fiber, bytes.size()));
                 if (stopped_ || !leads()) return not_leader();
                 core_->snapshot_progress(env_.now(), to.node, claimed);
                 TRY(env_.tracer.checkpoint(fiber, "raft.snapshot.send.chunk", {{"group", id_}, {"node", to.node}, {"sequence", chunk.sequence}}));

@@ -298,6 +298,7 @@ Result<Store::Chunk> Store::scan(Fiber& fiber, const Snapshot* at, Bytes from, B
     Engine& engine = *engine_;
     return judged(env_.blocking(fiber, [&](Blocking&) -> Result<Chunk> {
         rocksdb::ReadOptions how;
+        how.fill_cache = false;  // a scan of everything would push out what readers use
         if (at != nullptr) how.snapshot = static_cast<const rocksdb::Snapshot*>(at->handle_);
         rocksdb::Slice upper = slice(to);
         if (!to.empty()) how.iterate_upper_bound = &upper;
