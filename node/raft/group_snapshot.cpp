@@ -108,21 +108,22 @@ Result<LogIndex> Group::stream_snapshot(Fiber& fiber, Member to, LogIndex& claim
         bool broken = false;
         Begin at = begins[sequence];
         for (bool last = false; !last && !broken;) {
-            TRY(store::Store::Chunk pairs, host_.store().scan(fiber, point.get(), at.scan_from, end, {.bytes = options_.snapshot_chunk_bytes}));
             Bytes encoded;
-            for (const auto& [key, value] : pairs.pairs) {
-                if (ORRERY_DEFECT(snapshot_end_exclusive) && !pairs.next && key == pairs.pairs.back().first && encoded.size() > 0) continue;
-                put_string(encoded, ByteView(key).substr(kSpaceBytes));
+            size_t last_pair = 0;
+            TRY(std::optional<Bytes> next, host_.store().scan_each(fiber, point.get(), at.scan_from, end, {.bytes = options_.snapshot_chunk_bytes}, [&](ByteView key, ByteView value) {
+                last_pair = encoded.size();
+                put_string(encoded, key.substr(kSpaceBytes));
                 put_string(encoded, value);
-            }
-            while (!broken && !last && (at.offset < encoded.size() || !pairs.next)) {
+            }));
+            if (ORRERY_DEFECT(snapshot_end_exclusive) && !next && last_pair > 0) encoded.resize(last_pair);
+            while (!broken && !last && (at.offset < encoded.size() || !next)) {
                 const ByteView bytes = ByteView(encoded).substr(at.offset, piece);
                 at.offset += bytes.size();
-                last = !pairs.next && at.offset == encoded.size();
+                last = !next && at.offset == encoded.size();
                 chunk.sequence = sequence++;
                 chunk.last = last;
                 chunk.bytes = bytes;
-                if (begins.size() == sequence && !last) begins.push_back(at.offset < encoded.size() ? at : Begin{*pairs.next, 0});
+                if (begins.size() == sequence && !last) begins.push_back(at.offset < encoded.size() ? at : Begin{*next, 0});
                 TRY(host_.pace_transfer(fiber, bytes.size()));
                 if (stopped_ || !leads()) return not_leader();
                 core_->snapshot_progress(env_.now(), to.node, claimed);
@@ -132,7 +133,7 @@ Result<LogIndex> Group::stream_snapshot(Fiber& fiber, Member to, LogIndex& claim
                 broken = !written.ok();
                 if (!broken) transfers_[to.node].progressed_at = env_.now();
             }
-            if (pairs.next) at = {*pairs.next, 0};
+            if (next) at = {*next, 0};
         }
         if (broken) {
             // The receiver's own words, if it ended the request; else the upload is not to be taken for whole.
@@ -241,10 +242,11 @@ Result<void> Group::receive_chunks(Fiber& fiber, rpc::Request& request, Install&
         TRY(wire::SnapshotChunk chunk, wire::decode_snapshot_chunk(*frame));
         if (chunk.snapshot_id != install.snapshot_id || chunk.sequence != install.next_sequence)
             return Error(Code::Invalid, "chunk " + std::to_string(chunk.sequence) + " where " + std::to_string(install.next_sequence) + " was due");
-        install.carry.append(chunk.bytes);
+        // Neither chunk nor carry counts before what they hold is written: a transfer that breaks off in between brings it again.
+        const Bytes bytes = install.carry + Bytes(chunk.bytes);
         store::Batch batch;
         const Bytes prefix = space_begin(install.space);
-        ByteReader reader(install.carry);
+        ByteReader reader(bytes);
         for (;;) {
             ByteReader attempt = reader;
             ByteView key, value;
@@ -252,13 +254,11 @@ Result<void> Group::receive_chunks(Fiber& fiber, rpc::Request& request, Install&
             batch.put(prefix + Bytes(key), value);
             reader = attempt;
         }
-        Bytes rest(reader.rest());
         last = chunk.last;
-        if (last && !rest.empty()) return Error(Code::Corrupt, "the snapshot ends inside a pair");
-        if (rest.size() > kMaxPairBytes) return Error(Code::Corrupt, "the snapshot holds a pair larger than any");
+        if (last && !reader.empty()) return Error(Code::Corrupt, "the snapshot ends inside a pair");
+        if (reader.rest().size() > kMaxPairBytes) return Error(Code::Corrupt, "the snapshot holds a pair larger than any");
         if (!batch.empty()) TRY(host_.store().write_when_possible(fiber, batch, request.deadline().at));
-        // What the chunk brought is written: only now it counts as received, or a resumed transfer would leave it out.
-        install.carry = std::move(rest);
+        install.carry = Bytes(reader.rest());
         install.bytes += chunk.bytes.size();
         ++install.next_sequence;
         host_.note_applied(batch.size_bytes());

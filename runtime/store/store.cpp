@@ -289,6 +289,14 @@ std::unique_ptr<Snapshot> Store::snapshot() const {
 }
 
 Result<Store::Chunk> Store::scan(Fiber& fiber, const Snapshot* at, Bytes from, Bytes to, ScanLimits limits) const {
+    Chunk chunk;
+    TRY(chunk.next, scan_each(fiber, at, std::move(from), std::move(to), limits,
+                              [&](ByteView key, ByteView value) { chunk.pairs.emplace_back(key, value); }));
+    return chunk;
+}
+
+Result<std::optional<Bytes>> Store::scan_each(Fiber& fiber, const Snapshot* at, Bytes from, Bytes to, ScanLimits limits,
+                                              FunctionRef<void(ByteView key, ByteView value)> each) const {
     TRY(usable());
     if (limits.bytes == 0 || limits.bytes > options_.scan_chunk_bytes_max || limits.pairs == 0)
         return Error(Code::Invalid, "store: scan limits");
@@ -296,26 +304,27 @@ Result<Store::Chunk> Store::scan(Fiber& fiber, const Snapshot* at, Bytes from, B
     if (!pass) return closed();
     ++counters_.reads_blocking;
     Engine& engine = *engine_;
-    return judged(env_.blocking(fiber, [&](Blocking&) -> Result<Chunk> {
+    return judged(env_.blocking(fiber, [&](Blocking&) -> Result<std::optional<Bytes>> {
         rocksdb::ReadOptions how;
-        how.fill_cache = false;  // a scan of everything would push out what readers use
         if (at != nullptr) how.snapshot = static_cast<const rocksdb::Snapshot*>(at->handle_);
         rocksdb::Slice upper = slice(to);
         if (!to.empty()) how.iterate_upper_bound = &upper;
         RocksScope scope(engine.call());
         std::unique_ptr<rocksdb::Iterator> cursor(engine.db()->NewIterator(how));
-        Chunk chunk;
-        uint64_t bytes = 0;
+        std::optional<Bytes> next;
+        uint64_t bytes = 0, pairs = 0;
         for (cursor->Seek(slice(from)); cursor->Valid(); cursor->Next()) {
-            if (bytes >= limits.bytes || chunk.pairs.size() >= limits.pairs) {
-                chunk.next = cursor->key().ToString();
+            if (bytes >= limits.bytes || pairs >= limits.pairs) {
+                next = cursor->key().ToString();
                 break;
             }
-            chunk.pairs.emplace_back(cursor->key().ToString(), cursor->value().ToString());
-            bytes += chunk.pairs.back().first.size() + chunk.pairs.back().second.size();
+            const rocksdb::Slice key = cursor->key(), value = cursor->value();
+            each({key.data(), key.size()}, {value.data(), value.size()});
+            bytes += key.size() + value.size();
+            ++pairs;
         }
         if (!cursor->status().ok()) return to_error(cursor->status(), "scanning the store");
-        return chunk;
+        return next;
     }));
 }
 

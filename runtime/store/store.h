@@ -160,6 +160,11 @@ class Store {
         return scan(fiber, at, std::move(from), std::move(to), ScanLimits());
     }
 
+    /// The same for whoever makes something else of the pairs at once: `each` gets them in key order, on the disk pool. The answer is
+    /// Chunk::next. Yields. Errors: as scan().
+    Result<std::optional<Bytes>> scan_each(Fiber& fiber, const Snapshot* at, Bytes from, Bytes to, ScanLimits limits,
+                                           FunctionRef<void(ByteView key, ByteView value)> each) const;
+
     /// Makes what was written so far durable soon; returns at once. Errors: NoSpace, Io, Corrupt, Cancelled (closed).
     Result<void> request_flush();
     /// request_flush() and the wait for it. Yields. Errors: NoSpace, Io, Corrupt, Timeout, Cancelled.
