@@ -104,6 +104,7 @@ class TaskDriver {
     rpc::Peers peers_;  // data nodes, at their service addresses
     RandomStream draws_;
     Notify wake_;
+    Instant next_look_{INT64_MIN / 2};
     Counters counters_;
 
     // Of this office.
