@@ -170,6 +170,7 @@ Result<MasterState::Verdict> MasterState::register_node(const wire::MasterComman
     if (Verdict wrong = check_node(node); wrong.refused) return wrong;
     TRY(std::optional<wire::NodeRecord> known, work.read(node_key(node.node), &wire::decode_node_record));
     if (!known) {
+        if (work.applied.counters.nodes >= MasterLimits::nodes_max) return refuse(Code::Invalid, "the cluster has " + number(MasterLimits::nodes_max) + " nodes, and takes no more");
         node.registered = node.modified = work.index;
         ++work.applied.counters.nodes;
         work.put(node_key(node.node), wire::encode_node_record(node));
@@ -225,6 +226,7 @@ Result<MasterState::Verdict> MasterState::create_volume(const wire::MasterComman
     if (!command.unplaced.empty()) return refuse(Code::Invalid, command.unplaced);
 
     wire::MasterCounters& counters = work.applied.counters;
+    if (counters.volumes >= MasterLimits::volumes_max) return refuse(Code::Invalid, "the cluster has " + number(MasterLimits::volumes_max) + " volumes, and takes no more");
     wire::VolumeRecord volume{VolumeId(counters.next_volume++), command.name, wire::VolumeState::Active, command.replicas, 0,
                               command.capacity_bytes, work.index, work.index, command.max_partitions};
     TRY(Verdict added, add_partitions(command, volume, work));
@@ -240,6 +242,8 @@ Result<MasterState::Verdict> MasterState::create_volume(const wire::MasterComman
 Result<MasterState::Verdict> MasterState::add_partitions(const wire::MasterCommand& command, wire::VolumeRecord& volume, Work& work) {
     if (command.placements.size() != command.partitions) return refuse(Code::Invalid, "there is not one placement a partition");
     wire::MasterCounters& counters = work.applied.counters;
+    if (counters.partitions + command.partitions > MasterLimits::partitions_max)
+        return refuse(Code::Invalid, "the cluster has " + number(counters.partitions) + " partitions, and takes " + number(MasterLimits::partitions_max) + " at most");
     for (const wire::Placement& placement : command.placements) {
         if (placement.places.size() != volume.replicas) return refuse(Code::Invalid, "a placement has another number of replicas");
         wire::PartitionRecord partition{.partition = PartitionId(counters.next_partition++), .volume = volume.volume, .epoch = Epoch(1), .members = {},

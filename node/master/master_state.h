@@ -31,6 +31,10 @@ struct MasterLimits {
     static constexpr uint32_t replicas_max = 7;
     static constexpr uint32_t partitions_of_command_max = 10'000;
     static constexpr uint32_t partitions_of_volume_max = 200'000;
+    // Of the cluster: what a leader reads whole (planner, lists) has a bound.
+    static constexpr uint64_t nodes_max = 10'000;
+    static constexpr uint64_t volumes_max = 100'000;
+    static constexpr uint64_t partitions_max = 1'000'000;
     static constexpr uint32_t disks_max = 256;
     static constexpr size_t name_bytes_max = 63;
     static constexpr size_t text_bytes_max = 255;  // paths and addresses

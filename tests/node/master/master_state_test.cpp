@@ -178,6 +178,37 @@ TEST_CASE("a volume that cannot be is refused and changes nothing") {
     CHECK(refused(Code::Stale, [](MasterCommand& c) { c.placements[1].places[2].disk = DiskId(99); }));
 }
 
+TEST_CASE("what a cluster may have in all: the last one is taken, the next refused, and nothing is changed by that") {
+    const Masters masters = with_nodes(3);
+    auto with = [&](auto change) {
+        Masters out = masters;
+        wire::MasterCounters counters = out.state.counters();
+        change(counters);
+        out.records.change({{counters_key(), wire::encode_master_counters(counters)}});
+        return out.started_anew();
+    };
+    Masters nodes = with([](wire::MasterCounters& counters) { counters.nodes = MasterLimits::nodes_max - 1; });
+    CHECK(nodes.apply(register_command(8, "z1")).code == 0);
+    Masters volumes = with([](wire::MasterCounters& counters) { counters.volumes = MasterLimits::volumes_max - 1; });
+    CHECK(volumes.apply(create(volumes, "last", 3, 1)).code == 0);
+    Masters partitions = with([](wire::MasterCounters& counters) { counters.partitions = MasterLimits::partitions_max - 5; });
+    CHECK(partitions.apply(create(partitions, "five", 3, 5)).code == 0);
+    auto refused = [](Masters& full, const MasterCommand& command) {
+        const auto before = records_without_index(full);
+        const MasterAnswer answer = full.apply(command);
+        CHECK(code_of(answer) == Code::Invalid);
+        CHECK(answer.context.find("the cluster has") == 0);
+        CHECK(records_without_index(full) == before);
+    };
+    refused(nodes, register_command(9, "z1"));
+    CHECK(nodes.apply(register_command(8, "z1")).code == 0);  // one of those that are there
+    refused(volumes, create(volumes, "more", 3, 1));
+    refused(partitions, create(partitions, "more", 3, 1));
+    MasterCommand extend = create(partitions, "five", 3, 1);
+    extend.kind = MasterCommandKind::ExtendVolume;
+    refused(partitions, extend);
+}
+
 TEST_CASE("a node is marked inactive and active, and only that life of it") {
     Masters masters = with_nodes(2);
     auto state_of = [&] { return masters.records.find(node_key(NodeId(1)), &wire::decode_node_record)->state; };
