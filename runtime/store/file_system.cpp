@@ -133,11 +133,16 @@ class RandomAccessFile final : public rocksdb::FSRandomAccessFile {
 /// Appends only. A write that failed leaves the end in doubt; RocksDB gives such a file up and so does this class.
 class WritableFile final : public rocksdb::FSWritableFile {
  public:
-    WritableFile(OpenFile file, uint64_t size_bytes) : file_(std::move(file)), size_bytes_(size_bytes) {}
+    /// `record_by_record`: once it was synced, nothing is appended to what is not synced yet. The end of a MANIFEST may be torn by a
+    /// power loss; a whole record behind a torn one would look like damage to what was durable (manifest_tail.h).
+    WritableFile(OpenFile file, uint64_t size_bytes, bool record_by_record)
+        : file_(std::move(file)), size_bytes_(size_bytes), record_by_record_(record_by_record) {}
     using rocksdb::FSWritableFile::Append;
     IOStatus Append(const Slice& data, const IOOptions&, IODebugContext*) override {
         if (!file_.is_open()) return IOStatus::IOError("append to a closed file");
         if (!failed_.ok()) return failed_;
+        if (record_by_record_ && synced_bytes_ > 0 && synced_bytes_ < size_bytes_)
+            if (IOStatus status = sync(); !status.ok()) return status;
         IOStatus status = file_.write(size_bytes_, data);
         if (status.ok())
             size_bytes_ += data.size();
@@ -159,17 +164,25 @@ class WritableFile final : public rocksdb::FSWritableFile {
     IOStatus Flush(const IOOptions&, IODebugContext*) override { return IOStatus::OK(); }
     IOStatus Sync(const IOOptions&, IODebugContext*) override {
         if (!file_.is_open()) return IOStatus::IOError("sync of a closed file");
-        if (!failed_.ok()) return failed_;
-        IOStatus status = file_.sync();
-        if (!status.ok()) failed_ = status;  // in doubt for good: what a second sync says means nothing
-        return status;
+        return sync();
     }
     bool IsSyncThreadSafe() const override { return true; }
     uint64_t GetFileSize(const IOOptions&, IODebugContext*) override { return size_bytes_; }
 
  private:
+    IOStatus sync() {
+        if (!failed_.ok()) return failed_;
+        const uint64_t size_bytes = size_bytes_;
+        IOStatus status = file_.sync();
+        if (!status.ok()) failed_ = status;  // in doubt for good: what a second sync says means nothing
+        if (status.ok()) synced_bytes_ = size_bytes;
+        return status;
+    }
+
     OpenFile file_;
     uint64_t size_bytes_;
+    const bool record_by_record_;
+    uint64_t synced_bytes_ = 0;  // by this object
     IOStatus failed_;
 };
 
@@ -246,7 +259,7 @@ IOStatus DiskFileSystem::open_writable(const std::string& path, OpenMode mode,
         if (!size.ok()) return to_io_status(size.error().within(path));
         size_bytes = *size;
     }
-    *file = std::make_unique<WritableFile>(OpenFile(life_, path, std::move(*opened)), size_bytes);
+    *file = std::make_unique<WritableFile>(OpenFile(life_, path, std::move(*opened)), size_bytes, is_manifest(path));
     return IOStatus::OK();
 }
 

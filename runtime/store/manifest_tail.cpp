@@ -52,9 +52,10 @@ std::optional<size_t> torn_from(ByteView bytes) {
         if (piece->type == kFull || piece->type == kLast) whole = at;
     }
     if (whole >= bytes.size() || whole == 0) return std::nullopt;
-    // Anything whole behind the bad place was written after it was synced: then this is damage.
+    // A record that begins behind the bad place was written after that was synced: then this is damage. Later pieces of the record
+    // that is torn may well be whole.
     for (size_t behind = at + 1; behind + kHeaderBytes <= bytes.size(); ++behind)
-        if (piece_at(bytes, behind)) return std::nullopt;
+        if (const std::optional<Piece> piece = piece_at(bytes, behind); piece && (piece->type == kFull || piece->type == kFirst)) return std::nullopt;
     return whole;
 }
 

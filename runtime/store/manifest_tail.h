@@ -1,8 +1,9 @@
 // The torn tail of RocksDB's MANIFEST, cut before RocksDB sees it.
 //
-// RocksDB syncs its MANIFEST after every record it appends, and takes a record that a power loss tore for corruption. So
-// the last record, and only that, may be bad without harm: nothing that was told as durable rests on it. A bad place with
-// a whole record behind it is damage, and stays for RocksDB to refuse.
+// RocksDB takes a record of its MANIFEST that a power loss tore for corruption. A MANIFEST is synced before another record is
+// appended (RocksDB does so but for several that it has at once, DiskFileSystem then too). So the last record, and only that,
+// may be bad without harm: nothing that was told as durable rests on it. A bad place with the beginning of a record behind it is
+// damage, and stays for RocksDB to refuse.
 #pragma once
 
 #include <string>

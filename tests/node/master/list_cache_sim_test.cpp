@@ -277,7 +277,7 @@ TEST_CASE("each way to get lists wrong is seen") {
         set_defects(only(defect));
         uint64_t seed = 300;
         std::vector<std::string> wrong;
-        for (; wrong.empty() && seed < 340; ++seed) wrong = run_lists(seed).wrong;
+        for (; wrong.empty() && seed < 400; ++seed) wrong = run_lists(seed).wrong;
         set_defects({});
         const std::string name(kDefects[static_cast<size_t>(defect)].name);
         CHECK_MESSAGE(!wrong.empty(), name);

@@ -2,6 +2,8 @@
 #include "runtime/store/manifest_tail.h"
 
 #include "runtime/base/crc32c.h"
+#include "runtime/store/file_system.h"
+#include "runtime/store/rocks_env.h"
 #include "sim/rocksdb/memory_disk.h"
 
 #undef CHECK  // doctest's, below
@@ -54,6 +56,52 @@ TEST_CASE("store: a torn last record is cut, wherever it is torn") {
         CHECK(after_cut(kept + torn) == kept);
     }
     CHECK(after_cut(kept + Bytes(600, '\0')) == kept);
+}
+
+TEST_CASE("store: of a torn last record that spans blocks later pieces may be whole") {
+    const Bytes kept = record("first");
+    const size_t room = 32 * 1024 - kept.size() - 7;
+    auto piece = [](char type, const Bytes& payload) {
+        const Bytes body = Bytes(1, type) + payload;
+        const uint32_t crc = crc32c(body);
+        Bytes out;
+        put_le<uint32_t>(out, ((crc >> 15) | (crc << 17)) + 0xa282ead8u);
+        put_le<uint16_t>(out, static_cast<uint16_t>(payload.size()));
+        return out + body;
+    };
+    const Bytes last = piece('\2', Bytes(room, 'a')) + piece('\4', Bytes(900, 'b'));
+    CHECK(after_cut(kept + last) == kept + last);
+    Bytes torn = last;
+    for (size_t i = 1024; i < 1536; ++i) torn[i] = '\0';
+    CHECK(after_cut(kept + torn) == kept);
+}
+
+TEST_CASE("store: of a MANIFEST no more than one record is ever not synced") {
+    sim::MemoryDisk disk;
+    sim::MemoryDisk::Section section(disk);
+    REQUIRE(disk.create_dir(section, "store").ok());
+    std::string done;
+    disk.set_hook([&](sim::MemoryDisk::Op op, std::string_view, uint64_t) -> Result<void> {
+        if (op == sim::MemoryDisk::Op::Write) done += 'w';
+        if (op == sim::MemoryDisk::Op::Sync) done += 's';
+        return {};
+    });
+    store::DiskFileSystem files(disk, "store", std::make_shared<store::ThreadClock>(), std::make_shared<store::RecentLog>());
+    auto write = [&](const std::string& path) {
+        std::unique_ptr<rocksdb::FSWritableFile> file;
+        REQUIRE(files.NewWritableFile(path, rocksdb::FileOptions(), &file, nullptr).ok());
+        done.clear();
+        auto append = [&](int records) {
+            for (int i = 0; i < records; ++i) REQUIRE(file->Append("record", rocksdb::IOOptions(), nullptr).ok());
+            REQUIRE(file->Sync(rocksdb::IOOptions(), nullptr).ok());
+        };
+        append(3);  // a new one: nobody names it yet
+        append(3);
+        append(1);
+        return done;
+    };
+    CHECK(write("/store/MANIFEST-000007") == "wwws" "wswsws" "ws");
+    CHECK(write("/store/000008.sst") == "wwws" "wwws" "ws");
 }
 
 TEST_CASE("store: a bad record with a whole one behind it is damage and is not cut") {
