@@ -310,7 +310,7 @@ TEST_CASE("raft: past twice the bound proposals wait while a transfer gets on, n
         CHECK(group.watch.seen["raft.claim_revoked"] == 1);  // of the member that was down
         CHECK(group.watch.seen["raft.slowed"] == group.watch.seen["raft.slowed_ends"]);
         CHECK(group.most_retained > 2 * kRetain);
-        CHECK(group.most_retained < 6 * kRetain);
+        CHECK(group.most_retained < 8 * kRetain);  // the log is cut behind flushes, each of them two syncs and more
         CHECK(group.group(group.victim)->applied() == group.group(leader)->applied());
         REQUIRE_MESSAGE(!group.world.failure(), group.failure_text());
         group.check_all_there();
