@@ -19,6 +19,7 @@ function(orrery_library name)
     endif()
     set_target_properties(${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
     target_link_libraries(${name} PUBLIC orrery_flags ${arg_DEPS} PRIVATE ${arg_PRIVATE_DEPS})
+    orrery_precompiled(${name} product)
     file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
     set_property(GLOBAL APPEND PROPERTY ORRERY_ARCHIVES "${folder}\t$<TARGET_FILE:${name}>")
 endfunction()
@@ -36,6 +37,7 @@ endfunction()
 # OrreryOptions.cmake), which looks at the product, and compiled at -O0: doctest's macros, JSON and CLI11's templates would cost
 # half of that build.
 function(orrery_cold target)
+    orrery_precompiled(${target} cold)
     set_target_properties(${target} PROPERTIES ORRERY_COLD ON)
     if(ORRERY_SANITIZE STREQUAL "address")
         target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O0>)
@@ -50,6 +52,11 @@ endfunction()
 # compile. BUSY are those that run for more than a second or two; what they inline of the product's headers counts too.
 function(orrery_test_options target busy)
     orrery_cold(${target})
+    if(busy)
+        orrery_precompiled(${target} busy)
+    else()
+        orrery_precompiled(${target} test)
+    endif()
     if(NOT busy AND NOT ORRERY_SANITIZE)
         target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O0>)
     elseif(busy AND ORRERY_SANITIZE)
@@ -89,3 +96,34 @@ function(orrery_replay_twice name)
     add_test(NAME ${name} COMMAND ${PROJECT_SOURCE_DIR}/tools/tidy/replay_twice ${program} ${arg_COMMAND})
     set_tests_properties(${name} PROPERTIES LABELS simulator TIMEOUT 300)
 endfunction()
+
+# orrery_precompiled(TARGET KIND): the standard headers that most sources include are compiled once for each kind of options, a
+# fourth less work. KIND is product, cold, test or busy: how the target is compiled, as above. Sources include what they use all
+# the same: a missing include shows in the debug preset (ORRERY_TOGETHER=OFF), which tools/nightly builds.
+function(orrery_precompiled target kind)
+    if(ORRERY_TOGETHER AND NOT target MATCHES "^orrery_precompiled_") # those have their own
+        set_target_properties(${target} PROPERTIES PRECOMPILE_HEADERS_REUSE_FROM orrery_precompiled_${kind})
+        target_compile_options(${target} PRIVATE -fpch-preprocess) # without it ccache would not keep what uses them
+    endif()
+endfunction()
+
+# The target that carries the precompiled header of a kind.
+function(orrery_precompiled_carrier kind header)
+    set(carrier orrery_precompiled_${kind})
+    add_library(${carrier} OBJECT ${PROJECT_SOURCE_DIR}/cmake/precompiled.cpp)
+    target_link_libraries(${carrier} PRIVATE orrery_flags ${ARGN})
+    if(kind STREQUAL "cold")
+        orrery_cold(${carrier})
+    elseif(NOT kind STREQUAL "product")
+        string(COMPARE EQUAL ${kind} "busy" busy)
+        orrery_test_options(${carrier} ${busy})
+    endif()
+    target_precompile_headers(${carrier} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/${header})
+endfunction()
+
+if(ORRERY_TOGETHER)
+    orrery_precompiled_carrier(product precompiled_product.h)
+    orrery_precompiled_carrier(cold precompiled_product.h)
+    orrery_precompiled_carrier(test precompiled_test.h rapidcheck)
+    orrery_precompiled_carrier(busy precompiled_test.h rapidcheck)
+endif()

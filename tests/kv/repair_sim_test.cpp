@@ -5,6 +5,7 @@
 
 #include "tests/kv/kv_world.h"
 #include "tests/spoil_log.h"
+#include "tests/sanitized.h"
 
 using namespace orrery;
 using namespace orrery::sim;
@@ -103,7 +104,7 @@ TEST_CASE("repair: a replica whose log lost a batch ends, and its node comes bac
 }
 
 TEST_CASE("repair: power lost at any disk operation of a retirement leaves the old life's files or the new life (each operation)") {
-    for (uint64_t operation = 1; operation < 60; operation += operation < 24 ? 1 : 5) {
+    for (uint64_t operation = 1; operation < 60; operation += test::kSanitized ? 7 : operation < 24 ? 1 : 5) {
         CAPTURE(operation);
         Damaged world(400 + operation);
         const size_t at = world.follower;

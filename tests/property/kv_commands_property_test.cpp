@@ -3,6 +3,7 @@
 // faults, so a failure is a handful of commands to read.
 #include "plans.h"
 #include "sim/scenario/scenario_toml.h"
+#include "tests/sanitized.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
@@ -124,6 +125,7 @@ TEST_CASE("property: members come and go and nothing is lost or out of order (an
 }
 
 TEST_CASE("property: the schedules find planted bugs of transactions and expiry") {
+    if (test::kSanitized) return;
     struct Planted {
         const char* defect;
         rc::Gen<Scenario> plan;

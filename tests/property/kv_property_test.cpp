@@ -3,6 +3,7 @@
 // plan as a scenario file, for `orrery replay`.
 #include "plans.h"
 #include "sim/scenario/scenario_toml.h"
+#include "tests/sanitized.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
@@ -107,6 +108,7 @@ TEST_CASE("property: a group that restarts as a whole holds what it held (any pl
 }
 
 TEST_CASE("property: the generator finds a planted bug and shrinks its plan (ack_before_sync)") {
+    if (test::kSanitized) return;
     // The generator itself is on trial here: among its plans one must show the defect.
     CHECK(some_plan_shows(plan(), "ack_before_sync", 60));
 }

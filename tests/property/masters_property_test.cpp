@@ -1,6 +1,7 @@
 // Properties of a group of masters under generated fault plans and workloads: metadata, lists, and what they have agreed on. As
 // kv_property_test: rapidcheck generates and shrinks, each case runs in a world of its own, a failure writes its plan.
 #include "plans.h"
+#include "tests/sanitized.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
@@ -11,13 +12,6 @@ using namespace orrery::sim;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kCases = 5;  // a sanitizer looks at the code, not at the odds
-constexpr bool kSanitized = true;
-#else
-constexpr int kCases = 25;
-constexpr bool kSanitized = false;
-#endif
 
 rc::Gen<Scenario> plan() {
     const ClusterSpec masters{.kv = 0, .masters = 3};
@@ -52,11 +46,11 @@ rc::Gen<Scenario> plan() {
 }  // namespace
 
 TEST_CASE("property: volumes are created, deleted and read as by one, once, and none that was acknowledged is lost (any plan)") {
-    for_all_plans("masters-linearizable", kCases, plan(), [](const Scenario& plan) { return violation_of(plan, {"linearizability", "durability.", "died"}); });
+    for_all_plans("masters-linearizable", 25, plan(), [](const Scenario& plan) { return violation_of(plan, {"linearizability", "durability.", "died"}); });
 }
 
 TEST_CASE("property: no list is older than it may be, falls behind, or is of two moments (any plan)") {
-    for_all_plans("masters-lists", kCases, plan(), [](const Scenario& plan) {
+    for_all_plans("masters-lists", 25, plan(), [](const Scenario& plan) {
         Scenario reading = plan;
         reading.workload.clients += 3 - reading.workload.readers;
         reading.workload.readers = 3;
@@ -65,16 +59,16 @@ TEST_CASE("property: no list is older than it may be, falls behind, or is of two
 }
 
 TEST_CASE("property: all masters hold what their log says, its ids are new and its counts right (any plan)") {
-    for_all_plans("masters-state", kCases, plan(), [](const Scenario& plan) { return violation_of(plan, {"master.", "replica.", "raft.", "event.error", "check.failed"}); });
+    for_all_plans("masters-state", 25, plan(), [](const Scenario& plan) { return violation_of(plan, {"master.", "replica.", "raft.", "event.error", "check.failed"}); });
 }
 
 TEST_CASE("property: after heal the masters converge, and every question ends (any plan)") {
-    for_all_plans("masters-converge", kCases, plan(), [](const Scenario& plan) { return violation_of(plan, {"replica.", "liveness.", "run.", "world.", "host.", "master.left-waiting"}); });
+    for_all_plans("masters-converge", 25, plan(), [](const Scenario& plan) { return violation_of(plan, {"replica.", "liveness.", "run.", "world.", "host.", "master.left-waiting"}); });
 }
 
 TEST_CASE("property: the generator finds planted bugs of lists and of installs") {
     for (const char* defect : {"list_without_round", "snapshot_end_exclusive", "change_applied_again"}) {
-        if (kSanitized) continue;
+        if (test::kSanitized) continue;
         CHECK_MESSAGE(some_plan_shows(plan(), defect, 250), std::string(defect));
     }
 }

@@ -1,6 +1,7 @@
 #include "plans.h"
 
 #include "sim/scenario/scenario_toml.h"
+#include "tests/sanitized.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
@@ -92,7 +93,7 @@ void for_all_plans(const std::string& name, int cases, const rc::Gen<Scenario>& 
     std::string why;
     Scenario smallest;
     rc::detail::TestParams params;
-    params.maxSuccess = cases;
+    params.maxSuccess = static_cast<int>(test::seeds(static_cast<uint64_t>(cases)));
     params.seed = hash_name(name);
     rc::detail::TestMetadata metadata;
     const auto result = rc::detail::checkTestable(

@@ -19,7 +19,7 @@ rc::Gen<Fault> fault(const MemberNames& names = {});
 /// An operator's orders: members that come, go and are replaced, leaders that are asked to hand over.
 rc::Gen<Fault> member_fault();
 
-/// `holds` says what is wrong with a plan, or nothing. A failure is a failed doctest assertion that names the shrunk plan's
+/// `holds` says what is wrong with a plan, or nothing; `cases` are fewer under a sanitizer. A failure is a failed doctest assertion that names the shrunk plan's
 /// file, its seed and, where it has one, its script.
 void for_all_plans(const std::string& name, int cases, const rc::Gen<Scenario>& plan, const std::function<std::string(const Scenario&)>& holds);
 

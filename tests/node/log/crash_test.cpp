@@ -2,6 +2,7 @@
 // that after some append at or behind the last one reported as synced.
 #include "model.h"
 #include "runtime/base/defect.h"
+#include "tests/sanitized.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
@@ -87,7 +88,7 @@ int64_t operations_of(uint64_t seed, const LifeOptions& base) {
 }  // namespace
 
 TEST_CASE("log: what was synced comes back and nothing else (crash at every disk operation, twice, and in recovery)") {
-    for (uint64_t seed = 1; seed <= 15; ++seed) {
+    for (uint64_t seed = 1; seed <= test::seeds(15); ++seed) {
         LifeOptions base;
         base.appends = 50;
         int64_t operations = operations_of(seed * 1000, base);

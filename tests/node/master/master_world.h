@@ -11,6 +11,7 @@
 #include "runtime/env/errand.h"
 #include "sim/core/world.h"
 #include "sim/rocksdb/l1.h"
+#include "tests/sanitized.h"
 
 #undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
@@ -19,13 +20,8 @@ namespace orrery::test {
 
 using namespace orrery::sim;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kRuns = 3;  // a sanitizer looks at the code, not at the odds
-constexpr bool kPlants = false;
-#else
-constexpr uint64_t kRuns = 10;
-constexpr bool kPlants = true;  // seeded defects are looked for
-#endif
+inline constexpr uint64_t kRuns = seeds(10);
+inline constexpr bool kPlants = !kSanitized;  // seeded defects are looked for
 
 /// Fibers of one host that are waited for together.
 class Together {

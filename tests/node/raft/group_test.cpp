@@ -2,6 +2,7 @@
 #include "node/raft/member_contact.h"
 #include "tests/node/raft/group_world.h"
 #include "tests/spoil_log.h"
+#include "tests/sanitized.h"
 
 #undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
@@ -35,7 +36,7 @@ void check_all_there(GroupWorld& group, const std::vector<std::string>& acknowle
 }  // namespace
 
 TEST_CASE("raft: an acknowledged entry with an attachment is whole on every disk (power loss at any time)") {
-    for (uint64_t seed = 1; seed <= 12; ++seed) {
+    for (uint64_t seed = 1; seed <= test::seeds(12); ++seed) {
         GroupWorld group(seed);
         std::vector<std::string> acknowledged;
         RandomStream draws = group.world.timeline().stream("test.crash");
@@ -140,7 +141,7 @@ TEST_CASE("raft: an install that power loss interrupts leaves the old state or t
 }
 
 TEST_CASE("raft: damaged entries are fetched from a member that has them (two of three, holes of their own, no leader possible)") {
-    for (uint64_t seed = 1; seed <= 6; ++seed) {
+    for (uint64_t seed = 1; seed <= test::seeds(6); ++seed) {
         GroupWorld group(seed);
         std::vector<std::string> acknowledged;
         for (int i = 0; i < 20; ++i) {

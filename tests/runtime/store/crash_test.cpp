@@ -1,6 +1,7 @@
 // Power loss and disk faults at every file operation. What holds: after a crash the Store is a prefix of the batches that
 // covers everything on_durable had reported; a disk error is a state of the Store and never an abort.
 #include "tests/runtime/store/harness.h"
+#include "tests/sanitized.h"
 
 namespace orrery::store::test {
 namespace {
@@ -125,7 +126,7 @@ TEST_CASE("store: a power loss at any file operation leaves a prefix with all th
 }
 
 TEST_CASE("store: random lives with power losses, each on what the last one left") {
-    for (uint64_t seed = 300; seed < 320; ++seed) {
+    for (uint64_t seed = 300; seed < 300 + test::seeds(20); ++seed) {
         auto disk = std::make_unique<MemoryDisk>();
         Model model;
         RandomStream random(seed, "test.lives", 0);

@@ -1,19 +1,12 @@
 // Runs of masters: the families pass, and each seeded defect of lists, installs and sessions is found by the checker it belongs to.
 #include "tests/sim/scenario/in_child.h"
+#include "tests/sanitized.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 using namespace orrery;
 using namespace orrery::sim;
-
-namespace {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;  // a sanitizer looks at the code, not at the odds
-#else
-constexpr bool kSanitized = false;
-#endif
-}  // namespace
 
 TEST_CASE("masters: a quiet group passes every check, and twice the same") {
     Scenario plan;
@@ -34,7 +27,7 @@ TEST_CASE("masters: the families pass, and reach what they are for") {
     uint64_t installs = 0, restarts = 0, lists = 0;
     for (const char* name : {"masters-default", "masters-snapshot"}) {
         const Scenario family = scenario_of_file(std::string("scenarios/swarm/") + name + ".toml");
-        for (uint64_t seed = 1; seed <= (kSanitized ? 2 : 5); ++seed) {
+        for (uint64_t seed = 1; seed <= test::seeds(5); ++seed) {
             const ChildResult result = run_in_child(expand(family, seed));
             CHECK_MESSAGE(result.outcome == check::Outcome::Pass, std::string(name) << " seed " << seed << ": " << result.text);
             installs += result.installs;
@@ -42,7 +35,7 @@ TEST_CASE("masters: the families pass, and reach what they are for") {
             lists += result.lists;
         }
     }
-    if (kSanitized) return;
+    if (test::kSanitized) return;
     CHECK(installs > 3);
     CHECK(restarts > 10);
     CHECK(lists > 2000);
@@ -64,7 +57,7 @@ TEST_CASE("masters: each seeded defect is found, by what looks for it") {
                                    {"masters-snapshot", "snapshot_merges", "list.wrong-content master.state-diverged"},
                                    {"masters-snapshot", "snapshot_end_exclusive", "master.state-diverged list.wrong-content"},
                                    {"masters-snapshot", "install_index_before_data", "list.wrong-content master.state-diverged"}}) {
-        if (kSanitized && std::string(planted.defect) != "list_without_round") continue;
+        if (test::kSanitized && std::string(planted.defect) != "list_without_round") continue;
         const Scenario family = scenario_of_file(std::string("scenarios/swarm/") + planted.family + ".toml");
         RunOptions options;
         options.defects = {planted.defect};

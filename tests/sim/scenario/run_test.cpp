@@ -1,4 +1,5 @@
 #include "tests/sim/scenario/in_child.h"
+#include "tests/sanitized.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
@@ -78,7 +79,7 @@ TEST_CASE("scenario: watching does not change a run (sink, watched step)") {
 TEST_CASE("scenario: snapshots are installed under load (kv-snapshot)") {
     const Scenario family = scenario_of_file("scenarios/swarm/kv-snapshot.toml");
     uint64_t installs = 0, restarts = 0;
-    for (uint64_t seed = 1; seed <= 8; ++seed) {
+    for (uint64_t seed = 1; seed <= test::seeds(8); ++seed) {
         const ChildResult result = run_in_child(expand(family, seed));
         CHECK_MESSAGE(result.outcome == check::Outcome::Pass,
                       "seed " << seed << ": " << result.text);
@@ -104,6 +105,7 @@ TEST_CASE("scenario: the founding defects are caught as reported and pass as fix
 }
 
 TEST_CASE("scenario: WAIT that counts, requires, aims, waits or forgets wrongly is caught by its own invariant (kv-wait)") {
+    if (test::kSanitized) return;
     const Scenario family = scenario_of_file("scenarios/swarm/kv-wait.toml");
     for (auto [defect, checker] : {std::pair("waitall_counts_connected", "wait.wrong-members"),
                                    {"wait_counts_received", "wait.overcount"},
@@ -143,6 +145,7 @@ TEST_CASE("scenario: readers have no share of the operations and read until the 
 }
 
 TEST_CASE("scenario: leases that are kept wrongly let a reader see the past, and clean ones do not (kv-leases, kv-promises)") {
+    if (test::kSanitized) return;
     for (auto [name, defect] : {std::pair("kv-leases", "lease_ignores_drift"), {"kv-promises", "lease_kept_on_transfer"}, {"kv-promises", "lease_promise_broken"}, {"kv-promises", "lease_promise_forgotten"}}) {
         const Scenario family = scenario_of_file(std::string("scenarios/swarm/") + name + ".toml");
         RunOptions options;

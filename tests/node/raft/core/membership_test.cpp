@@ -3,6 +3,7 @@
 #include "node/raft/core/membership.h"
 #include "runtime/base/defect.h"
 #include "tools/raft_script/cluster.h"
+#include "tests/sanitized.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
@@ -353,13 +354,14 @@ TEST_CASE("raft members: a replica that joins takes no older configuration of it
 }
 
 TEST_CASE("raft members: random schedules with members that come and go keep every invariant") {
-    for (uint64_t seed = 1; seed <= 1500; ++seed) {
+    for (uint64_t seed = 1; seed <= test::seeds(1500); ++seed) {
         const std::string violation = run_changes(seed, seed % 2 ? 4 : 5);
         REQUIRE_MESSAGE(violation == "", "seed " << seed);
     }
 }
 
 TEST_CASE("raft members: each seeded defect of changing members is found by the random schedules") {
+    if (test::kSanitized) return;
     for (Defect defect : {Defect::joint_counts_new_only, Defect::learner_counts, Defect::change_over_pending}) {
         set_defects(only(defect));
         std::string violation;

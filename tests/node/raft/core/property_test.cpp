@@ -4,6 +4,7 @@
 // so that "no violation" means something, and that the printed script shows it again.
 #include "runtime/base/defect.h"
 #include "schedule.h"
+#include "tests/sanitized.h"
 
 #undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
@@ -15,13 +16,6 @@ namespace orrery::raft::script {
 namespace {
 
 constexpr std::string_view kMark = "as a raft-script:\n";
-
-// A sanitizer looks at the code, not at the odds: it runs an eighth of the schedules, or it would take a quarter of an hour.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 /// A schedule is shrunk by leaving actions out; the script is made shorter line by line afterwards.
 rc::Gen<std::vector<Action>> schedules() {
@@ -73,7 +67,7 @@ TEST_CASE("raft core: random schedules keep every invariant and recover (shrinka
 }
 
 TEST_CASE("raft core: random schedules keep every invariant and recover (long, many seeds)") {
-    for (uint64_t seed = 1; seed <= (kSanitized ? 375 : 3000); ++seed) {
+    for (uint64_t seed = 1; seed <= test::seeds(3000); ++seed) {
         Shape shape{static_cast<uint16_t>(seed), static_cast<uint16_t>(seed / 6)};
         ScheduleRun run = run_schedule(shape, drawn(seed, 600), Finish::Recover);
         REQUIRE_MESSAGE(run.failure == "", "seed " << seed << ", " << kMark << run.script);
@@ -94,7 +88,7 @@ TEST_CASE("raft core: a schedule does what its script does (same violation, same
 }
 
 TEST_CASE("raft core: each seeded defect is found by the random schedules, and the shrunk script shows it") {
-    if (kSanitized) {
+    if (test::kSanitized) {
         MESSAGE("SKIPPED raft_core.defects the odds are the release build's matter");
         return;
     }
