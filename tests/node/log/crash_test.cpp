@@ -88,7 +88,7 @@ int64_t operations_of(uint64_t seed, const LifeOptions& base) {
 }  // namespace
 
 TEST_CASE("log: what was synced comes back and nothing else (crash at every disk operation, twice, and in recovery)") {
-    for (uint64_t seed = 1; seed <= test::seeds(15); ++seed) {
+    for (uint64_t seed = 1; seed <= orrery::test::seeds(15); ++seed) {
         LifeOptions base;
         base.appends = 50;
         int64_t operations = operations_of(seed * 1000, base);

@@ -136,22 +136,22 @@ std::string flip_everywhere(uint64_t seed, bool sealed, int flips, int* refused,
 TEST_CASE("log: a flipped bit is harmless or refused with its place (sealed log, anywhere)") {
     int refused = 0;
     int losses = 0;
-    for (uint64_t seed = 1; seed <= test::seeds(40); ++seed) {
+    for (uint64_t seed = 1; seed <= orrery::test::seeds(40); ++seed) {
         std::string wrong = flip_everywhere(seed, true, 60, &refused, &losses);
         REQUIRE_MESSAGE(wrong.empty(), "seed ", seed, " ", wrong);
     }
-    CHECK(refused > (test::kSanitized ? 6 : 50));
+    CHECK(refused > (orrery::test::kSanitized ? 6 : 50));
     CHECK(losses == 0);
 }
 
 TEST_CASE("log: only the newest batch can be lost to a flipped bit unseen (no seal: class N)") {
     int refused = 0;
     int losses = 0;
-    for (uint64_t seed = 1; seed <= test::seeds(40); ++seed) {
+    for (uint64_t seed = 1; seed <= orrery::test::seeds(40); ++seed) {
         std::string wrong = flip_everywhere(seed, false, 60, &refused, &losses);
         REQUIRE_MESSAGE(wrong.empty(), "seed ", seed, " ", wrong);
     }
-    CHECK(refused > (test::kSanitized ? 6 : 50));
+    CHECK(refused > (orrery::test::kSanitized ? 6 : 50));
 }
 
 TEST_CASE("log: the flip test finds damage that is cut like a torn tail (seeded defect damage_is_torn_tail)") {

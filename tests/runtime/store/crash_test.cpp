@@ -126,7 +126,7 @@ TEST_CASE("store: a power loss at any file operation leaves a prefix with all th
 }
 
 TEST_CASE("store: random lives with power losses, each on what the last one left") {
-    for (uint64_t seed = 300; seed < 300 + test::seeds(20); ++seed) {
+    for (uint64_t seed = 300; seed < 300 + orrery::test::seeds(20); ++seed) {
         auto disk = std::make_unique<MemoryDisk>();
         Model model;
         RandomStream random(seed, "test.lives", 0);
