@@ -23,7 +23,7 @@ class RecordCache {
         size_t record_bytes_max = 512;  // key and data; larger ones are not kept
     };
     explicit RecordCache(const Options& options) : options_(options), sets_(options.slots / kWays) {
-        CHECK(options.slots == 0 || (options.slots >= kWays && (options.slots & (options.slots - 1)) == 0), options.slots);
+        ORRERY_CHECK(options.slots == 0 || (options.slots >= kWays && (options.slots & (options.slots - 1)) == 0), options.slots);
     }
 
     /// Nothing: not known. A known key without a record is one that does not exist().

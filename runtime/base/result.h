@@ -78,7 +78,7 @@ class [[nodiscard]] Result {
     bool failed_with(Code code) const { return !ok() && error().code == code; }
 
  private:
-    void check_ok() const { CHECK(ok(), error().text()); }
+    void check_ok() const { ORRERY_CHECK(ok(), error().text()); }
     std::variant<T, Error> state_;
 };
 
@@ -93,7 +93,7 @@ class [[nodiscard]] Result<void> {
 
     bool ok() const { return !error_.has_value(); }
     explicit operator bool() const { return ok(); }
-    void value() const { CHECK(ok(), error_->text()); }
+    void value() const { ORRERY_CHECK(ok(), error_->text()); }
     const Error& error() const& { return *error_; }
     Error&& error() && { return *std::move(error_); }
     Code code() const { return error_->code; }

@@ -88,7 +88,7 @@ class Semaphore {
 template <typename T>
 class Channel {
  public:
-    explicit Channel(size_t bound) : bound_(bound) { CHECK(bound > 0); }
+    explicit Channel(size_t bound) : bound_(bound) { ORRERY_CHECK(bound > 0); }
     /// Yields: while full. Errors: Timeout, Cancelled; Unreachable once closed.
     Result<void> push(Fiber& fiber, T value, Instant deadline = Instant::never()) {
         TRY(fiber.maybe_yield());
@@ -153,7 +153,7 @@ class Gate {
      private:
         Gate* gate_;
     };
-    ~Gate() { CHECK(inside_ == 0, inside_); }
+    ~Gate() { ORRERY_CHECK(inside_ == 0, inside_); }
     /// nullopt once closed.
     std::optional<Pass> enter() {
         if (closed_) return std::nullopt;

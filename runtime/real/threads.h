@@ -17,9 +17,9 @@ std::thread start_thread_without_signals(Work work) {
     sigset_t all, before;
     sigfillset(&all);
     for (int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) sigdelset(&all, fault);
-    CHECK(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
+    ORRERY_CHECK(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
     std::thread out(std::move(work));
-    CHECK(pthread_sigmask(SIG_SETMASK, &before, nullptr) == 0);
+    ORRERY_CHECK(pthread_sigmask(SIG_SETMASK, &before, nullptr) == 0);
     return out;
 }
 

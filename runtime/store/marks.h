@@ -19,7 +19,7 @@ class RisingTrack {
     static constexpr size_t kPairs = 1024;
 
     void add(uint64_t sequence, uint64_t value) {
-        if (!pairs_.empty()) CHECK(sequence >= pairs_.back().first && value >= pairs_.back().second, sequence, value);
+        if (!pairs_.empty()) ORRERY_CHECK(sequence >= pairs_.back().first && value >= pairs_.back().second, sequence, value);
         if (pairs_.size() >= kPairs) {
             std::deque<std::pair<uint64_t, uint64_t>> kept;
             for (size_t i = 1; i < pairs_.size(); i += 2) kept.push_back(pairs_[i]);

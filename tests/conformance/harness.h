@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "runtime/env/process.h"
-#undef CHECK  // the project's own; from here on doctest's
 #include <doctest/doctest.h>
 
 namespace orrery::conformance {

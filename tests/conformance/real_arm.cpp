@@ -9,12 +9,12 @@ namespace orrery::conformance {
 void run_case(const Body& body) {
     for (const double extra_yield_p : {0.0, 0.3}) {
         char directory[] = "/tmp/orrery_conformance_XXXXXX";
-        CHECK(mkdtemp(directory) != nullptr);
+        ORRERY_CHECK(mkdtemp(directory) != nullptr);
         {
             auto env = real::RealEnv::open({.data_directory = directory,
                                             .loop = {.extra_yield_p = extra_yield_p},
                                             .log = {.least = Severity::Error}});
-            CHECK(env.ok());
+            ORRERY_CHECK(env.ok());
             if (!env.ok()) return;
             const Place place{.host = "127.0.0.1", .extra_yield_p = extra_yield_p};
             const Result<void> ran =

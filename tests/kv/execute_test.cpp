@@ -1,5 +1,5 @@
 #include "kv/execute.h"
-#include "tests/kv/memory_keyspace.h"  // before doctest, whose CHECK is meant below
+#include "tests/kv/memory_keyspace.h"
 
 #include <doctest/doctest.h>
 #include <rapidcheck.h>

@@ -9,7 +9,6 @@
 #include "sim/core/world.h"
 #include "sim/rocksdb/l1.h"
 
-#undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
 
 namespace orrery::test {

@@ -75,7 +75,7 @@ class MemoryKeyspace : public kv::KeyspaceView {
             if (mutation->exists())
                 records[key] = kv::Record::make(ByteView(key), kv::decode_value(stored).value());
             else
-                require(records.erase(key) == 1 || entry.kind == kv::EntryKind::Transaction, "a key removed that is not there");
+                ORRERY_CHECK(records.erase(key) == 1 || entry.kind == kv::EntryKind::Transaction, "a key removed that is not there");
         }
         for (uint64_t hash : executed.created) created.set(kv::CreatedKeys::bucket_of(hash), index);
         check_counters();
@@ -101,20 +101,15 @@ class MemoryKeyspace : public kv::KeyspaceView {
         if (!first.tick_needed) return first.reply;
         apply(kv::encode_tick({now, Term(1)}));
         kv::Executed second = read(argv, now);
-        require(!second.tick_needed, "one tick was not enough");
+        ORRERY_CHECK(!second.tick_needed, "one tick was not enough");
         return second.reply;
-    }
-
-    // Not CHECK: in a test program that is doctest's.
-    static void require(bool condition, const char* text) {
-        if (!condition) check_failed(__FILE__, __LINE__, text);
     }
 
     void check_counters() const {
         uint64_t volatiles = 0;
         for (const auto& [key, record] : records) volatiles += record->expire_at_ms() != 0;
-        require(keys == records.size(), "the counter of keys is off");
-        require(volatile_keys == volatiles, "the counter of volatile keys is off");
+        ORRERY_CHECK(keys == records.size(), "the counter of keys is off");
+        ORRERY_CHECK(volatile_keys == volatiles, "the counter of volatile keys is off");
     }
 
     std::map<Bytes, kv::RecordRef> records;

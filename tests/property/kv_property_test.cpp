@@ -5,7 +5,6 @@
 #include "sim/scenario/scenario_toml.h"
 #include "tests/sanitized.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 

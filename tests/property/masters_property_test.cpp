@@ -3,7 +3,6 @@
 #include "plans.h"
 #include "tests/sanitized.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 

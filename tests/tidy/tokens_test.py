@@ -23,6 +23,13 @@ class Tokens(support.TreeTest):
                 self.plant(path, "int x = rand();\n")
                 self.assert_reported(self.run_tidy("tokens.py"), f"{path}:1")
 
+    def test_headers_say_orrery_check_and_sources_check(self):
+        self.plant("node/raft/a.h", "int a;\ninline void f(int x) { CHECK(x == 1, x); }\n")
+        self.assert_reported(self.run_tidy("tokens.py"), "node/raft/a.h:2: error[tokens/check-name]")
+        self.plant("node/raft/a.h", "inline void f(int x) { ORRERY_CHECK(x == 1, x); check(x); }  // a CHECK(x)\n")
+        self.plant("node/raft/a.cpp", "void g(int x) { CHECK(x == 1); }\n")
+        self.assert_clean(self.run_tidy("tokens.py"))
+
     def test_words_that_only_look_alike_pass(self):
         self.plant("node/a.cpp", "static_assert(true);\nint operand(int);\nstd::map<NodeId, Peer*> m;\nint x = 1'000; // a 'b\n"
                                  "catch (const kj::Exception& e);\n// TODO(when the fleet has IPv6): resolve AAAA\n")

@@ -22,6 +22,7 @@ RULES = [
      "an addressed draw of runtime/base/random.h"),
     ("environment", r"\b(secure_)?getenv\b|\bsetenv\b", "an option handed down from the main"),
     ("assert", r"\bassert\s*\(|#\s*include\s*<(cassert|assert\.h)>", "CHECK, which is always on and prints its operands"),
+    ("check-name", r"\bCHECK\s*\(", "ORRERY_CHECK in a header: in a test CHECK is doctest's"),
     ("catch-all", r"\bcatch\s*\(\s*\.\.\.\s*\)", "catch the foreign exception by its type; a fiber's unwinding must pass"),
     ("throw", r"\bthrow\b", "a Result, or CHECK for our own bugs"),
     ("pointer-key", r"\b(map|set|multimap|multiset|FlatMap|FlatSet)\s*<\s*(const\s+)?[\w:]+\s*(const\s*)?\*\s*(const\s*)?[,>]",
@@ -48,6 +49,8 @@ EXEMPT = [
     ("sim/rocksdb/wrap*.cpp", "lock", "what RocksDB calls is caught here by its own name"),
     ("sim/rocksdb/wrap.cpp", "thread-local", "the traps are armed for the world's thread only"),
     ("sim/rocksdb/sized_new.cpp", "throw", "operator new has to, by the language"),
+    ("*.cpp", "check-name", "a source has the one CHECK or the other"),
+    ("runtime/base/check.h", "check-name", "CHECK is made here"),
     ("*_main.cpp", "console", "a main reports a start failure before there is a tracer"),
     ("*_main.cpp", "environment", "configuration enters the program here"),
 ]

@@ -1,7 +1,6 @@
 // The page of /metrics: its text, its histograms, and that nothing is on it that the table does not name.
 #include "node/admin/metrics.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 using namespace orrery;

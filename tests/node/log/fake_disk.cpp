@@ -263,7 +263,7 @@ FakeWorld::FakeWorld(FakeDisk& disk, uint64_t seed, Instant start)
 FakeWorld::~FakeWorld() {
     scheduler_.cancel_all();
     while (scheduler_.has_ready()) scheduler_.run_one();
-    CHECK(scheduler_.live() == 0, scheduler_.live());
+    ORRERY_CHECK(scheduler_.live() == 0, scheduler_.live());
 }
 
 bool FakeWorld::step(Instant until) {
@@ -290,7 +290,7 @@ bool FakeWorld::run(FiberBody body) {
     if (!ended) {
         scheduler_.cancel_all();  // `body` borrows from the caller: it must not outlive this call
         while (!ended && scheduler_.has_ready()) scheduler_.run_one();
-        CHECK(ended, "a fiber waits for ever and ignores cancellation");
+        ORRERY_CHECK(ended, "a fiber waits for ever and ignores cancellation");
         return false;
     }
     return !disk_.frozen;

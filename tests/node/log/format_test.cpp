@@ -1,6 +1,5 @@
 #include "node/log/format.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 

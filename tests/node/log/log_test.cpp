@@ -1,7 +1,6 @@
 // The running log: recycling, full disk, back-pressure, reading back, tickets.
 #include "model.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 using namespace orrery;

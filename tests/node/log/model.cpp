@@ -145,7 +145,7 @@ Life live(FakeDisk& disk, const LifeOptions& options) {
             for (;;) {
                 Result<Ticket> ticket = log->append(id, batch);
                 if (ticket.ok()) {
-                    CHECK(ticket->sequence == life.digests.size());
+                    ORRERY_CHECK(ticket->sequence == life.digests.size());
                     life.last.apply(id, batch);
                     life.digests.push_back(life.last.digest());
                     break;

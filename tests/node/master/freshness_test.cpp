@@ -3,7 +3,6 @@
 #include <map>
 
 #include "runtime/base/random.h"
-#undef CHECK
 #include <doctest/doctest.h>
 
 namespace orrery::master {

@@ -6,7 +6,6 @@
 #include "node/master/placement.h"
 #include "runtime/base/random.h"
 #include "tests/node/master/records_in_memory.h"
-#undef CHECK
 #include <doctest/doctest.h>
 
 namespace orrery::master {

@@ -13,7 +13,6 @@
 #include "sim/rocksdb/l1.h"
 #include "tests/sanitized.h"
 
-#undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
 
 namespace orrery::test {

@@ -5,7 +5,6 @@
 #include <set>
 
 #include "tests/node/master/records_in_memory.h"
-#undef CHECK
 #include <doctest/doctest.h>
 
 namespace orrery::master {

@@ -13,7 +13,6 @@
 #include "sim/core/defects.h"
 #include "sim/scenario/data_plane.h"
 #include "tests/node/master/records_in_memory.h"
-#undef CHECK
 #include <doctest/doctest.h>
 
 namespace orrery::master {

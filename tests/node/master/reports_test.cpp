@@ -2,7 +2,6 @@
 #include "node/master/reports.h"
 
 #include "runtime/base/random.h"
-#undef CHECK
 #include <doctest/doctest.h>
 
 namespace orrery::master {

@@ -4,7 +4,6 @@
 #include "tests/spoil_log.h"
 #include "tests/sanitized.h"
 
-#undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
 
 using namespace orrery;

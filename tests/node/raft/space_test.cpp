@@ -4,7 +4,6 @@
 #include "node/raft/pace.h"
 #include "tests/node/raft/group_world.h"
 
-#undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
 
 using namespace orrery;

@@ -2,7 +2,6 @@
 #include "node/rpc/output_queue.h"
 
 #include "runtime/base/check.h"
-#undef CHECK
 #include <doctest/doctest.h>
 
 namespace orrery::rpc {

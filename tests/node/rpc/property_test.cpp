@@ -3,7 +3,6 @@
 
 #include "runtime/base/hash.h"
 #include "test_world.h"
-#undef CHECK
 #include <doctest/doctest.h>
 
 namespace orrery::rpc::test {

@@ -1,7 +1,6 @@
 // Sessions, one behaviour at a time: handshake, ends, windows, credit, doubt, liveness, closing.
 #include "node/wire/frame.h"
 #include "test_world.h"
-#undef CHECK
 #include <doctest/doctest.h>
 
 namespace orrery::rpc::test {

@@ -251,7 +251,7 @@ void World::run(Node& node, FiberBody body) {
         ended = true;
     });
     const bool in_time = run_until([&] { return ended; });
-    CHECK(in_time, node.name);
+    ORRERY_CHECK(in_time, node.name);
 }
 
 void World::advance(Duration time) {

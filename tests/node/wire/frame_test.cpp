@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "runtime/base/crc32c.h"
-#undef CHECK
 #include <doctest/doctest.h>
 
 namespace orrery::wire {

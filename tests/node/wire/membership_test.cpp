@@ -3,7 +3,6 @@
 
 #include "runtime/base/random.h"
 
-#undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
 
 using namespace orrery;

@@ -4,7 +4,6 @@
 #include <rapidcheck.h>
 
 #include "node/wire/raft_message.h"
-#undef CHECK
 #include <doctest/doctest.h>
 
 namespace orrery::wire {

@@ -7,7 +7,6 @@
 #include "runtime/base/random.h"
 #include "runtime/fiber/scheduler.h"
 #include "runtime/fiber/sync.h"
-#undef CHECK  // the project's own; from here on doctest's
 #include <doctest/doctest.h>
 
 namespace orrery::test {

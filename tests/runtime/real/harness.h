@@ -7,7 +7,6 @@
 
 #include "runtime/real/config.h"
 #include "runtime/real/real_env.h"
-#undef CHECK  // the project's own; from here on doctest's
 #include <doctest/doctest.h>
 
 namespace orrery::real::test {

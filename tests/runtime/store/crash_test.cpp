@@ -1,7 +1,9 @@
 // Power loss and disk faults at every file operation. What holds: after a crash the Store is a prefix of the batches that
 // covers everything on_durable had reported; a disk error is a state of the Store and never an abort.
-#include "tests/runtime/store/harness.h"
+#include "tests/runtime/store/model.h"
 #include "tests/sanitized.h"
+
+#include <doctest/doctest.h>
 
 namespace orrery::store::test {
 namespace {

@@ -1,7 +1,9 @@
 // The deterministic link itself: the start-up check, and that nothing slips through the traps.
 #include <thread>
 
-#include "tests/runtime/store/harness.h"
+#include "tests/runtime/store/model.h"
+
+#include <doctest/doctest.h>
 
 namespace orrery::store::test {
 namespace {

@@ -6,7 +6,6 @@
 #include "runtime/store/rocks_env.h"
 #include "sim/rocksdb/memory_disk.h"
 
-#undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
 
 using namespace orrery;

@@ -79,7 +79,7 @@ inline Result<Content> read_all(Fiber& fiber, const Store& store, const Snapshot
     for (;;) {
         TRY(Store::Chunk chunk, store.scan(fiber, at, from, {}, {.bytes = chunk_bytes}));
         for (auto& [key, value] : chunk.pairs) {
-            CHECK(content.emplace(key, value).second);
+            ORRERY_CHECK(content.emplace(key, value).second);
         }
         if (!chunk.next) return content;
         from = *chunk.next;

@@ -1,9 +1,11 @@
 // The Store's contract without crashes, on RocksDB as the simulator links it.
-#include "tests/runtime/store/harness.h"
+#include "tests/runtime/store/model.h"
 
 #include <malloc.h>
 
 #include "runtime/store/damage.h"
+
+#include <doctest/doctest.h>
 
 namespace orrery::store::test {
 namespace {

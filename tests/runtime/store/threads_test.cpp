@@ -10,7 +10,6 @@
 
 #include "tests/runtime/store/model.h"
 
-#undef CHECK
 #include <doctest/doctest.h>
 
 namespace orrery::store::test {

@@ -6,7 +6,6 @@
 
 #include "sim/disk/sim_disk.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 namespace orrery::sim {

@@ -1,7 +1,6 @@
 #include "sim/fault/budget.h"
 #include "sim/fault/fault_plan.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 #include <set>

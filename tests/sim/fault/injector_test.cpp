@@ -1,6 +1,5 @@
 #include "sim/fault/injector.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 using namespace orrery;

@@ -2,7 +2,6 @@
 #include "runtime/env/errand.h"
 #include "sim/core/world.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 using namespace orrery;

@@ -1,6 +1,5 @@
 #include "sim/scenario/run.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 #include <algorithm>

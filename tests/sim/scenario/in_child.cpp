@@ -43,10 +43,10 @@ std::string told(const Scenario& plan, RunOptions options) {
 
 ChildResult run_in_child(const Scenario& plan, const RunOptions& options) {
     int ends[2];
-    CHECK(pipe(ends) == 0);
+    ORRERY_CHECK(pipe(ends) == 0);
     std::fflush(nullptr);
     const pid_t child = fork();
-    CHECK(child >= 0);
+    ORRERY_CHECK(child >= 0);
     if (child == 0) {
         close(ends[0]);
         alarm(60);
@@ -66,7 +66,7 @@ ChildResult run_in_child(const Scenario& plan, const RunOptions& options) {
         text.append(buffer, static_cast<size_t>(count));
     close(ends[0]);
     int status = 0;
-    CHECK(waitpid(child, &status, 0) == child);
+    ORRERY_CHECK(waitpid(child, &status, 0) == child);
     ChildResult result;
     result.died = !WIFEXITED(status) || WEXITSTATUS(status) != 0 || text.empty();
     if (result.died) {
@@ -89,11 +89,11 @@ ChildResult run_in_child(const Scenario& plan, const RunOptions& options) {
 
 Scenario scenario_of_file(const std::string& path) {
     std::ifstream in(path);
-    CHECK(in.good(), path);
+    ORRERY_CHECK(in.good(), path);
     std::ostringstream text;
     text << in.rdbuf();
     Loaded loaded = load_scenario(text.str(), path);
-    CHECK(loaded.ok(), loaded.problems.front().line());
+    ORRERY_CHECK(loaded.ok(), loaded.problems.front().line());
     return loaded.scenario;
 }
 

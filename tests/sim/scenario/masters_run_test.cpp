@@ -2,7 +2,6 @@
 #include "tests/sim/scenario/in_child.h"
 #include "tests/sanitized.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 using namespace orrery;

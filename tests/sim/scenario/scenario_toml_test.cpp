@@ -2,7 +2,6 @@
 #include "sim/scenario/scenario_toml.h"
 #include "tests/sim/scenario/in_child.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 using namespace orrery;

@@ -1,7 +1,6 @@
 // A campaign's log, read back: whole, cut anywhere, damaged.
 #include "tools/orrery/campaign_log.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 

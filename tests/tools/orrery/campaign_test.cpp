@@ -1,7 +1,6 @@
 // The arithmetic of campaigns.
 #include "tools/orrery/campaign.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 

@@ -1,7 +1,6 @@
 // Child processes that end in every way a world can end.
 #include "tools/orrery/children.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <unistd.h>

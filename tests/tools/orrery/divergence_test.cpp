@@ -4,7 +4,6 @@
 #include "runtime/base/hash.h"
 #include "sim/clock/timeline.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 

@@ -3,7 +3,6 @@
 
 #include "tools/orrery/capture.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <signal.h>
 

@@ -1,7 +1,6 @@
 // The XML parses, counts rightly, and survives any text.
 #include "tools/orrery/junit.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 

@@ -4,7 +4,6 @@
 #include "tools/orrery/exit_code.h"
 #include "tools/orrery/message.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 

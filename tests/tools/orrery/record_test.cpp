@@ -1,7 +1,6 @@
 // Records and frames: they read back, and nothing else does.
 #include "tools/orrery/record.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 

@@ -4,7 +4,6 @@
 #include "tools/orrery/files.h"
 #include "tools/orrery/recorder.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <stdlib.h>
 

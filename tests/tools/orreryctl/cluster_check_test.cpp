@@ -1,7 +1,6 @@
 // What orreryctl check and health find in the masters' records.
 #include "tools/orreryctl/cluster_check.h"
 
-#undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
 
 namespace orrery::ctl {

@@ -1,7 +1,6 @@
 // What the masters told, as operators and their programs see it.
 #include "tools/orreryctl/master_views.h"
 
-#undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 

@@ -1,7 +1,6 @@
 // The grammar of raft-script, its exit codes and printed forms. What cores do is in tests/node/raft/core.
 #include "tools/raft_script/interpreter.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 #include <cstdio>

@@ -1,7 +1,6 @@
 // The behaviours that any Raft must show, one situation each, on the harness of cluster.h.
 #include "tools/raft_script/cluster.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 #include <map>

@@ -1,7 +1,6 @@
 // Entries whose bodies the disk lost: what a member with holes still does, and what it must not do.
 #include "tools/raft_script/cluster.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 namespace orrery::raft::script {

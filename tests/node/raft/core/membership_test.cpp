@@ -5,7 +5,6 @@
 #include "tools/raft_script/cluster.h"
 #include "tests/sanitized.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 namespace orrery::raft::script {

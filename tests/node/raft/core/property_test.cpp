@@ -6,7 +6,6 @@
 #include "schedule.h"
 #include "tests/sanitized.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 

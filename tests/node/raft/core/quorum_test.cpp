@@ -1,7 +1,6 @@
 // Majorities: a table worked out by hand, the definition by brute force against generated cases, and the codec.
 #include "tools/raft_script/cluster.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
 

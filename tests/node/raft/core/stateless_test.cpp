@@ -1,7 +1,6 @@
 // A replica whose state is lost while its log is whole: what it still does, and what it must not do before a snapshot came.
 #include "tools/raft_script/cluster.h"
 
-#undef CHECK  // doctest's from here on
 #include <doctest/doctest.h>
 
 namespace orrery::raft::script {
