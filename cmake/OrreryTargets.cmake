@@ -9,10 +9,7 @@
 function(orrery_library name)
     cmake_parse_arguments(arg "TOGETHER" "" "SOURCES;ALONE;DEPS;PRIVATE_DEPS" ${ARGN})
     add_library(${name} STATIC ${arg_SOURCES})
-    if(arg_TOGETHER AND ORRERY_TOGETHER)
-        set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 4)
-        set_source_files_properties(${arg_ALONE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-    endif()
+    orrery_together(${name} ${arg_TOGETHER} "${arg_ALONE}")
     file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h)
     if(headers)
         target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${headers})
@@ -22,6 +19,14 @@ function(orrery_library name)
     orrery_precompiled(${name} product)
     file(RELATIVE_PATH folder ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
     set_property(GLOBAL APPEND PROPERTY ORRERY_ARCHIVES "${folder}\t$<TARGET_FILE:${name}>")
+endfunction()
+
+# What TOGETHER and ALONE, as above, mean for a target.
+function(orrery_together target together alone)
+    if(together AND ORRERY_TOGETHER)
+        set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 4)
+        set_source_files_properties(${alone} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
 endfunction()
 
 # Writes <build>/orrery_archives.txt (folder, tab, archive): what the symbol purity test has to look at, so that
@@ -64,22 +69,26 @@ function(orrery_test_options target busy)
     endif()
 endfunction()
 
-# orrery_test_part(NAME [BUSY] SOURCES... [DEPS...]): what several tests share, compiled once; they name it in their DEPS.
+# orrery_test_part(NAME [BUSY] [TOGETHER] SOURCES... [ALONE...] [DEPS...]): what several tests share, compiled once; they name it
+# in their DEPS.
 function(orrery_test_part name)
-    cmake_parse_arguments(arg "BUSY" "" "SOURCES;DEPS" ${ARGN})
+    cmake_parse_arguments(arg "BUSY;TOGETHER" "" "SOURCES;ALONE;DEPS" ${ARGN})
     add_library(${name} OBJECT ${arg_SOURCES})
     target_link_libraries(${name} PUBLIC orrery_flags doctest::doctest ${arg_DEPS})
+    orrery_together(${name} ${arg_TOGETHER} "${arg_ALONE}")
     orrery_test_options(${name} ${arg_BUSY})
 endfunction()
 
-# orrery_test(NAME [BUSY] SOURCES... [DEPS...] [LABELS...] [TIMEOUT seconds]): a doctest executable, run by ctest as one test.
+# orrery_test(NAME [BUSY] [TOGETHER] SOURCES... [ALONE...] [DEPS...] [LABELS...] [TIMEOUT seconds]): a doctest executable, run by
+# ctest as one test. TOGETHER as for a library: a third less time again.
 function(orrery_test name)
-    cmake_parse_arguments(arg "BUSY" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+    cmake_parse_arguments(arg "BUSY;TOGETHER" "TIMEOUT" "SOURCES;ALONE;DEPS;LABELS" ${ARGN})
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 300)
     endif()
     add_executable(${name} ${arg_SOURCES})
     target_link_libraries(${name} PRIVATE orrery_flags orrery_doctest_main ${arg_DEPS})
+    orrery_together(${name} ${arg_TOGETHER} "${arg_ALONE}")
     orrery_test_options(${name} ${arg_BUSY})
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")

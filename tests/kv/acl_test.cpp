@@ -9,8 +9,8 @@
 namespace orrery::kv {
 namespace {
 
-struct Client : test::FakeNode, test::FakeClient {
-    Client() : FakeClient(static_cast<test::FakeNode&>(*this)) {}
+struct AclClient : test::FakeNode, test::FakeClient {
+    AclClient() : FakeClient(static_cast<test::FakeNode&>(*this)) {}
     Reply set(const Bytes& name, const Argv& rules) {
         Argv argv{"ACL", "SETUSER", name};
         argv.insert(argv.end(), rules.begin(), rules.end());
@@ -39,7 +39,7 @@ TEST_CASE("kv acl: passwords are hashed as SHA-256 has it") {
 }
 
 TEST_CASE("kv acl: a new user is off and may do nothing, the default user may do everything") {
-    Client client;
+    AclClient client;
     CHECK(client.the_acl.open_to_all());
     CHECK(client.the_acl.default_user().unrestricted());
     CHECK(client.run({"ACL", "WHOAMI"}) == Reply::bulk("default"));
@@ -53,7 +53,7 @@ TEST_CASE("kv acl: a new user is off and may do nothing, the default user may do
 }
 
 TEST_CASE("kv acl: passwords in words and as hashes, several, taken away one by one") {
-    Client client;
+    AclClient client;
     REQUIRE(client.set("maya", {"on", ">secret", "#" + password_hash("other"), ">secret"}) == Reply::ok());
     CHECK(client.the_acl.find("maya")->passwords() == std::vector<Bytes>{kOfSecret, password_hash("other")});
     CHECK(client.run({"AUTH", "maya", "secret"}) == Reply::ok());
@@ -75,7 +75,7 @@ TEST_CASE("kv acl: passwords in words and as hashes, several, taken away one by 
 }
 
 TEST_CASE("kv acl: commands, their parts and categories are allowed and denied in order") {
-    Client client;
+    AclClient client;
     REQUIRE(client.set("maya", {"allkeys", "+@read", "-get", "+config|get", "+client", "-client|kill"}) == Reply::ok());
     const auto may = [&](const Argv& argv) { return client.refused("maya", argv).empty(); };
     CHECK(may({"STRLEN", "k"}));
@@ -102,7 +102,7 @@ TEST_CASE("kv acl: commands, their parts and categories are allowed and denied i
 }
 
 TEST_CASE("kv acl: every key of a command has to match a pattern") {
-    Client client;
+    AclClient client;
     REQUIRE(client.set("maya", {"+@all", "~a:*", "~b?"}) == Reply::ok());
     const Bytes no = "NOPERM this user has no permissions to access one of the keys used as arguments";
     CHECK(client.refused("maya", {"GET", "a:1"}).empty());
@@ -120,7 +120,7 @@ TEST_CASE("kv acl: every key of a command has to match a pattern") {
 }
 
 TEST_CASE("kv acl: SETUSER with a rule that makes no sense changes nothing") {
-    Client client;
+    AclClient client;
     REQUIRE(client.set("maya", {"on", "+get"}) == Reply::ok());
     const Bytes before = client.the_acl.find("maya")->text();
     for (const char* odd : {"odd", "", "+nosuch", "-@nosuch", "+config|nosuch", "+get|x", "(~a +get)", "%R~x", "~a b"}) {
@@ -134,7 +134,7 @@ TEST_CASE("kv acl: SETUSER with a rule that makes no sense changes nothing") {
 }
 
 TEST_CASE("kv acl: DELUSER takes users away, never the default one") {
-    Client client;
+    AclClient client;
     client.set("a", {});
     client.set("b", {});
     CHECK(client.run({"ACL", "DELUSER", "a", "default"}).text == "ERR The 'default' user cannot be removed");
@@ -144,7 +144,7 @@ TEST_CASE("kv acl: DELUSER takes users away, never the default one") {
 }
 
 TEST_CASE("kv acl: CAT lists categories, and commands of one; every command of ours is in known ones") {
-    Client client;
+    AclClient client;
     CHECK(client.run({"ACL", "CAT"}).items.size() == 21);
     const Reply scripting = client.run({"ACL", "CAT", "Scripting"});
     CHECK(scripting == Reply::array({Reply::bulk("function"), Reply::bulk("function|flush")}));

@@ -8,8 +8,8 @@
 namespace orrery::kv {
 namespace {
 
-struct Client : test::FakeNode, test::FakeClient {
-    Client() : FakeClient(static_cast<test::FakeNode&>(*this)) {
+struct ClusterClient : test::FakeNode, test::FakeClient {
+    ClusterClient() : FakeClient(static_cast<test::FakeNode&>(*this)) {
         the_face = ClientFace::Cluster;
         view.cluster = 0xabc;
         view.term = Term(4);
@@ -39,7 +39,7 @@ TEST_CASE("kv cluster: slots of keys are those of Redis") {
 }
 
 TEST_CASE("kv cluster: the standalone face has no cluster commands but READONLY and READWRITE") {
-    Client client;
+    ClusterClient client;
     client.the_face = ClientFace::Standalone;
     for (const Argv& argv : {Argv{"CLUSTER", "INFO"}, Argv{"CLUSTER", "SLOTS"}, Argv{"CLUSTER", "KEYSLOT", "a"}, Argv{"ASKING"}})
         CHECK(client.run(argv).text == "ERR This instance has cluster support disabled");
@@ -50,7 +50,7 @@ TEST_CASE("kv cluster: the standalone face has no cluster commands but READONLY 
 }
 
 TEST_CASE("kv cluster: SLOTS names the leader first, then the voters, and nobody while none leads") {
-    Client client;
+    ClusterClient client;
     const auto node = [](const char* host, int64_t port, const Bytes& id) {
         return Reply::array({Reply::bulk(host), Reply::integer(port), Reply::bulk(id), Reply::array({})});
     };
@@ -61,7 +61,7 @@ TEST_CASE("kv cluster: SLOTS names the leader first, then the voters, and nobody
 }
 
 TEST_CASE("kv cluster: NODES, SHARDS, INFO and MYID say the same of the members") {
-    Client client;
+    ClusterClient client;
     CHECK(client.run({"CLUSTER", "MYID"}) == Reply::bulk(kFirst));
     CHECK(client.run({"CLUSTER", "NODES"}).text ==
           kFirst + " a:1@101 myself,slave " + kSecond + " 0 0 4 connected\n" + kSecond + " b:2@102 master - 0 0 4 connected 0-16383\n" +
@@ -80,7 +80,7 @@ TEST_CASE("kv cluster: NODES, SHARDS, INFO and MYID say the same of the members"
 }
 
 TEST_CASE("kv cluster: MOVED goes to the leader, and the cluster is down without one") {
-    Client client;
+    ClusterClient client;
     const Argv argv{"SET", "foo", "1"};
     const CommandInfo& command = *find_command("set");
     CHECK(moved_reply(client.view, command, resp::views_of(argv)).text == "MOVED 12182 b:2");

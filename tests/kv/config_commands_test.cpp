@@ -7,8 +7,8 @@
 namespace orrery::kv {
 namespace {
 
-struct Client : test::FakeNode, test::FakeClient {
-    Client() : FakeClient(static_cast<test::FakeNode&>(*this)) {}
+struct ConfigClient : test::FakeNode, test::FakeClient {
+    ConfigClient() : FakeClient(static_cast<test::FakeNode&>(*this)) {}
     Bytes get(const Bytes& name) {
         const Reply reply = run({"CONFIG", "GET", name});
         return reply.items.size() == 2 ? reply.items[1].text : "";
@@ -16,14 +16,14 @@ struct Client : test::FakeNode, test::FakeClient {
 };
 
 TEST_CASE("kv config: GET by several patterns, each name once, in any case") {
-    Client client;
+    ConfigClient client;
     CHECK(client.run({"CONFIG", "GET", "SAVE"}) == Reply::map({Reply::bulk("save"), Reply::bulk("")}));
     CHECK(client.run({"CONFIG", "GET", "append*", "save", "s*"}).items.size() == 6);
     CHECK(client.run({"CONFIG", "GET", "nothing"}) == Reply::map({}));
 }
 
 TEST_CASE("kv config: what can be set online is set, and GET shows it") {
-    Client client;
+    ConfigClient client;
     struct Case {
         const char *name, *value, *shown;
     };
@@ -43,7 +43,7 @@ TEST_CASE("kv config: what can be set online is set, and GET shows it") {
 }
 
 TEST_CASE("kv config: SET is all or nothing, and says which argument is wrong and why") {
-    Client client;
+    ConfigClient client;
     const Settings before = client.the_settings;
     const auto refused = [&](const Argv& pairs) {
         Argv argv{"CONFIG", "SET", "maxclients", "99", "requirepass", "secret"};
@@ -70,13 +70,13 @@ TEST_CASE("kv config: SET is all or nothing, and says which argument is wrong an
 }
 
 TEST_CASE("kv config: SET of what holds already is no change") {
-    Client client;
+    ConfigClient client;
     CHECK(client.run({"CONFIG", "SET", "save", "", "appendonly", "yes", "maxclients", "10000"}) == Reply::ok());
     CHECK(client.settings_changes == 0);
 }
 
 TEST_CASE("kv config: requirepass is the default user's password, of which a hash is shown, and empty takes it away") {
-    Client client;
+    ConfigClient client;
     CHECK(client.get("requirepass").empty());
     CHECK(client.run({"CONFIG", "SET", "requirepass", "secret"}) == Reply::ok());
     CHECK_FALSE(client.the_acl.open_to_all());
@@ -88,7 +88,7 @@ TEST_CASE("kv config: requirepass is the default user's password, of which a has
 }
 
 TEST_CASE("kv config: RESETSTAT reaches the node") {
-    Client client;
+    ConfigClient client;
     CHECK(client.run({"CONFIG", "RESETSTAT"}) == Reply::ok());
     CHECK(client.resets == 1);
 }

@@ -10,8 +10,7 @@ namespace orrery::kv {
 namespace {
 
 using test::MemoryKeyspace;
-
-constexpr LogTime at_ms(int64_t millis) { return LogTime{millis * 1'000'000}; }
+using test::at_ms;
 
 std::multiset<Bytes> keys_in(const Reply& reply) {
     std::multiset<Bytes> out;

@@ -8,8 +8,7 @@ namespace orrery::kv {
 namespace {
 
 using test::MemoryKeyspace;
-
-constexpr LogTime at_ms(int64_t millis) { return LogTime{millis * 1'000'000}; }
+using test::at_ms;
 
 Reply ok() { return Reply::ok(); }
 Reply bulk(const char* text) { return Reply::bulk(text); }

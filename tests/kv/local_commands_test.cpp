@@ -9,12 +9,12 @@
 namespace orrery::kv {
 namespace {
 
-struct Client : test::FakeNode, test::FakeClient {
-    Client() : FakeClient(static_cast<test::FakeNode&>(*this)) {}
+struct LocalClient : test::FakeNode, test::FakeClient {
+    LocalClient() : FakeClient(static_cast<test::FakeNode&>(*this)) {}
 };
 
 TEST_CASE("kv local: the greetings of clients") {
-    Client client;
+    LocalClient client;
     CHECK(client.run({"PING"}) == Reply::simple("PONG"));
     CHECK(client.run({"PING", "x"}) == Reply::bulk("x"));
     CHECK(client.run({"PING", "x", "y"}).text == "ERR wrong number of arguments for 'ping' command");
@@ -36,7 +36,7 @@ TEST_CASE("kv local: the greetings of clients") {
 }
 
 TEST_CASE("kv local: HELLO 3 changes the version, with AUTH and SETNAME, and HELLO 2 changes it back") {
-    Client client;
+    LocalClient client;
     const Reply hello = client.run({"HELLO", "3", "AUTH", "default", "any", "SETNAME", "me"});
     REQUIRE(hello.kind == Reply::Kind::Map);
     CHECK(hello.items[5] == Reply::integer(3));
@@ -53,7 +53,7 @@ TEST_CASE("kv local: HELLO 3 changes the version, with AUTH and SETNAME, and HEL
 }
 
 TEST_CASE("kv local: CLIENT TRACKING is taken where Redis could not tell the client anything either, and nowhere else") {
-    Client client;
+    LocalClient client;
     CHECK(client.run({"CLIENT", "TRACKING", "ON"}) == Reply::ok());
     CHECK(client.run({"CLIENT", "LIST"}).text.find(" flags=t ") != Bytes::npos);
     CHECK(client.run({"HELLO", "3"}).is_error());
@@ -65,7 +65,7 @@ TEST_CASE("kv local: CLIENT TRACKING is taken where Redis could not tell the cli
 }
 
 TEST_CASE("kv local: INFO has what clients and the test harness look for") {
-    Client client;
+    LocalClient client;
     client.the_facts.leader = true;
     client.the_facts.keys = 3;
     client.the_facts.replicas = {{.node = NodeId(2), .host = "b", .port = 1, .connected = true, .durable = LogIndex(5), .applied = LogIndex(4)}};
@@ -82,7 +82,7 @@ TEST_CASE("kv local: INFO has what clients and the test harness look for") {
 }
 
 TEST_CASE("kv local: ROLE tells who leads, and what connected followers hold") {
-    Client client;
+    LocalClient client;
     client.the_facts.applied_index = LogIndex(9);
     CHECK(client.run({"ROLE"}) == Reply::array({Reply::bulk("slave"), Reply::bulk(""), Reply::integer(0), Reply::bulk("connect"), Reply::integer(9)}));
     client.the_facts.leader_node = NodeId(2);

@@ -1,4 +1,5 @@
 #include "kv/log_entry.h"
+#include "tests/kv/any_bytes.h"
 
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
@@ -6,7 +7,7 @@
 namespace orrery::kv {
 namespace {
 
-rc::Gen<Bytes> any_bytes() { return rc::gen::container<Bytes>(rc::gen::arbitrary<char>()); }
+using test::any_bytes;
 
 Bytes any_entry() {
     const auto kind = *rc::gen::element(EntryKind::Command, EntryKind::Tick, EntryKind::Purge, EntryKind::Transaction);

@@ -12,6 +12,9 @@
 
 namespace orrery::test {
 
+/// A time of the log, in milliseconds.
+constexpr kv::LogTime at_ms(int64_t millis) { return kv::LogTime{millis * 1'000'000}; }
+
 class MemoryKeyspace : public kv::KeyspaceView {
  public:
     Result<kv::RecordRef> get(const kv::HashedKey& key) override {

@@ -1,6 +1,7 @@
 #include "kv/stored_format.h"
 
 #include "kv/created_keys.h"
+#include "tests/kv/any_bytes.h"
 
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
@@ -8,7 +9,7 @@
 namespace orrery::kv {
 namespace {
 
-rc::Gen<Bytes> any_bytes() { return rc::gen::container<Bytes>(rc::gen::arbitrary<char>()); }
+using test::any_bytes;
 Space any_space() { return {GroupId(*rc::gen::arbitrary<uint64_t>()), Generation(*rc::gen::arbitrary<uint64_t>())}; }
 
 // Encoded, decoded, and every other length refused or (values only, whose data is the rest) different.

@@ -1,4 +1,5 @@
 #include "kv/transaction.h"
+#include "tests/kv/any_bytes.h"
 #include "tests/kv/memory_keyspace.h"
 
 #include <doctest/doctest.h>
@@ -13,7 +14,7 @@ namespace {
 using test::MemoryKeyspace;
 
 constexpr LogTime at_ms(int64_t millis) { return LogTime{millis * 1'000'000}; }
-rc::Gen<Bytes> any_bytes() { return rc::gen::container<Bytes>(rc::gen::arbitrary<char>()); }
+using test::any_bytes;
 
 /// What a connection does around its keyspace.
 struct Client {

@@ -42,6 +42,16 @@ class PrivateNames(support.TreeTest):
         self.private("b", "long twice(long x) { return x; }")
         self.assert_reported(self.check(), "'twice'")
 
+    def test_sources_of_tests(self):
+        for declared in ("orrery_test(kv BUSY TOGETHER\n    SOURCES a.cpp b.cpp\n    DEPS base LABELS kv TIMEOUT 60)",
+                         "orrery_test_part(kv TOGETHER SOURCES a.cpp b.cpp)"):
+            self.declare(declared + "\n")
+            self.private("a", 'int twice(int x) { return x; }\nTEST_CASE("a") { f(); }')
+            self.private("b", 'int thrice(int x) { return x; }\nTEST_CASE("b") { f(); }')
+            self.assert_clean(self.check())
+            self.private("b", "long twice(long x) { return x; }")
+            self.assert_reported(self.check(), "kv/a.cpp:3: error[private_names]: 'twice' is in kv/b.cpp too")
+
     def test_private_name_of_a_free_function_elsewhere(self):
         self.private("a", "int public_b(long x) { return 1; }")
         self.assert_reported(self.check(), "kv/a.cpp:3: error[private_names]: 'public_b' is in kv/b.cpp too")

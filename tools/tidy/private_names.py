@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Finds private names (of unnamed namespaces, or static) that two sources of a library share which are compiled together.
+"""Finds private names (of unnamed namespaces, or static) that two sources of a library or test share which are compiled together.
 
-Usage: private_names.py [ROOT]. The libraries are those with TOGETHER in an orrery_library() of a CMakeLists.txt. The compiler
-refuses two definitions of one name, but not two functions with different parameters: a call in one source could then silently
-choose the function of another. A private name that another source gives to a free function of the library counts too.
+Usage: private_names.py [ROOT]. They are those with TOGETHER in an orrery_library(), orrery_test() or orrery_test_part() of a
+CMakeLists.txt. The compiler refuses two definitions of one name, but not two functions with different parameters: a call in one
+source could then silently choose the function of another. A private name that another source gives to a free function of the
+library counts too.
 """
 import os
 import re
@@ -11,8 +12,8 @@ import sys
 
 from common import code_only, files_of, read, report, root_argument
 
-AREAS = ("runtime", "node", "kv", "sim", "tools")
-LIBRARY = re.compile(r"orrery_library\(\s*(\w+)\s+TOGETHER\s+([^)]*)\)")
+AREAS = ("runtime", "node", "kv", "sim", "tools", "tests")
+LIBRARY = re.compile(r"orrery_(?:library|test|test_part)\(\s*(\w+)(?:\s+BUSY)?\s+TOGETHER\s+([^)]*)\)")
 NAMESPACE = re.compile(r"(?:inline\s+)?namespace(?:\s+([\w:]+))?\s*$")
 TYPE = re.compile(r"(?:template\s*<.*>\s*)?(?:struct|class|union|enum(?:\s+class)?)\s+(\w+)")
 NAME = re.compile(r"(?<![\w:~])(?<!:: )(\w+)\s*$")
@@ -46,7 +47,7 @@ def statements(code):
 def name_of(head):
     """The name that a statement of a namespace defines, and whether it is a function; no name for what can not clash."""
     head = re.sub(r"\s+", " ", head)
-    if re.match(r"(using|static_assert|friend|extern)\b", head) or "operator" in head:
+    if re.match(r"(using|static_assert|friend|extern|TEST_CASE)\b", head) or "operator" in head:
         return None, False
     if (match := TYPE.match(head)) and "(" not in head:
         return match.group(1), False
@@ -81,7 +82,7 @@ def main():
     problems, libraries, names = [], 0, 0
     for path in files_of(root, AREAS, ("CMakeLists.txt",)):
         for library, text in LIBRARY.findall(re.sub(r"#[^\n]*", "", read(root, path))):
-            parts = re.split(r"\b(SOURCES|ALONE|DEPS|PRIVATE_DEPS)\b", text)
+            parts = re.split(r"\b(SOURCES|ALONE|DEPS|PRIVATE_DEPS|LABELS|TIMEOUT)\b", text)
             lists = dict(zip(parts[1::2], parts[2::2]))
             alone = lists.get("ALONE", "").split()
             sources = [source for source in lists.get("SOURCES", "").split() if source not in alone]
@@ -90,7 +91,7 @@ def main():
     if libraries == 0:
         print("private_names: no library is compiled TOGETHER")
         return 2
-    return report("private_names", problems, f"{names} sources of {libraries} libraries")
+    return report("private_names", problems, f"{names} sources of {libraries} libraries and tests")
 
 
 if __name__ == "__main__":

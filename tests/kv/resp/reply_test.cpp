@@ -1,4 +1,5 @@
 #include "kv/resp/reply.h"
+#include "tests/kv/any_bytes.h"
 
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
@@ -6,7 +7,7 @@
 namespace orrery::resp {
 namespace {
 
-rc::Gen<Bytes> any_bytes() { return rc::gen::container<Bytes>(rc::gen::arbitrary<char>()); }
+using test::any_bytes;
 
 rc::Gen<Reply> any_reply(int depth);
 

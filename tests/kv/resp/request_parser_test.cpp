@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kv/resp/number.h"
+#include "tests/kv/any_bytes.h"
 
 namespace orrery::resp {
 namespace {
@@ -95,7 +96,7 @@ Parsed reference(ByteView bytes) {
     return out;
 }
 
-rc::Gen<Bytes> any_bytes() { return rc::gen::container<Bytes>(rc::gen::arbitrary<char>()); }
+using test::any_bytes;
 
 // A pipeline of mostly good requests, some of them broken.
 rc::Gen<Bytes> any_pipeline() {

@@ -207,7 +207,7 @@ void poll_master(Fiber& fiber, Env& env, MasterWorld& world, uint64_t number, Tr
     (void)client.close(fiber);
 }
 
-Truth run_lists(uint64_t seed) {
+Truth run_cached_lists(uint64_t seed) {
     MasterWorld world(seed, 4 << 10, Duration::seconds(3600), [](master::MasterNodeOptions& options) { options.service.lists = small_pages(); });
     Truth truth;
     world.errand([&](Fiber& fiber, Env& env) {
@@ -250,7 +250,7 @@ TEST_CASE("lists of volumes are whole, as young as they say, and never go back (
     Truth all;
     size_t changes = 0;
     for (uint64_t seed = 300; seed < 300 + kRuns; ++seed) {
-        const Truth truth = run_lists(seed);
+        const Truth truth = run_cached_lists(seed);
         CAPTURE(seed);
         CHECK_MESSAGE(truth.wrong.empty(), truth.wrong.front());
         for (const auto& one : truth.changes) changes += one.size();
@@ -277,7 +277,7 @@ TEST_CASE("each way to get lists wrong is seen") {
         set_defects(only(defect));
         uint64_t seed = 300;
         std::vector<std::string> wrong;
-        for (; wrong.empty() && seed < 400; ++seed) wrong = run_lists(seed).wrong;
+        for (; wrong.empty() && seed < 400; ++seed) wrong = run_cached_lists(seed).wrong;
         set_defects({});
         const std::string name(kDefects[static_cast<size_t>(defect)].name);
         CHECK_MESSAGE(!wrong.empty(), name);

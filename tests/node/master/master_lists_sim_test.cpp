@@ -13,7 +13,7 @@ namespace {
 using wire::MasterCommand;
 using wire::MasterView;
 
-struct Seen {
+struct SeenLists {
     std::vector<std::string> wrong;
     int answers = 0, refusals = 0, of_followers = 0, faults = 0;
     size_t changes = 0;
@@ -42,7 +42,7 @@ void change_on(Fiber& fiber, Env& env, MasterWorld& world, Acknowledged& acknowl
     (void)client.close(fiber);
 }
 
-void read_at(Fiber& fiber, Env& env, MasterWorld& world, size_t master, uint64_t number, const Acknowledged& acknowledged, Seen& seen, const bool& stop) {
+void read_at(Fiber& fiber, Env& env, MasterWorld& world, size_t master, uint64_t number, const Acknowledged& acknowledged, SeenLists& seen, const bool& stop) {
     client::MasterClient client(env, number, {MasterWorld::addresses()[master]}, {.attempt = Duration::millis(900), .hops_max = 0});
     RandomStream draw = env.random.stream("test.reads", number);
     LogIndex last;
@@ -76,10 +76,10 @@ void read_at(Fiber& fiber, Env& env, MasterWorld& world, size_t master, uint64_t
     (void)client.close(fiber);
 }
 
-Seen run_lists(uint64_t seed) {
+SeenLists run_lists(uint64_t seed) {
     MasterWorld world(seed);
     Acknowledged acknowledged;
-    Seen seen;
+    SeenLists seen;
     bool stop = false;
     MasterFaults faults(world, seed, Duration::seconds(15));
     world.errand(
@@ -96,9 +96,9 @@ Seen run_lists(uint64_t seed) {
 }
 
 TEST_CASE("no answer is older than it says, or than it was asked to be, and none goes back") {
-    Seen all;
+    SeenLists all;
     for (uint64_t seed = 100; seed < 100 + kRuns; ++seed) {
-        const Seen seen = run_lists(seed);
+        const SeenLists seen = run_lists(seed);
         CAPTURE(seed);
         CHECK_MESSAGE(seen.wrong.empty(), seen.wrong.front());
         CHECK(seen.changes > 50);

@@ -14,7 +14,7 @@ NodeIdentity identity(uint64_t node) {
     return {NodeId(node), Incarnation(node * 1000), "host" + std::to_string(node) + ":7100", "host" + std::to_string(node) + ":7000"};
 }
 
-std::vector<Bytes> samples() {
+std::vector<Bytes> membership_samples() {
     JoinRequest join{.founding = FoundingRecord::make({identity(1), identity(2)}).value(), .group = GroupId(1), .node = NodeId(3),
                      .replica = ReplicaId(3000), .since = LogIndex(17), .configuration = "a configuration"};
     GroupMembersReply members{.from_leader = true, .removed = false, .committed = true, .joint = true, .term = Term(4), .commit = LogIndex(20),
@@ -28,7 +28,7 @@ std::vector<Bytes> samples() {
 }
 
 /// The form is the only one of what was decoded.
-bool decodes(size_t kind, ByteView payload, bool& refused_well) {
+bool decodes_membership(size_t kind, ByteView payload, bool& refused_well) {
     auto judge = [&](const auto& result) {
         refused_well = result.ok() || result.failed_with(Code::Corrupt) || result.failed_with(Code::Invalid);
         return result.ok();
@@ -44,7 +44,7 @@ bool decodes(size_t kind, ByteView payload, bool& refused_well) {
 }  // namespace
 
 TEST_CASE("wire: messages about members come back equal") {
-    const std::vector<Bytes> all = samples();
+    const std::vector<Bytes> all = membership_samples();
     CHECK(encode_join_request(decode_join_request(all[0]).value()) == all[0]);
     CHECK(decode_join_request(all[0])->configuration == "a configuration");
     const GroupMembersReply members = decode_group_members_reply(all[1]).value();
@@ -59,18 +59,18 @@ TEST_CASE("wire: messages about members come back equal") {
 }
 
 TEST_CASE("wire: messages about members that were cut or damaged are refused or make sense (30,000 damages)") {
-    const std::vector<Bytes> all = samples();
+    const std::vector<Bytes> all = membership_samples();
     RandomStream draws(1, "wire.members", 0);
     for (size_t kind = 0; kind < all.size(); ++kind) {
         bool refused_well = true;
         for (size_t size = 0; size < all[kind].size(); ++size) {
-            CHECK_FALSE(decodes(kind, ByteView(all[kind]).substr(0, size), refused_well));
+            CHECK_FALSE(decodes_membership(kind, ByteView(all[kind]).substr(0, size), refused_well));
             REQUIRE(refused_well);
         }
         for (int i = 0; i < 7500; ++i) {
             Bytes bent = all[kind];
             for (uint64_t flips = 1 + draws.below(5); flips > 0; --flips) bent[draws.below(bent.size())] = static_cast<char>(draws.below(256));
-            (void)decodes(kind, bent, refused_well);
+            (void)decodes_membership(kind, bent, refused_well);
             REQUIRE(refused_well);
         }
     }

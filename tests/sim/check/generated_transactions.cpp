@@ -50,7 +50,7 @@ Output output_of(const Operation& operation, std::vector<Output::Answer> answers
     return out;
 }
 
-bool place_rest(const std::vector<Operation>& operations, std::vector<bool>& placed, const Store& store) {
+bool place_transactions(const std::vector<Operation>& operations, std::vector<bool>& placed, const Store& store) {
     uint64_t deadline = UINT64_MAX;
     bool all = true;
     for (size_t i = 0; i < operations.size(); ++i) {
@@ -67,7 +67,7 @@ bool place_rest(const std::vector<Operation>& operations, std::vector<bool>& pla
         for (const TxnPart& part : parts_of(operation)) answers.push_back(step(next, part));
         if (operation.status == OpStatus::Ok && answers != answers_of(operation)) continue;
         placed[i] = true;
-        const bool found = place_rest(operations, placed, next);
+        const bool found = place_transactions(operations, placed, next);
         placed[i] = false;
         if (found) return true;
     }
@@ -196,7 +196,7 @@ void spoil(std::vector<Operation>& operations, uint64_t seed) {
 
 bool brute_force_serializable(const std::vector<Operation>& operations) {
     std::vector<bool> placed(operations.size());
-    return place_rest(operations, placed, {});
+    return place_transactions(operations, placed, {});
 }
 
 }  // namespace orrery::check

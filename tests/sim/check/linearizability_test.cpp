@@ -20,7 +20,7 @@ Outcome outcome_of(const std::vector<Operation>& operations, Model model = Model
 }
 
 // Operations one after the other unless given sequences.
-struct Script {
+struct HistoryScript {
     std::vector<Operation> operations;
     uint64_t sequence = 0;
 
@@ -140,7 +140,7 @@ TEST_CASE("check: a stale read is found and explained (planted in a long history
 }
 
 TEST_CASE("check: a lost write, a failed write that took effect and a write twice are found") {
-    Script lost;
+    HistoryScript lost;
     lost.add(Operation::set(1, "k", "a"), OpStatus::Ok);
     lost.add(Operation::set(1, "k", "b"), OpStatus::Ok);
     CHECK_EQ(outcome_of(lost.operations), Outcome::Pass);
@@ -153,14 +153,14 @@ TEST_CASE("check: a lost write, a failed write that took effect and a write twic
     CHECK_EQ(report->failures[0].state, Value("b"));
     CHECK(report->failures[0].text.find("step 1 of the order above") != std::string::npos);
 
-    Script failed;
+    HistoryScript failed;
     failed.add(Operation::set(1, "k", "a"), OpStatus::Fail);
     failed.add(Operation::get(2, "k"), OpStatus::Ok, Output::of_value("a"));
     CHECK_EQ(outcome_of(failed.operations), Outcome::Violated);
     failed.operations[0].status = OpStatus::Unknown;
     CHECK_EQ(outcome_of(failed.operations), Outcome::Pass);
 
-    Script twice;
+    HistoryScript twice;
     twice.add(Operation::append(1, "k", "x;"), OpStatus::Ok, Output::of_number(2));
     twice.add(Operation::get(2, "k"), OpStatus::Ok, Output::of_value("x;x;"));
     CHECK_EQ(outcome_of(twice.operations), Outcome::Violated);
@@ -169,7 +169,7 @@ TEST_CASE("check: a lost write, a failed write that took effect and a write twic
 TEST_CASE("check: a set of the value that is there is not placed before its time") {
     // 1: set a, then set b, then (overlapping both) set a again; a get of a at the end needs the
     // second a to come last.
-    Script script;
+    HistoryScript script;
     script.add(Operation::set(1, "k", "a"), OpStatus::Ok);
     Operation& again = script.add(Operation::set(2, "k", "a"), OpStatus::Ok);
     again.end_sequence = 100;
@@ -181,7 +181,7 @@ TEST_CASE("check: a set of the value that is there is not placed before its time
 }
 
 TEST_CASE("check: an open operation may take effect at any later time, a returned one may not") {
-    Script script;
+    HistoryScript script;
     script.add(Operation::set(1, "k", "late"), OpStatus::Unknown);
     script.add(Operation::set(2, "k", "a"), OpStatus::Ok);
     script.add(Operation::get(2, "k"), OpStatus::Ok, Output::of_value("a"));
@@ -189,7 +189,7 @@ TEST_CASE("check: an open operation may take effect at any later time, a returne
     CHECK_EQ(outcome_of(script.operations), Outcome::Pass);
     script.add(Operation::get(2, "k"), OpStatus::Ok, Output::of_value("a"));
     CHECK_EQ(outcome_of(script.operations), Outcome::Violated);
-    Script ok;
+    HistoryScript ok;
     ok.operations = script.operations;
     ok.operations.pop_back();
     ok.operations[0].status = OpStatus::Ok;
@@ -251,15 +251,15 @@ TEST_CASE(
 }
 
 TEST_CASE("check: models refuse what they do not know, and differ in the first value") {
-    Script script;
+    HistoryScript script;
     script.add(Operation::incr(1, "k", 1), OpStatus::Ok, Output::of_number(1));
     CHECK_EQ(check_linearizable(script.operations, Model::Register).code(), Code::Invalid);
     CHECK_EQ(check_linearizable(script.operations, Model::Append).code(), Code::Invalid);
-    Script empty;
+    HistoryScript empty;
     empty.add(Operation::get(1, "k"), OpStatus::Ok, Output::of_value(""));
     CHECK_EQ(outcome_of(empty.operations, Model::Append), Outcome::Pass);
     CHECK_EQ(outcome_of(empty.operations, Model::Kv), Outcome::Violated);
-    Script cas;
+    HistoryScript cas;
     cas.add(Operation::cas(1, "k", Value("1"), Value("2")), OpStatus::Ok);
     CHECK_EQ(check_linearizable(cas.operations, Model::Kv).code(), Code::Invalid);
 }

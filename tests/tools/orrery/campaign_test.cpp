@@ -11,7 +11,7 @@ using namespace orrery::cli;
 
 namespace {
 
-RunRecord failing(const std::string& signature, uint64_t seed, uint64_t events) {
+RunRecord failing_run(const std::string& signature, uint64_t seed, uint64_t events) {
     RunRecord record{.scenario = "kv", .seed = seed, .outcome = check::Outcome::Violated, .findings = {{"p", "text", signature, {}}}};
     record.planned_events = events;
     return record;
@@ -76,10 +76,10 @@ TEST_CASE("campaign: seeds have 53 bits and depend on base and number") {
 
 TEST_CASE("campaign: failures of one signature are one, and the smallest plan is kept") {
     KnownFailures known;
-    CHECK(known.add("f", failing("a@x", 1, 10), 500));
-    CHECK_FALSE(known.add("f", failing("a@x", 2, 11), 400));
-    CHECK(known.add("f", failing("a@x", 3, 4), 900));
-    CHECK(known.add("f", failing("b@x", 4, 40), 900));
+    CHECK(known.add("f", failing_run("a@x", 1, 10), 500));
+    CHECK_FALSE(known.add("f", failing_run("a@x", 2, 11), 400));
+    CHECK(known.add("f", failing_run("a@x", 3, 4), 900));
+    CHECK(known.add("f", failing_run("b@x", 4, 40), 900));
     REQUIRE(known.size() == 2);
     CHECK(known.total() == 4);
     CHECK(known.list()[0]->seed == 3);
@@ -92,7 +92,7 @@ TEST_CASE("campaign: failures of one signature are one, and the smallest plan is
 
 TEST_CASE("campaign: beyond the bound failures are counted, not kept") {
     KnownFailures known;
-    for (uint64_t i = 0; i < KnownFailures::kMax + 5; ++i) known.add("f", failing("s" + std::to_string(i), i, 1), 1);
+    for (uint64_t i = 0; i < KnownFailures::kMax + 5; ++i) known.add("f", failing_run("s" + std::to_string(i), i, 1), 1);
     CHECK(known.size() == KnownFailures::kMax);
     CHECK(known.not_kept() == 5);
 }

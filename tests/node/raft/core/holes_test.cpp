@@ -8,7 +8,7 @@ namespace {
 
 std::shared_ptr<const Bytes> text(std::string_view bytes) { return std::make_shared<const Bytes>(bytes); }
 
-Entry entry(uint64_t term, uint64_t index, std::shared_ptr<const Bytes> body) {
+Entry entry_with(uint64_t term, uint64_t index, std::shared_ptr<const Bytes> body) {
     return {Term(term), LogIndex(index), EntryKind::Data, std::move(body), nullptr, false, false};
 }
 
@@ -21,7 +21,7 @@ struct Holed {
         options.self = member(1);
         Recovered recovered{{Term(2), member(2)}, Floor{LogIndex(), Term(), voters({1, 2, 3})}, {}, LogIndex()};
         for (uint64_t i = 1; i <= 6; ++i) {
-            recovered.entries.push_back(entry(2, i, text("body " + std::to_string(i))));
+            recovered.entries.push_back(entry_with(2, i, text("body " + std::to_string(i))));
             if (i == 3 || i == 5) {
                 recovered.entries.back().body.reset();
                 recovered.entries.back().hole = true;
@@ -104,7 +104,7 @@ TEST_CASE("raft core: a member with a hole is no candidate, by its timer or by T
 TEST_CASE("raft core: an append that covers a hole fills it, and is acknowledged once the body is synced") {
     Holed one;
     Output output = one.say(2, 2, Append{{LogIndex(2), Term(2)},
-                                         {entry(2, 3, text("body 3")), entry(2, 4, text("body 4")), entry(2, 5, text("body 5"))}, LogIndex(2), 1});
+                                         {entry_with(2, 3, text("body 3")), entry_with(2, 4, text("body 4")), entry_with(2, 5, text("body 5"))}, LogIndex(2), 1});
     CHECK(only<AppendReply>(output).state.match == LogIndex(2));
     REQUIRE(output.fills.size() == 2);
     one.sync(output);
@@ -116,7 +116,7 @@ TEST_CASE("raft core: an append that covers a hole fills it, and is acknowledged
 TEST_CASE("raft core: a conflicting entry removes a hole, also one whose body is on its way to the disk") {
     Holed one;
     REQUIRE(one.core->fill({LogIndex(5), Term(2)}, text("body 5")));
-    Output output = one.say(3, 4, Append{{LogIndex(4), Term(2)}, {entry(4, 5, text("another"))}, LogIndex(2), 1});
+    Output output = one.say(3, 4, Append{{LogIndex(4), Term(2)}, {entry_with(4, 5, text("another"))}, LogIndex(2), 1});
     CHECK(output.fills.empty());
     REQUIRE(output.truncate_from);
     CHECK(*output.truncate_from == LogIndex(5));
@@ -132,7 +132,7 @@ TEST_CASE("raft core: a hole of a configuration entry is not seen until it is fi
     Recovered recovered{{Term(2), {}}, Floor{LogIndex(), Term(), voters({1, 2, 3})}, {}, LogIndex()};
     Entry change{Term(2), LogIndex(1), EntryKind::Config, nullptr, nullptr, false, true};
     recovered.entries.push_back(change);
-    recovered.entries.push_back(entry(2, 2, text("later")));
+    recovered.entries.push_back(entry_with(2, 2, text("later")));
     const Instant now{1'000'000'000};
     auto core = Core::create(now, options, std::move(recovered), RandomStream(1, "raft.election", 7));
     REQUIRE(core.ok());
