@@ -42,7 +42,7 @@ struct RaftEntry {
     ByteView body;
     ByteView attachment;  // follows the body in the same frame
     bool has_attachment = false;         // an empty one differs from none
-    LogIndex superseded_by;              // catch-up: no attachment bytes, this later entry has the range; 0 = not
+    LogIndex superseded_by;              // catch-up: the attachment is as this later entry left it; 0 = as proposed
     auto operator<=>(const RaftEntry&) const = default;
 };
 
