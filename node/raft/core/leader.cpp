@@ -188,7 +188,11 @@ void Core::on_heartbeat_reply(Instant now, const Message& message, const Heartbe
         progress.next = received.next();  // or it is only its disk that is slow
         progress.become_replicate();
     } else if (progress.state == ProgressState::Replicate) {
-        if (progress.lost_before(body.round, received)) progress.become_probe(received.next());
+        // With nothing under way it had told us that it received all: it has restarted since, and the last of its earlier answers
+        // came after the news that its link broke. Were nothing proposed any more, it would never hear what is committed.
+        const bool forgot = progress.window.empty() && received.next() < progress.next;
+        // Asked at the end: a member that restarts tells nothing of its log before it is asked, and may have all of it.
+        if (forgot || progress.lost_before(body.round, received)) progress.become_probe(progress.next);
     } else if (progress.match >= log_.floor().index) {
         progress.become_replicate();
     }
@@ -197,7 +201,7 @@ void Core::on_heartbeat_reply(Instant now, const Message& message, const Heartbe
 void Core::unreachable(NodeId node) {
     Progress* progress = progress_.get(node);
     if (!progress || progress->state == ProgressState::Snapshot) return;
-    progress->become_probe(progress->match.next());
+    progress->become_probe(std::max(progress->next, log_.floor().index.next()));
     progress->probe_out = true;  // until it answers a heartbeat
 }
 

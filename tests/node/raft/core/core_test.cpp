@@ -409,6 +409,12 @@ TEST_CASE("raft core: the index of the snapshot being served is the claim") {
     c.cut(1, 3);
     c[1].step(c.now(), say(3, 1, 1, HeartbeatReply{1, {}}));
     c[1].take_output(c.now());
+    // It may have restarted, with all of its log: it is asked first.
+    CHECK(c[1].status(c.now()).members[2].state == ProgressState::Probe);
+    const LogIndex asked = c[1].status(c.now()).members[2].next.previous();
+    CHECK(asked >= LogIndex(6));
+    c[1].step(c.now(), say(3, 1, 1, AppendReply{.accepted = false, .state = {}, .rejected_prev = asked}));
+    c[1].take_output(c.now());
     CHECK(c[1].status(c.now()).members[2].state == ProgressState::Snapshot);
     c[1].snapshot_progress(c.now(), NodeId(3), LogIndex(6));
     CHECK(c[1].lowest_claim() == LogIndex(6));
