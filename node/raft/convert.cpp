@@ -64,6 +64,7 @@ struct ToWire {
             if (entry.has_attachment) {
                 CHECK(entry.attachment != nullptr, entry.index);
                 one.attachment = *entry.attachment;
+                one.superseded_by = entry.superseded_by;
             }
         }
     }
@@ -130,6 +131,9 @@ Result<Message> from_wire(const wire::RaftMessage& in) {
                 if (!entry.body.empty()) one.body = std::make_shared<const Bytes>(entry.body);
                 one.has_attachment = entry.has_attachment;
                 if (entry.has_attachment) one.attachment = std::make_shared<const Bytes>(entry.attachment);
+                if (entry.superseded_by && (!entry.has_attachment || entry.superseded_by <= entry.index))
+                    return Error(Code::Corrupt, "append with an attachment superseded by an earlier entry");
+                one.superseded_by = entry.superseded_by;
             }
             out.body = std::move(body);
             return out;

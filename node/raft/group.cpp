@@ -11,7 +11,7 @@ Result<void> StateMachine::store_attachment(Fiber&, const Entry&) {
     return Error(Code::Unsupported, "this state machine takes no attachments");
 }
 
-Result<std::shared_ptr<const Bytes>> StateMachine::load_attachment(Fiber&, const Entry&) {
+Result<LoadedAttachment> StateMachine::load_attachment(Fiber&, const Entry&) {
     return Error(Code::Unsupported, "this state machine has no attachments");
 }
 
@@ -27,6 +27,11 @@ Result<void> Group::start(Fiber& fiber, Recovered recovered, AppliedRecord appli
     highest_generation_ = space.generation;
     if (reset) floor_to_log_ = *reset;  // floor_cut_ was set by the host, which knows the log's tail
     TRY(machine_->load(fiber, space));
+    {
+        const std::vector<Entry>& entries = recovered.entries;
+        const auto above = std::find_if(entries.begin(), entries.end(), [this](const Entry& entry) { return entry.index > applied_.applied.index; });
+        machine_->recovered(std::span<const Entry>(above, entries.end()));
+    }
     TRY(core_, Core::create(env_.now(), options_.core, std::move(recovered), env_.random.stream("raft.election", id_.value)));
     core_->set_campaign_allowed(env_.now(), true);
     leader_known_at_ = env_.now();
@@ -71,6 +76,7 @@ void Group::stop_group(Error why) {
     changed_.notify_all();
     applicable_changed_.notify_all();
     pace_changed_.notify_all();
+    truncation_synced_.notify_all();
     if (observer_ != nullptr) observer_->role_changed({Role::Follower, core_->term(), {}});
 }
 
@@ -252,13 +258,14 @@ void Group::send(std::vector<Message> messages) {
         env_.spawn("raft.load_attachments", [this, message = std::move(message)](Fiber& fiber) mutable {
             for (Entry& entry : std::get<Append>(message.body).entries) {
                 if (!entry.has_attachment || entry.attachment != nullptr) continue;
-                Result<std::shared_ptr<const Bytes>> bytes = machine_->load_attachment(fiber, entry);
-                if (!bytes.ok()) {
-                    if (bytes.code() != Code::Cancelled)
-                        env_.tracer.warning("raft.attachment_missing", {{"group", id_}, {"index", entry.index}, {"error", bytes.error().text()}});
+                Result<LoadedAttachment> loaded = machine_->load_attachment(fiber, entry);
+                if (!loaded.ok()) {
+                    if (loaded.code() != Code::Cancelled)
+                        env_.tracer.warning("raft.attachment_missing", {{"group", id_}, {"index", entry.index}, {"error", loaded.error().text()}});
                     return;
                 }
-                entry.attachment = std::move(*bytes);
+                entry.attachment = std::move(loaded->bytes);
+                entry.superseded_by = loaded->superseded_by;
             }
             host_.send(id_, std::move(message), machine_->time_offer());
         });

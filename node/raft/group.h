@@ -227,6 +227,8 @@ class Group {
     bool log_fills(Persist& item);
     bool log_item(Persist& item);
     bool log_hard_state(Persist& item);
+    bool log_truncation(Persist& item);
+    bool replaced_are_gone(const Persist& item) const;
     bool append(const log::Batch& batch, log::Use use, log::Ticket& ticket);
     void queue_floor(Floor floor, std::optional<LogIndex> cut);
     void store_attachments(std::shared_ptr<Persist> item);
@@ -333,6 +335,8 @@ class Group {
     uint64_t unlogged_bytes_ = 0;          // of the entries in persisting_
     bool log_waits_ = false;             // the log answered Overloaded or NoSpace
     Mutex attachment_order_;
+    log::Ticket truncation_ticket_;      // of the last truncation
+    Notify truncation_synced_;           // also when the group stops
 
     // Applied state.
     AppliedRecord applied_;

@@ -13,6 +13,7 @@ namespace orrery::raft {
 
 void Group::on_durable(LogIndex applied) {
     durable_applied_ = std::max(durable_applied_, applied);
+    if (!stopped_) machine_->durable(durable_applied_);
     compact();
 }
 

@@ -2,6 +2,9 @@
 //
 // A floor goes alone and may use the reserve of a full disk, since it is what frees space; so may hard states. Entries wait
 // for their attachments, and what has to stay in order waits behind them.
+//
+// The bytes of an attachment may lie where those of a replaced entry do. So none is written before the truncation of whatever was
+// replaced is durable (else a crash leaves a valid record whose bytes are another entry's), and they are written one after the other.
 #include <algorithm>
 
 #include "node/raft/group.h"
@@ -19,6 +22,7 @@ uint64_t bytes_of(const std::vector<Entry>& entries) {
 }  // namespace
 
 void Group::persist(Output& output) {
+    if (output.truncate_from) machine_->truncated(*output.truncate_from);
     if (output.sequence != 0) {
         auto item = std::make_shared<Persist>();
         item->sequence = output.sequence;
@@ -39,9 +43,18 @@ void Group::store_attachments(std::shared_ptr<Persist> item) {
     env_.spawn("raft.attachments", [this, item, entries = item->entries](Fiber& fiber) {
         Result<Mutex::Lock> order = attachment_order_.lock(fiber);
         if (!order.ok()) return;
+        while (!stopped_ && !replaced_are_gone(*item))
+            if (truncation_synced_.wait(fiber).failed_with(Code::Cancelled)) return;
         for (const Entry& entry : entries) {
             if (!entry.has_attachment) continue;
-            if (Result<void> stored = machine_->store_attachment(fiber, entry); !stored.ok()) {
+            Result<void> stored;
+            while (!stopped_ && (stored = machine_->store_attachment(fiber, entry)).failed_with(Code::NoSpace)) {
+                env_.tracer.warning("raft.attachment_waits_for_space", {{"group", id_}, {"index", entry.index}});
+                host_.note_no_space();
+                if (!env_.sleep(fiber, Duration::millis(500)).ok()) return;
+            }
+            if (stopped_) return;
+            if (!stored.ok()) {
                 if (stored.code() != Code::Cancelled) stop_group(stored.error().within("attachment of entry " + std::to_string(entry.index.value)));
                 return;
             }
@@ -49,6 +62,17 @@ void Group::store_attachments(std::shared_ptr<Persist> item) {
         }
         log_ready();
     });
+}
+
+/// Whether every truncation that comes before `item`, or with it, is durable.
+bool Group::replaced_are_gone(const Persist& item) const {
+    if (ORRERY_DEFECT(attachment_before_truncation)) return true;
+    if (floor_cut_ || truncation_ticket_ > host_.log().synced()) return false;
+    for (const std::shared_ptr<Persist>& one : persisting_) {
+        if (one->truncate_from) return false;
+        if (one.get() == &item) break;
+    }
+    return true;
 }
 
 void Group::queue_floor(Floor floor, std::optional<LogIndex> cut) {
@@ -91,6 +115,7 @@ bool Group::log_floor() {
     batch.configuration(configuration);
     log::Ticket ticket;
     if (!append(batch, log::Use::Reserve, ticket)) return false;
+    if (floor_cut_) truncation_ticket_ = ticket;
     log_floor_ = floor_to_log_->index;
     floor_to_log_.reset();
     floor_cut_.reset();
@@ -107,6 +132,16 @@ bool Group::log_hard_state(Persist& item) {
     if (!append(batch, log::Use::Reserve, ticket)) return false;
     item.hard_state_logged = true;
     logged_.push_back({ticket, item.sequence, false, item.hard_state});
+    return true;
+}
+
+/// Of an item whose entries wait for attachments, which wait for this.
+bool Group::log_truncation(Persist& item) {
+    if (!item.truncate_from || ORRERY_DEFECT(attachment_before_truncation)) return true;
+    log::Batch batch;
+    batch.truncate(*item.truncate_from);
+    if (!append(batch, log::Use::Reserve, truncation_ticket_)) return false;
+    item.truncate_from.reset();
     return true;
 }
 
@@ -156,6 +191,7 @@ bool Group::log_item(Persist& item) {
             return false;
         }
         item.hard_state_logged = true;
+        if (item.truncate_from) truncation_ticket_ = ticket;
         item.truncate_from.reset();
         unlogged_bytes_ -= bytes;
         const bool last = taken == item.entries.size();
@@ -178,7 +214,10 @@ void Group::log_ready() {
             if (!log_item(*persisting_.front())) return;
             continue;
         }
-        // Entries wait for their attachments, and all entries behind them wait too; hard states never do.
+        // Entries wait for their attachments, and all entries behind them wait too; hard states and the truncation never do. The term
+        // goes first: with the truncation alone we would stand by what an old leader counts on and not have it.
+        Persist& front = *persisting_.front();
+        if (!log_hard_state(front) || !log_truncation(front)) return;
         for (const std::shared_ptr<Persist>& item : persisting_)
             if (!log_hard_state(*item)) return;
         break;
@@ -193,6 +232,7 @@ void Group::on_log_synced() {
         stop_group(*sealed);
         return;
     }
+    truncation_synced_.notify_all();
     const Instant now = env_.now();
     bool moved = false;
     while (!logged_.empty() && (logged_.front().ticket <= host_.log().synced() || ORRERY_DEFECT(ack_before_sync))) {

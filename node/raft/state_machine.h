@@ -32,6 +32,14 @@ struct TimeOffer {
     bool operator==(const TimeOffer&) const = default;
 };
 
+/// What a member that lacks an entry gets of its attachment.
+struct LoadedAttachment {
+    std::shared_ptr<const Bytes> bytes;  // never null
+    /// Not 0: a later entry has changed what these bytes became, so they are not those that were proposed. They serve whoever
+    /// applies all entries up to this one, and nobody before.
+    LogIndex superseded_by;
+};
+
 class StateMachine {
  public:
     virtual ~StateMachine() = default;
@@ -39,17 +47,25 @@ class StateMachine {
     /// The state is the one below `space` now (start, or a snapshot was installed): drop what is cached of another.
     /// Nothing is applied meanwhile. Yields. Errors: Corrupt, Io, Cancelled.
     virtual Result<void> load(Fiber& fiber, const StateSpace& space) = 0;
+    /// Once, after the first load(): the entries of the own log above what load() found applied, in order, committed or not. Some
+    /// may have been applied before the start. Atomic.
+    virtual void recovered(std::span<const Entry> /*above_applied*/) {}
+    /// The entries of the own log from `from` on were replaced: they were never applied, and never will be. Atomic.
+    virtual void truncated(LogIndex /*from*/) {}
     /// Puts the effect of `items`, in order, into `batch`; what it shows to readers changes only in applied().
     /// Deterministic in (state, items). Yields. Errors: Io, Corrupt, Cancelled: nothing was changed, the group stops.
     virtual Result<void> apply(Fiber& fiber, std::span<ApplyItem> items, store::Batch& batch) = 0;
     /// The batch of the last apply() is written.
     virtual void applied(LogIndex up_to) = 0;
+    /// What was applied up to `up_to` survives a power loss from here on. Not told of what load() finds. Atomic, not from a fiber.
+    virtual void durable(LogIndex /*up_to*/) {}
 
     /// Makes the attachment of an entry durable in its own place (file, size, directory entry). Only for machines whose
-    /// entries have attachments. Calls for one group run one after the other. Yields. Errors: Io, NoSpace, Cancelled.
+    /// entries have attachments. Calls for one group run one after the other; one that places bytes where those of a replaced entry
+    /// were comes after that entry's truncation is durable. Yields. Errors: NoSpace (it is called again), Io, Cancelled.
     virtual Result<void> store_attachment(Fiber& fiber, const Entry& entry);
     /// The attachment's bytes, for a member that lacks the entry. Yields. Errors: NotFound, Corrupt, Io, Cancelled.
-    virtual Result<std::shared_ptr<const Bytes>> load_attachment(Fiber& fiber, const Entry& entry);
+    virtual Result<LoadedAttachment> load_attachment(Fiber& fiber, const Entry& entry);
 
     /// State-machine time of this node now, carried by vote answers, and by heartbeats when it is no estimate.
     virtual TimeOffer time_offer() const { return {}; }

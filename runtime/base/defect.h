@@ -92,7 +92,13 @@ namespace orrery {
     X(redirect_keeps_target, "a redirect to the leader is followed to the master that gave it")             \
     X(decommission_checked_alone, "members of one partition are moved without a look at its other tasks")  \
     X(master_allocates_before_applied, "a new leader of the masters plans before it has applied its log")  \
-    X(source_removed_first, "the source of a move goes before the destination is a voter")
+    X(source_removed_first, "the source of a move goes before the destination is a voter")                 \
+    X(attachment_before_truncation, "bytes of a replaced entry are overwritten before its truncation is durable") \
+    X(extent_unlinked_before_tombstone, "the file of a deleted extent goes before its tombstone is durable") \
+    X(overwrite_in_place_before_commit, "an overwrite reaches the leader's file as it is proposed")        \
+    X(extent_bytes_after_store, "what an overwrite changed is synced after the Store speaks of it")        \
+    X(reserve_from_applied, "an append goes to the end of what is applied instead of what is logged")      \
+    X(block_crc_unchecked, "bytes of an extent are served without a look at their checksum")
 
 enum class Defect : uint8_t {
 #define ORRERY_DEFECT_ENUM(name, text) name,

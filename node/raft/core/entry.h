@@ -51,6 +51,8 @@ struct Entry {
     bool has_attachment = false;
     /// The disk lost the body: only place and kind are known until a member gives it back.
     bool hole = false;
+    /// Of an attachment in memory: see LoadedAttachment. 0: these are the bytes that were proposed.
+    LogIndex superseded_by = {};
 
     LogPosition position() const { return {index, term}; }
     ByteView body_view() const { return body ? ByteView(*body) : ByteView(); }

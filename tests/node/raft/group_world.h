@@ -54,14 +54,14 @@ class AttachMachine : public raft::StateMachine {
             return env_.disk.sync_dir(blocking, "files");
         });
     }
-    Result<std::shared_ptr<const Bytes>> load_attachment(Fiber& fiber, const raft::Entry& entry) override {
+    Result<raft::LoadedAttachment> load_attachment(Fiber& fiber, const raft::Entry& entry) override {
         const std::string path = attachment_path(entry.index, entry.term);
-        return env_.blocking(fiber, [&](Blocking& blocking) -> Result<std::shared_ptr<const Bytes>> {
+        return env_.blocking(fiber, [&](Blocking& blocking) -> Result<raft::LoadedAttachment> {
             TRY(auto file, env_.disk.open(blocking, path, OpenMode::Read));
             TRY(uint64_t size, file->size(blocking));
             auto bytes = std::make_shared<Bytes>(size, '\0');
             if (size > 0) TRY(file->pread(blocking, 0, *bytes));
-            return std::shared_ptr<const Bytes>(bytes);
+            return raft::LoadedAttachment{bytes, {}};
         });
     }
 
