@@ -29,6 +29,7 @@ Result<void> ExtentMachine::load(Fiber& fiber, const raft::StateSpace& space) {
     unlinks_.clear();
     damaged_.clear();
     std::erase_if(torn_by_, [&](const auto& item) { return item.second <= applied_; });
+    std::erase_if(torn_images_, [&](const auto& item) { return !torn_by_.contains(item.first); });
     std::erase_if(superseded_by_, [&](const auto& item) { return item.second <= applied_; });
     applied_moved_.notify_all();
     TRY(look_at_files(fiber, files));
@@ -67,6 +68,7 @@ void ExtentMachine::recovered(std::span<const raft::Entry> above_applied) {
             all_torn_by_ = entry.index;
         } else if (command->kind == ExtentCommandKind::WriteImages || command->kind == ExtentCommandKind::Punch || command->kind == ExtentCommandKind::Delete) {
             torn_by_[command->extent] = entry.index;
+            for (const wire::BlockImage& image : command->images) torn_images_[command->extent].push_back({entry.index, image.block, image.replaced});
         }
     }
 }
@@ -74,6 +76,8 @@ void ExtentMachine::recovered(std::span<const raft::Entry> above_applied) {
 void ExtentMachine::truncated(LogIndex from) {
     // An earlier entry may have torn the same extent: what is left of the log up to there will be applied.
     for (auto& [extent, index] : torn_by_) index = std::min(index, from.previous());
+    for (auto& [extent, index] : superseded_by_) index = std::min(index, from.previous());  // what it stands for is committed, so before
+    for (auto& [extent, images] : torn_images_) std::erase_if(images, [from](const TornImage& image) { return image.index >= from; });
     all_torn_by_ = std::min(all_torn_by_, from.previous());
 }
 
@@ -157,6 +161,7 @@ void ExtentMachine::applied(LogIndex up_to) {
     }
     deleted_.clear();
     std::erase_if(torn_by_, [&](const auto& item) { return item.second <= up_to; });
+    std::erase_if(torn_images_, [&](const auto& item) { return !torn_by_.contains(item.first); });
     std::erase_if(superseded_by_, [&](const auto& item) { return item.second <= up_to; });
     applied_moved_.notify_all();
 }

@@ -74,6 +74,11 @@ class ExtentMachine : public raft::StateMachine {
     class Stored;
     class BatchView;
     enum class Freed : uint8_t { Refuse, Read };
+    struct TornImage {
+        LogIndex index;
+        uint64_t block = 0;
+        uint32_t replaced = 0;  // crc32c of the image before; meaningless where there was none
+    };
     struct Checked {
         uint64_t size_bytes = 0;  // of the extent
         Bytes bytes;              // whole images of the range, zeros behind the extent's end
@@ -87,6 +92,9 @@ class ExtentMachine : public raft::StateMachine {
     void unlink_when_durable(ExtentId extent, LogIndex index);
     void begin_unlinking();
     void unlink_loop(Fiber& fiber);
+    // extent_attachments.cpp
+    uint32_t checksum_before_torn(ExtentId extent, LogIndex after, uint64_t offset, ByteView images) const;
+    Result<raft::LoadedAttachment> load_torn(Fiber& fiber, const wire::ExtentCommand& command, LogIndex index);
     // extent_read.cpp
     Result<void> readable(ExtentId extent) const;
     Result<Checked> read_checked(Fiber& fiber, ExtentId extent, uint64_t offset, uint64_t length, Freed freed, Instant deadline);
@@ -110,6 +118,7 @@ class ExtentMachine : public raft::StateMachine {
 
     // What is not read before that entry is applied. Bounded by the entries of the log.
     std::map<ExtentId, LogIndex> torn_by_;        // an entry of before the start, which may have been applied then
+    std::map<ExtentId, std::vector<TornImage>> torn_images_;  // what such entries say of the images that they replaced, rising
     LogIndex all_torn_by_;                        // one of those that nobody can read: of whatever extent
     std::map<ExtentId, LogIndex> superseded_by_;  // bytes came as that entry, which is committed, left them
 
