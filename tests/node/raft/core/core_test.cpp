@@ -389,6 +389,26 @@ TEST_CASE("raft core: a follower below the floor gets a snapshot and takes part 
     CHECK(c[3].applied_index() == index);
 }
 
+TEST_CASE("raft core: what a member had received and lost with its memory is sent again in an idle group, though no link broke") {
+    Cluster c = led();
+    c.hold(3);
+    const LogIndex index = c.propose(1, "x").value();
+    c.settle();
+    c.run(Duration::millis(100));  // its answers to heartbeats say that it has received the entry
+    REQUIRE(c[1].commit() == index);
+    REQUIRE(c[3].log().last().index == index);
+    c.drop_all();
+    c.crash(3);
+    c.restart(3);
+    REQUIRE(c[3].log().last().index < index);
+    c.release(3);
+    c.run(Duration::millis(300));
+    CHECK(c[3].log().last().index == index);
+    CHECK(c[3].applied_index() == index);
+    CHECK(c[1].term() == Term(1));
+    CHECK(c.violation() == "");
+}
+
 TEST_CASE("raft core: the index of the snapshot being served is the claim") {
     Cluster c = led();
     c.cut_off(3);
