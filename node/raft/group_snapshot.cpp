@@ -110,7 +110,7 @@ Result<LogIndex> Group::stream_snapshot(Fiber& fiber, Member to, LogIndex& claim
         for (bool last = false; !last && !broken;) {
             Bytes encoded;
             size_t last_pair = 0;
-            TRY(std::optional<Bytes> next, host_.store().scan_each(fiber, point.get(), at.scan_from, end, {.bytes = options_.snapshot_chunk_bytes}, [&](ByteView key, ByteView value) {
+            TRY(std::optional<Bytes> next, host_.store().scan_each(fiber, point.get(), at.scan_from, end, {.bytes = options_.snapshot_chunk_bytes, .once = true}, [&](ByteView key, ByteView value) {
                 last_pair = encoded.size();
                 put_string(encoded, key.substr(kSpaceBytes));
                 put_string(encoded, value);

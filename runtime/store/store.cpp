@@ -309,6 +309,8 @@ Result<std::optional<Bytes>> Store::scan_each(Fiber& fiber, const Snapshot* at, 
         if (at != nullptr) how.snapshot = static_cast<const rocksdb::Snapshot*>(at->handle_);
         rocksdb::Slice upper = slice(to);
         if (!to.empty()) how.iterate_upper_bound = &upper;
+        how.fill_cache = !limits.once;
+        if (limits.once) how.readahead_size = limits.bytes;  // this iterator ends with the chunk: RocksDB's own would never begin
         RocksScope scope(engine.call());
         std::unique_ptr<rocksdb::Iterator> cursor(engine.db()->NewIterator(how));
         std::optional<Bytes> next;

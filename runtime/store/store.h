@@ -148,6 +148,7 @@ class Store {
     struct ScanLimits {
         uint64_t bytes = 256 * 1024;  // of keys and values; one pair more than fits is never cut
         uint64_t pairs = 1'000'000;
+        bool once = false;            // a part of a long scan: what it reads does not push anything out of the block cache
     };
     struct Chunk {
         std::vector<std::pair<Bytes, Bytes>> pairs;  // in key order; at least one, unless the range has no more
