@@ -3,7 +3,6 @@
 #include "tests/node/data/extent_ledger.h"
 #include "tests/node/data/extent_world.h"
 
-#undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
 
 using namespace orrery;

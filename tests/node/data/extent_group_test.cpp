@@ -1,7 +1,7 @@
 // A partition of three under crashes and cut links: what was acknowledged is there, what was removed is not, all replicas agree.
 #include "tests/node/data/extent_chaos.h"
+#include "tests/sanitized.h"
 
-#undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
 
 using namespace orrery;
@@ -9,7 +9,8 @@ using namespace orrery::test;
 
 namespace {
 
-void run_all(ChaosPlan plan, uint64_t worlds) {
+void run_all(ChaosPlan plan, uint64_t count) {
+    const uint64_t worlds = seeds(count);
     ChaosTotals totals;
     for (const uint64_t end = plan.seed + worlds; plan.seed < end; ++plan.seed) {
         Chaos chaos(plan, totals);

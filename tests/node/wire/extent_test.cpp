@@ -4,7 +4,6 @@
 #include "runtime/base/crc32c.h"
 #include "runtime/base/random.h"
 
-#undef CHECK  // doctest's, below
 #include <doctest/doctest.h>
 
 using namespace orrery;

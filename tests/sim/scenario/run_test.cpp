@@ -78,12 +78,13 @@ TEST_CASE("scenario: watching does not change a run (sink, watched step)") {
 TEST_CASE("scenario: snapshots are installed under load (kv-snapshot)") {
     const Scenario family = scenario_of_file("scenarios/swarm/kv-snapshot.toml");
     uint64_t installs = 0, restarts = 0;
-    for (uint64_t seed = 1; seed <= test::seeds(8); ++seed) {
+    for (uint64_t seed = 1; seed <= 8; ++seed) {
         const ChildResult result = run_in_child(expand(family, seed));
         CHECK_MESSAGE(result.outcome == check::Outcome::Pass,
                       "seed " << seed << ": " << result.text);
         installs += result.installs;
         restarts += result.restarts;
+        if (test::kSanitized && installs > 0 && restarts > 0) break;
     }
     CHECK(installs > 0);
     CHECK(restarts > 0);
