@@ -9,7 +9,7 @@ using namespace orrery::test;
 
 namespace {
 
-const ExtentId kKept{1}, kRemoved{2};
+const ExtentId kWritten{1}, kGone{2};
 
 enum class Flush { No, AfterAppends, AtTheEnd };
 
@@ -24,7 +24,7 @@ void catch_up(Flush flush, bool third_returns) {
     };
     Bytes content = bytes_of(1, 200'000);
     REQUIRE(world.on_node(at, [&](Fiber& fiber, ExtentNode& node) {
-        for (ExtentId id : {kKept, kRemoved}) {
+        for (ExtentId id : {kWritten, kGone}) {
             CHECK(node.writer().create(fiber, id, world.soon(at)).ok());
             CHECK(node.writer().append(fiber, id, std::make_shared<const Bytes>(content), world.soon(at)).ok());
         }
@@ -34,14 +34,14 @@ void catch_up(Flush flush, bool third_returns) {
     REQUIRE(world.on_node(at, [&](Fiber& fiber, ExtentNode& node) {
         for (uint64_t i = 0; i < 4; ++i) {
             const Bytes bytes = bytes_of(10 + i, 5000);
-            CHECK(node.writer().overwrite(fiber, kKept, 3000 + i * 45'000, bytes, world.soon(at)).ok());
+            CHECK(node.writer().overwrite(fiber, kWritten, 3000 + i * 45'000, bytes, world.soon(at)).ok());
             content.replace(3000 + i * 45'000, bytes.size(), bytes);
         }
-        CHECK(node.writer().overwrite(fiber, kKept, 3000, "twice", world.soon(at)).ok());
+        CHECK(node.writer().overwrite(fiber, kWritten, 3000, "twice", world.soon(at)).ok());
         content.replace(3000, 5, "twice");
-        CHECK(node.writer().append_small(fiber, kKept, "at the end", world.soon(at)).ok());
+        CHECK(node.writer().append_small(fiber, kWritten, "at the end", world.soon(at)).ok());
         content += "at the end";
-        CHECK(node.writer().remove(fiber, kRemoved, world.soon(at)).ok());
+        CHECK(node.writer().remove(fiber, kGone, world.soon(at)).ok());
     }));
     world.world.run_until(world.world.now() + Duration::millis(200));
     if (flush == Flush::AtTheEnd) flush_both();
@@ -55,10 +55,10 @@ void catch_up(Flush flush, bool third_returns) {
     REQUIRE(world.damage.seen.empty());
     for (size_t i : {at, away}) {
         REQUIRE(world.on_node(i, [&](Fiber& fiber, ExtentNode& node) {
-            const auto got = node.machine().read(fiber, kKept, 0, content.size());
+            const auto got = node.machine().read(fiber, kWritten, 0, content.size());
             CHECK_MESSAGE(got.ok(), "node " << i + 1 << ": " << (got.ok() ? "" : got.error().text()) << world.state_text());
             if (got.ok()) CHECK((*got == content));
-            CHECK(node.machine().read(fiber, kRemoved, 0, 1).failed_with(Code::NotFound));
+            CHECK(node.machine().read(fiber, kGone, 0, 1).failed_with(Code::NotFound));
         }));
     }
     CHECK(world.records(at) == world.records(away));

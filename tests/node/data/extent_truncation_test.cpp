@@ -11,7 +11,7 @@ using namespace orrery::test;
 
 namespace {
 
-const ExtentId kExtent{1};
+const ExtentId kReplaced{1};
 
 struct Found {
     uint64_t operations = 0;  // of the victim's disk while the entries were replaced
@@ -22,7 +22,7 @@ struct Found {
 
 void append(ExtentWorld& world, size_t at, uint64_t operation, size_t length, Duration wait) {
     (void)world.on_node(at, [&](Fiber& fiber, ExtentNode& node) {
-        (void)node.writer().append(fiber, kExtent, std::make_shared<const Bytes>(bytes_of(operation, length)), world.soon(at, wait));
+        (void)node.writer().append(fiber, kReplaced, std::make_shared<const Bytes>(bytes_of(operation, length)), world.soon(at, wait));
     });
 }
 
@@ -30,7 +30,7 @@ void append(ExtentWorld& world, size_t at, uint64_t operation, size_t length, Du
 void replace(uint64_t seed, uint64_t nth, sim::Host::Death death, Found& found) {
     ExtentWorld world(seed);
     const size_t old = world.leader().value();
-    REQUIRE(world.on_node(old, [&](Fiber& fiber, ExtentNode& node) { CHECK(node.writer().create(fiber, kExtent, world.soon(old)).ok()); }));
+    REQUIRE(world.on_node(old, [&](Fiber& fiber, ExtentNode& node) { CHECK(node.writer().create(fiber, kReplaced, world.soon(old)).ok()); }));
     append(world, old, 1, 5000, Duration::seconds(5));
     REQUIRE(world.settle());
     sim::SimNet& net = world.world.net();
@@ -65,11 +65,11 @@ void replace(uint64_t seed, uint64_t nth, sim::Host::Death death, Found& found) 
         for (const raft::Entry& entry : node.machine().entries) {
             if (!entry.has_attachment) continue;
             const auto command = wire::decode_extent_command(entry.body_view()).value();
-            const auto bytes = node.machine().files().read(fiber, kExtent, command.offset, command.length);
-            untrue |= !bytes.ok() || wire::append_command(kExtent, command.offset, *bytes).checksum != command.checksum;
+            const auto bytes = node.machine().files().read(fiber, kReplaced, command.offset, command.length);
+            untrue |= !bytes.ok() || wire::append_command(kReplaced, command.offset, *bytes).checksum != command.checksum;
             for (uint64_t i = 0; i < 3; ++i) {
-                has_old |= command.checksum == wire::append_command(kExtent, 0, bytes_of(10 + i, 9000)).checksum;
-                has_new |= command.checksum == wire::append_command(kExtent, 0, bytes_of(20 + i, 9000)).checksum;
+                has_old |= command.checksum == wire::append_command(kReplaced, 0, bytes_of(10 + i, 9000)).checksum;
+                has_new |= command.checksum == wire::append_command(kReplaced, 0, bytes_of(20 + i, 9000)).checksum;
             }
         }
     }));
