@@ -95,6 +95,37 @@ TEST_CASE("raft: a member behind the log's floor gets a snapshot and then equals
     check_all_there(group, acknowledged, false);
 }
 
+namespace {
+
+/// How long a member that lacks some 30 KB behind the log's floor takes until it has a snapshot of them, at a bound for the sender.
+Duration time_of_install(uint64_t bytes_per_second) {
+    GroupWorld group(6, 4 << 10, 8 << 10, {.snapshot_bytes_per_second = bytes_per_second});
+    REQUIRE(group.put("-first"));
+    group.hosts[2]->crash(sim::Host::Death::Power);
+    for (int i = 0; i < 60; ++i) REQUIRE(group.put("-" + std::string(500, 'x') + std::to_string(i)));
+    group.world.run_until(group.world.now() + Duration::seconds(2));
+    REQUIRE(group.group(*group.leader())->core().log().floor().index > LogIndex(1));
+    group.start(2);
+    const Instant began = group.world.now(), end = began + Duration::seconds(60);
+    auto there = [&] { return group.group(2) != nullptr && group.group(2)->space() && group.group(2)->space()->generation > Generation(1); };
+    while (!there() && group.world.now() < end) group.world.run_until(group.world.now() + Duration::millis(50));
+    REQUIRE_MESSAGE(!group.world.failure(), group.failure_text());
+    REQUIRE(there());
+    return group.world.now() - began;
+}
+
+}  // namespace
+
+TEST_CASE("raft: a snapshot leaves as fast as its bound lets it, and no faster") {
+    const Duration free = time_of_install(0), slow = time_of_install(4 << 10), slower = time_of_install(2 << 10);
+    CHECK(free < Duration::seconds(4));
+    // 60 texts of 500 bytes and some: 7.5 s of 4 KiB, 15 s of 2 KiB; what goes first does not wait.
+    CHECK(slow > Duration::seconds(7));
+    CHECK(slow < Duration::seconds(12));
+    CHECK(slower > Duration::seconds(14));
+    CHECK(slower < Duration::seconds(20));
+}
+
 TEST_CASE("raft: an install that power loss interrupts leaves the old state or the new one (crash at each disk operation)") {
     // The victim restarts behind the floor and is cut down at the n-th changing operation of its disk, for rising n. Its own
     // log is empty, or has a floor from an earlier compaction already.

@@ -90,6 +90,7 @@ struct GroupTuning {
     uint64_t retain_bytes_node = 0;
     uint64_t slowed_bytes_per_second = 16 << 20;
     Duration snapshot_timeout = Duration::seconds(60);
+    uint64_t snapshot_bytes_per_second = 0;
     uint64_t groups = 1;
 };
 
@@ -113,6 +114,7 @@ class GroupNode : public Process {
         options.flush_log_bytes = flush_bytes_;
         options.reserve_bytes = tuning_.reserve_bytes;
         options.retain_bytes_node = tuning_.retain_bytes_node;
+        options.snapshot_bytes_per_second = tuning_.snapshot_bytes_per_second;
         TRY(host_, raft::GroupHost::open(fiber, env_, *directory_, options));
         raft::GroupOptions group;
         group.core.election_timeout_min = Duration::millis(300);
