@@ -191,8 +191,8 @@ void Core::on_heartbeat_reply(Instant now, const Message& message, const Heartbe
         // With nothing under way it had told us that it received all: it has restarted since, and the last of its earlier answers
         // came after the news that its link broke. Were nothing proposed any more, it would never hear what is committed.
         const bool forgot = progress.window.empty() && received.next() < progress.next;
-        // Asked at the end: a member that restarts tells nothing of its log before it is asked, and may have all of it.
-        if (forgot || progress.lost_before(body.round, received)) progress.become_probe(progress.next);
+        // One that has restarted tells nothing of its log before it is asked, and may have all of it: it is asked at the end.
+        if (forgot || progress.lost_before(body.round, received)) progress.become_probe(body.state.received ? received.next() : progress.next);
     } else if (progress.match >= log_.floor().index) {
         progress.become_replicate();
     }

@@ -38,7 +38,7 @@ ExtentCommand punch_of(uint64_t offset, uint64_t length) {
     return out;
 }
 
-bool comes_back(const ExtentCommand& sent) {
+bool command_comes_back(const ExtentCommand& sent) {
     const Bytes payload = encode_extent_command(sent), shifted = "x" + payload;
     const auto got = decode_extent_command(payload), misaligned = decode_extent_command(ByteView(shifted).substr(1));
     return got.ok() && misaligned.ok() && *got == sent && *misaligned == sent && encode_extent_command(*got) == payload;
@@ -49,17 +49,17 @@ bool refused(const ExtentCommand& sent) { return decode_extent_command(encode_ex
 
 TEST_CASE("wire: commands of extents come back equal, misaligned too") {
     const Bytes image = pattern(kImageBytes, 1), payload = pattern(300'001, 2), last_payload = pattern(kAppendBytesMax, 3);
-    CHECK(comes_back(of_kind(ExtentCommandKind::Create)));
-    CHECK(comes_back(of_kind(ExtentCommandKind::Delete)));
+    CHECK(command_comes_back(of_kind(ExtentCommandKind::Create)));
+    CHECK(command_comes_back(of_kind(ExtentCommandKind::Delete)));
     for (uint64_t offset : {uint64_t{0}, kImageBytes, kCheckedBytes - kImageBytes, kCheckedBytes, kExtentBytesMax - 77 * kImageBytes})
-        CHECK(comes_back(append_command(ExtentId(7), offset, payload)));
-    CHECK(comes_back(append_command(ExtentId(7), kImageBytes, last_payload)));
-    CHECK(comes_back(append_command(ExtentId(7), 0, "x")));
-    CHECK(comes_back(punch_of(kImageBytes, 3 * kImageBytes)));
-    CHECK(comes_back(images_of(image, {0, 1, 5, kExtentBytesMax / kImageBytes - 1})));
+        CHECK(command_comes_back(append_command(ExtentId(7), offset, payload)));
+    CHECK(command_comes_back(append_command(ExtentId(7), kImageBytes, last_payload)));
+    CHECK(command_comes_back(append_command(ExtentId(7), 0, "x")));
+    CHECK(command_comes_back(punch_of(kImageBytes, 3 * kImageBytes)));
+    CHECK(command_comes_back(images_of(image, {0, 1, 5, kExtentBytesMax / kImageBytes - 1})));
     std::vector<uint64_t> most(kImagesMax);
     for (size_t i = 0; i < most.size(); ++i) most[i] = i;
-    CHECK(comes_back(images_of(image, most)));
+    CHECK(command_comes_back(images_of(image, most)));
     CHECK(decode_extent_answer(encode_extent_answer({})).value() == ExtentAnswer{});
     const ExtentAnswer answer{static_cast<uint8_t>(Code::Stale), "of another time"};
     CHECK(decode_extent_answer(encode_extent_answer(answer)).value() == answer);
@@ -130,7 +130,7 @@ TEST_CASE("wire: commands of extents, cut or damaged, are refused or make sense 
             for (uint64_t flips = 1 + draws.below(5); flips > 0; --flips) bent[draws.below(reach)] = static_cast<char>(draws.below(256));
             const auto got = decode_extent_command(bent);
             if (got.ok()) {
-                REQUIRE(comes_back(*got));
+                REQUIRE(command_comes_back(*got));
             } else {
                 REQUIRE(got.failed_with(Code::Corrupt));
             }
