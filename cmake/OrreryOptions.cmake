@@ -12,18 +12,17 @@ target_compile_options(orrery_flags INTERFACE -Wall -Wextra -Wno-missing-field-i
     # builds. The presets switch -Wmaybe-uninitialized off: every one of its reports so far was about a std::variant.
     -Werror=unused-result -Werror=return-type -Werror=switch -Werror=reorder
     -Werror=delete-non-virtual-dtor -Werror=overloaded-virtual)
+# A target's own options stand before these, so it can not take a sanitizer back; it says ORRERY_COLD instead.
+set(hot $<NOT:$<BOOL:$<TARGET_PROPERTY:ORRERY_COLD>>>)
 if(ORRERY_SANITIZE STREQUAL "address")
     # The four checks that are left out look at every access through a pointer, and a third of the build was theirs. Of what they
     # see, ASan sees the access to null and the one behind an object's end; wrong alignments and dynamic types are left to
     # the preset `undefined`, which tools/nightly runs.
-    # A target's own options stand before these, so it can not take a sanitizer back; it says ORRERY_COLD instead.
-    set(hot $<NOT:$<BOOL:$<TARGET_PROPERTY:ORRERY_COLD>>>)
     target_compile_options(orrery_flags INTERFACE -fsanitize=address
         $<${hot}:-fsanitize=undefined> $<${hot}:-fno-sanitize=null,object-size,alignment,vptr>
         $<${hot}:-fno-sanitize-recover=undefined>)
     target_link_options(orrery_flags INTERFACE -fsanitize=address,undefined)
 elseif(ORRERY_SANITIZE STREQUAL "undefined")
-    set(hot $<NOT:$<BOOL:$<TARGET_PROPERTY:ORRERY_COLD>>>)
     target_compile_options(orrery_flags INTERFACE $<${hot}:-fsanitize=undefined> $<${hot}:-fno-sanitize-recover=undefined>)
     target_link_options(orrery_flags INTERFACE -fsanitize=undefined)
 elseif(ORRERY_SANITIZE STREQUAL "thread")
