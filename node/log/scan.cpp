@@ -7,19 +7,48 @@ namespace orrery::log {
 
 namespace {
 
-/// pread that leaves zeros where sectors can not be read or the file ends: a checksum decides what that means.
+constexpr uint64_t kReadBytes = 1 << 20;  // of one read of a file
+
+/// pread that leaves zeros where sectors can not be read or the file ends: a checksum decides what that means. One bad sector
+/// among n costs some 2 log2(n) further reads.
 Result<void> read_forgiving(Blocking& blocking, File& file, uint64_t offset, std::span<char> into) {
-    std::fill(into.begin(), into.end(), '\0');
     Result<size_t> got = file.pread(blocking, offset, into);
-    if (got.ok()) return {};
-    if (!got.failed_with(Code::Io)) return std::move(got).error();
-    for (size_t at = 0; at < into.size(); at += kBlockBytes) {
-        std::span<char> block = into.subspan(at, std::min<size_t>(kBlockBytes, into.size() - at));
-        Result<size_t> part = file.pread(blocking, offset + at, block);
-        if (!part.ok()) std::fill(block.begin(), block.end(), '\0');
+    if (!got.ok() && !got.failed_with(Code::Io)) return std::move(got).error();
+    if (!got.ok() && into.size() > kBlockBytes) {
+        const size_t half = (into.size() / 2 + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+        TRY(read_forgiving(blocking, file, offset, into.first(half)));
+        return read_forgiving(blocking, file, offset + half, into.subspan(half));
     }
+    const auto zeros = into.subspan(got.ok() ? *got : 0);
+    std::fill(zeros.begin(), zeros.end(), '\0');
     return {};
 }
+
+/// Reads batches in the order of the row, whose neighbours mostly lie side by side: many with one read of the file.
+class BatchReader {
+ public:
+    BatchReader(Blocking& blocking, const SegmentTable& segments) : blocking_(blocking), segments_(segments) {}
+
+    /// The bytes of one batch, until the next call. Unreadable sectors come back as zeros.
+    Result<ByteView> read(const FoundBatch& batch) {
+        const uint64_t bytes = batch.header.batch_bytes;
+        const bool inside = batch.segment == segment_ && batch.offset >= from_ && batch.offset + bytes <= from_ + window_.size();
+        if (!inside) {
+            window_.resize(std::max(bytes, kReadBytes));
+            TRY(read_forgiving(blocking_, *segments_[batch.segment].file, batch.offset, window_));
+            segment_ = batch.segment;
+            from_ = batch.offset;
+        }
+        return ByteView(window_).substr(batch.offset - from_, bytes);
+    }
+
+ private:
+    Blocking& blocking_;
+    const SegmentTable& segments_;
+    uint32_t segment_ = 0;
+    uint64_t from_ = 0;
+    Bytes window_;
+};
 
 DamagedPlace place_of(const FoundBatch& batch, const SegmentTable& segments, uint64_t within, std::string what) {
     return {segments[batch.segment].path, batch.offset + within, batch.header.number, std::move(what)};
@@ -82,10 +111,8 @@ std::optional<DamagedPlace> find_torn_tail(const Found& found, const Voids& void
 
 Result<void> scan_segment(Blocking& blocking, const Segment& segment, uint32_t slot, const Identity& identity, Found& found) {
     Bytes bytes(identity.segment_bytes, '\0');
-    constexpr uint64_t kChunk = 1 << 20;
-    for (uint64_t at = 0; at < bytes.size(); at += kChunk)
-        TRY(read_forgiving(blocking, *segment.file, at,
-                           std::span<char>(bytes).subspan(at, std::min<uint64_t>(kChunk, bytes.size() - at))));
+    for (uint64_t at = 0; at < bytes.size(); at += kReadBytes)
+        TRY(read_forgiving(blocking, *segment.file, at, std::span<char>(bytes).subspan(at, std::min(kReadBytes, bytes.size() - at))));
     for (uint64_t at = 0; at < bytes.size();) {
         ByteView rest = ByteView(bytes).substr(at);
         std::optional<BatchHeader> header = decode_header(rest);
@@ -196,12 +223,13 @@ void report_lost(const DamagedPlace& place, const Link* successor, ByteView succ
 
 Result<void> replay_chain(Blocking& blocking, const Chain& chain, const SegmentTable& segments, Replay& replay,
                           RecoveryReport& report) {
+    BatchReader reader(blocking, segments);
     std::optional<DamagedPlace> lost;  // of the link before
     for (size_t i = 0; i < chain.links.size(); ++i) {
         const Link& link = chain.links[i];
-        Bytes bytes;
+        ByteView bytes;
         if (link.batch) {
-            TRY(bytes, read_batch(blocking, segments[link.batch->segment], *link.batch));
+            TRY(bytes, reader.read(*link.batch));
         }
         if (lost) report_lost(*lost, &link, bytes, report);
         lost.reset();
@@ -234,10 +262,11 @@ Result<void> replay_chain(Blocking& blocking, const Chain& chain, const SegmentT
 Result<void> load_live(Blocking& blocking, const Chain& chain, const SegmentTable& segments, const Replay& replay,
                        RecoveryReport& report) {
     for (const auto& [id, group] : replay.index.groups()) report.groups[id].floor = {group.floor_index, group.floor_term};
+    BatchReader reader(blocking, segments);
     for (const Link& link : chain.links) {
         if (!link.batch) continue;
         const FoundBatch& batch = *link.batch;
-        TRY(Bytes bytes, read_batch(blocking, segments[batch.segment], batch));
+        TRY(ByteView bytes, reader.read(batch));
         uint64_t stopped = 0;
         walk_records(batch.header, bytes, &stopped, [&](const RecordHeader& record, ByteView raw, uint64_t at) {
             Location where{batch.segment, static_cast<uint32_t>(raw.size()), batch.offset + at};

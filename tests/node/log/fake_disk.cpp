@@ -63,6 +63,7 @@ class FakeFile final : public File {
         : disk_(disk), path_(std::move(path)), inode_(std::move(inode)) {}
 
     Result<size_t> pread(Blocking&, uint64_t offset, std::span<char> into) override {
+        ++disk_.reads;
         if (disk_.frozen) return Code::Io;
         for (const auto& [path, block] : disk_.unreadable)
             if (path == path_ && offset < block + 4096 && offset + into.size() > block) return Code::Io;
@@ -149,7 +150,7 @@ void FakeDisk::restart(Loss loss, RandomStream& draws) {
         }
     }
     crash_at = fail_sync_at = fail_write_at = -1;
-    operations = syncs = writes = 0;
+    operations = syncs = writes = reads = 0;
     frozen = false;
 }
 

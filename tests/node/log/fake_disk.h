@@ -36,6 +36,7 @@ class FakeDisk final : public Disk {
     int64_t operations = 0;
     int64_t syncs = 0;
     int64_t writes = 0;
+    int64_t reads = 0;
     bool frozen = false;
 
     /// The machine comes back: volatile state is settled by `draws`, counters and faults are reset.
