@@ -141,6 +141,7 @@ Result<Bytes> MasterClient::ask(Fiber& fiber, Question& question, Instant deadli
         if (settled(answer)) return answer;
         while (const std::optional<Address> leader = next_hop(route, answer.error())) {
             if (env_.now() >= deadline) break;
+            env_.tracer.debug("client.redirected", {{"named", rpc::redirect_of(answer.error())->address}, {"asks", leader->text()}, {"hop", route.hops}});
             answer = ask_hop(fiber, question, *leader, attempt());
             if (settled(answer)) return answer;
         }

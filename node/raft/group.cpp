@@ -76,7 +76,7 @@ void Group::stop_group(Error why) {
     changed_.notify_all();
     applicable_changed_.notify_all();
     pace_changed_.notify_all();
-    truncation_synced_.notify_all();
+    log_synced_.notify_all();
     if (observer_ != nullptr) observer_->role_changed({Role::Follower, core_->term(), {}});
 }
 

@@ -306,6 +306,7 @@ class Group {
     Result<void> receive_chunks(Fiber& fiber, rpc::Request& request, Install& install);
     Result<void> flush_pointer(Fiber& fiber);
     Result<void> swap_in(Fiber& fiber, Install& install);
+    Result<void> wait_term_durable(Fiber& fiber, Term term, Instant deadline);
     Result<void> swap_in_locked(Fiber& fiber, Install& install);
     void retire(std::shared_ptr<const StateSpace> old);
     void drop_later(StateSpace space);
@@ -336,7 +337,7 @@ class Group {
     bool log_waits_ = false;             // the log answered Overloaded or NoSpace
     Mutex attachment_order_;
     log::Ticket truncation_ticket_;      // of the last truncation
-    Notify truncation_synced_;           // also when the group stops
+    Notify log_synced_;                  // also when the group stops
 
     // Applied state.
     AppliedRecord applied_;

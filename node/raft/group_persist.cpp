@@ -44,7 +44,7 @@ void Group::store_attachments(std::shared_ptr<Persist> item) {
         Result<Mutex::Lock> order = attachment_order_.lock(fiber);
         if (!order.ok()) return;
         while (!stopped_ && !replaced_are_gone(*item))
-            if (truncation_synced_.wait(fiber).failed_with(Code::Cancelled)) return;
+            if (log_synced_.wait(fiber).failed_with(Code::Cancelled)) return;
         for (const Entry& entry : entries) {
             if (!entry.has_attachment) continue;
             Result<void> stored;
@@ -232,7 +232,7 @@ void Group::on_log_synced() {
         stop_group(*sealed);
         return;
     }
-    truncation_synced_.notify_all();
+    log_synced_.notify_all();
     const Instant now = env_.now();
     bool moved = false;
     while (!logged_.empty() && (logged_.front().ticket <= host_.log().synced() || ORRERY_DEFECT(ack_before_sync))) {

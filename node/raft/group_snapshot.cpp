@@ -269,7 +269,19 @@ Result<void> Group::receive_chunks(Fiber& fiber, rpc::Request& request, Install&
     return {};
 }
 
+/// Yields. Errors: Timeout, NotReady, Cancelled.
+Result<void> Group::wait_term_durable(Fiber& fiber, Term term, Instant deadline) {
+    while (!stopped_ && core_->durable_term() < term) {
+        env_.tracer.probe("snapshot.term_not_durable");
+        TRY(log_synced_.wait(fiber, deadline));
+    }
+    if (stopped_) return Error(Code::NotReady, "the group has stopped here");
+    return {};
+}
+
 Result<void> Group::swap_in(Fiber& fiber, Install& install) {
+    // After a crash the log begins at the snapshot: its hard state must not be of an earlier term than that.
+    TRY(wait_term_durable(fiber, install.floor.term, env_.now() + options_.snapshot_timeout));
     core_->set_installing(env_.now(), true);
     installing_ = true;
     Result<void> swapped = swap_in_locked(fiber, install);

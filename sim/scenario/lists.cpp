@@ -42,6 +42,7 @@ std::vector<NamedText> list_probes() {
     return {{"raft.hole_filled", "a damaged entry of the log was fetched from another member"},
             {"raft.old_term_reply", "an answer of an earlier term reached a leader that had led in it"},
             {"rpc.late_frame", "a frame of a call that had ended"},
+            {"snapshot.term_not_durable", "a snapshot was whole before its term was durable in the log, and waited"},
             {"snapshot.swap_refused", "a snapshot was whole and not taken over: another led by then, or the member itself"},
             {"snapshot.resumed", "a snapshot transfer went on where an earlier one had ended"},
             {"wait.after_unknown_outcome", "behind a write of unknown outcome that has been committed"},

@@ -105,11 +105,16 @@ std::optional<std::string> MasterModel::look_at(LogIndex index, const master::Ma
         std::set<NodeId> nodes;
         for (const wire::PartitionMember& member : partition->members) {
             if (!nodes.insert(member.node).second) return name + " has two members on node " + std::to_string(member.node.value);
-            if (made && member.replica <= highest_replica_) return name + " has a replica id that was given before";
+            const auto given = replicas_.try_emplace(member.replica, partition->partition).first;
+            if (given->second != partition->partition) return name + " has a replica id that was given before";
         }
-        for (const wire::PartitionMember& member : partition->members) highest_replica_ = std::max(highest_replica_, member.replica);
         if (made && partition->partition <= highest_partition_) return name + " has an id that was given before";
         highest_partition_ = std::max(highest_partition_, partition->partition);
+    } else if (change.key.starts_with(master::task_key(TaskId()).substr(0, 1))) {
+        Result<wire::TaskRecord> task = wire::decode_task_record(*change.value);
+        if (!task.ok()) return at + task.error().text();
+        if (made && !replicas_.try_emplace(task->destination.replica, task->partition).second)
+            return at + "task " + std::to_string(task->task.value) + " has a replica id that was given before";
     } else if (change.key.starts_with(master::volume_key("").substr(0, 1))) {
         Result<wire::VolumeRecord> volume = wire::decode_volume_record(*change.value);
         if (!volume.ok()) return at + volume.error().text();

@@ -51,7 +51,7 @@ class MasterModel {
     LogIndex applied_;
     PartitionId highest_partition_;
     VolumeId highest_volume_;
-    ReplicaId highest_replica_;
+    std::map<ReplicaId, PartitionId> replicas_;  // every one that was given, and to which partition
 };
 
 }  // namespace orrery::sim

@@ -10,6 +10,8 @@ namespace orrery::sim {
 
 namespace {
 
+constexpr int64_t kHopsMax = 3;  // hops of one request, behind which a client gives up
+
 check::ListCheckerOptions list_options(const Scenario& plan) {
     int64_t ppm = 0;
     for (const PlannedFault& event : plan.plan.events)
@@ -54,6 +56,8 @@ void MasterSubject::stop() {
 // ---- what the masters have agreed on
 
 void MasterSubject::on_event(Host& host, const TraceEvent& event) {
+    if (event.name == "client.redirected" && (event.text("named") != event.text("asks") || event.number("hop") > kHopsMax))
+        found_.add("client.led-astray", "redirect", stage_.stamp(), host.name() + " was sent to " + std::string(event.text("named")) + " and asks " + std::string(event.text("asks")) + ", hop " + std::to_string(event.number("hop")));
     if (host.index() >= stage_.cluster.size() || host.ending()) return;
     const LogIndex index(static_cast<uint64_t>(event.number("index")));
     if (event.name == "raft.commit") {

@@ -1,6 +1,9 @@
-// orrery_resp_load: a closed-loop load on a server that speaks RESP. One thread, epoll, any number
-// of connections, each with a fixed number of operations under way. An operation is one command, or
-// a SET and the WAIT or WAITALL behind it as a pair.
+// orrery_resp_load: a load on a server that speaks RESP. One thread, epoll, any number of
+// connections, each with a fixed number of operations under way: as fast as they are answered, or at
+// a rate. An operation is one command, or a SET and the WAIT or WAITALL behind it as a pair.
+//
+// At a rate, operations are due at even distances whether or not earlier ones were answered, and
+// their latency counts from when they were due.
 //
 // Prints one JSON object: operations per second, latency quantiles, errors, and the processor time
 // of the servers for each operation (their pids are given). Not a correctness tool: it counts
@@ -33,6 +36,7 @@ struct Options {
     int port = 6379;
     int clients = 50;
     int pipeline = 1;
+    double rate = 0;  // operations a second of all clients together; 0: as many as they get
     double seconds = 3;
     double warm_seconds = 0.5;
     std::string operation = "set";  // set, get, setwait:N, setwaitall
@@ -140,20 +144,20 @@ class Load {
 
     void run() {
         connect_all();
-        const int64_t begin = now_ns();
-        const int64_t measure_from = begin + static_cast<int64_t>(options_.warm_seconds * 1e9);
+        begin_ = now_ns();
+        const int64_t measure_from = begin_ + static_cast<int64_t>(options_.warm_seconds * 1e9);
         const int64_t end = measure_from + static_cast<int64_t>(options_.seconds * 1e9);
-        for (Client& client : clients_) {
-            for (int i = 0; i < options_.pipeline; ++i) add_operation(client);
-            flush(client);
-        }
+        for (Client& client : clients_)
+            for (int i = 0; i < options_.pipeline; ++i) next_operation(client);
+        for (Client& client : clients_) flush(client);
         bool measuring = false;
         double cpu_before = 0;
         std::vector<epoll_event> events(256);
         std::vector<char> into(256 * 1024);
         while (now_ns() < end) {
-            const int count =
-                epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 100);
+            const timespec wait = until_next_due();
+            const int count = epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()),
+                                           &wait, nullptr);
             if (!measuring && now_ns() >= measure_from) {
                 measuring = true;
                 latencies_.clear();
@@ -166,6 +170,7 @@ class Load {
                 if ((events[static_cast<size_t>(i)].events & EPOLLIN) != 0) receive(client, into);
                 flush(client);
             }
+            begin_due();
         }
         const double took = static_cast<double>(now_ns() - measured_from_) / 1e9;
         report(took, cpu_us(options_.pids) - cpu_before);
@@ -204,7 +209,35 @@ class Load {
         out += "\r\n";
     }
 
-    void add_operation(Client& client) {
+    int64_t due_at(uint64_t operation) const {
+        return begin_ + static_cast<int64_t>(static_cast<double>(operation) / options_.rate * 1e9);
+    }
+
+    timespec until_next_due() const {
+        int64_t wait_ns = 100'000'000;
+        if (options_.rate > 0 && !free_.empty())
+            wait_ns = std::clamp<int64_t>(due_at(begun_) - now_ns(), 0, wait_ns);
+        return {wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
+    }
+
+    /// Operations that are due go to clients that are free; the others wait for one.
+    void begin_due() {
+        for (const int64_t now = now_ns(); !free_.empty() && due_at(begun_) <= now;) {
+            Client& client = *free_.front();
+            free_.pop_front();
+            add_operation(client, due_at(begun_++));
+            flush(client);
+        }
+    }
+
+    void next_operation(Client& client) {
+        if (options_.rate > 0)
+            free_.push_back(&client);
+        else
+            add_operation(client, now_ns());
+    }
+
+    void add_operation(Client& client, int64_t since_ns) {
         // A multiplicative walk over the keys: no generator to share, every key as often.
         char key[32];
         std::snprintf(key, sizeof key, "key:%012llu",
@@ -218,7 +251,7 @@ class Load {
             bulk(client.out, value_);
         }
         client.out += wait_;
-        client.begun.push_back(now_ns());
+        client.begun.push_back(since_ns);
         if (client.begun.size() == 1) client.replies_due = replies_per_operation_;
     }
 
@@ -260,7 +293,7 @@ class Load {
                 std::min<int64_t>((now_ns() - client.begun.front()) / 100, UINT32_MAX)));
             client.begun.pop_front();
             ++operations_;
-            add_operation(client);
+            next_operation(client);
             client.replies_due = replies_per_operation_;
         });
     }
@@ -295,6 +328,9 @@ class Load {
     uint64_t operations_ = 0;
     uint64_t errors_ = 0;
     uint64_t next_key_ = 0;
+    int64_t begin_ = 0;
+    std::deque<Client*> free_;  // at a rate: those with room for an operation, once for each
+    uint64_t begun_ = 0;        // at a rate: operations
     int64_t measured_from_ = 0;
     std::string first_error_;
 };
@@ -314,6 +350,8 @@ int main(int argc, char** argv) {
             options.clients = std::atoi(value.c_str());
         else if (name == "--pipeline")
             options.pipeline = std::atoi(value.c_str());
+        else if (name == "--rate")
+            options.rate = std::atof(value.c_str());
         else if (name == "--seconds")
             options.seconds = std::atof(value.c_str());
         else if (name == "--warm")
@@ -330,7 +368,7 @@ int main(int argc, char** argv) {
             die("unknown option " + name);
     }
     if (argc % 2 == 0 || options.clients < 1 || options.pipeline < 1)
-        die("usage: orrery_resp_load [--host A] [--port P] [--clients N] [--pipeline N] [--seconds "
+        die("usage: orrery_resp_load [--host A] [--port P] [--clients N] [--pipeline N] [--rate N] [--seconds "
             "S] [--operation set|get|setwait:N|setwaitall] "
             "[--value-bytes N] [--keys N] [--pid PID]...");
     Load(options).run();

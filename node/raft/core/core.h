@@ -270,6 +270,8 @@ class Core {
     std::vector<Member> departing() const;
     LogIndex applied_index() const { return applied_; }
     LogIndex durable() const { return durable_; }
+    /// term(), once no crash can forget that it was reached; zero until then.
+    Term durable_term() const { return hard_persisted_ >= hard_sequence() ? hard_.term : Term(); }
     const LogView& log() const { return log_; }
     const Options& options() const { return options_; }
     Status status(Instant now) const;
