@@ -169,7 +169,7 @@ class GroupHost {
     bool trouble_ = false;  // a disk or log was full when last looked at
     bool below_reserve_ = false;
     PeerSpaces peer_spaces_;
-    Pace transfer_pace_;
+    Pace transfer_pace_{Duration::millis(4)};
     uint64_t applied_since_look_ = 0;  // bytes
     Notify look_at_space_;
     uint64_t flushed_at_ = 0;  // log bytes appended when the last flush was asked for

@@ -21,6 +21,9 @@ inline uint64_t slowed_rate(uint64_t base_bytes_per_second, uint64_t kept_bytes,
 
 class Pace {
  public:
+    Pace() = default;
+    /// Who comes at most so late, because a sleep took longer than was asked for, goes as if in time: the rate is kept on average.
+    explicit Pace(Duration late_max) : late_max_(late_max) {}
     /// 0: nothing is slowed and debts are forgiven.
     void set_rate(Instant now, uint64_t bytes_per_second) {
         if (bytes_per_second == rate_) return;
@@ -30,21 +33,23 @@ class Pace {
     }
     uint64_t rate() const { return rate_; }
     /// When the next may go; not after `now`: at once.
-    Instant due(Instant now) const {
-        const uint64_t debt = debt_at(now);
-        if (debt == 0) return now;
-        const unsigned __int128 ns = (static_cast<unsigned __int128>(debt) * 1'000'000'000 + rate_ - 1) / rate_;
-        return ns > kLongest ? Instant::never() : now + Duration::nanos(static_cast<int64_t>(ns));
-    }
+    Instant due(Instant now) const { return paid_off(now, debt_at(now)); }
     /// One has gone.
     void take(Instant now, uint64_t bytes) {
         if (rate_ == 0) return;
-        debt_bytes_ = debt_at(now) + bytes;
-        since_ = now;
+        const uint64_t debt = debt_at(now);
+        since_ = debt > 0 ? now : now - std::min(now - std::min(now, paid_off(since_, debt_bytes_)), late_max_);
+        debt_bytes_ = debt + bytes;
     }
 
  private:
     static constexpr uint64_t kLongest = uint64_t{1} << 60;
+    /// Requires: a rate, or no debt.
+    Instant paid_off(Instant from, uint64_t debt) const {
+        if (debt == 0) return from;
+        const unsigned __int128 ns = (static_cast<unsigned __int128>(debt) * 1'000'000'000 + rate_ - 1) / rate_;
+        return ns > kLongest ? Instant::never() : from + Duration::nanos(static_cast<int64_t>(ns));
+    }
     uint64_t debt_at(Instant now) const {
         if (rate_ == 0) return 0;
         const unsigned __int128 paid = static_cast<unsigned __int128>((now - since_).ns) * rate_ / 1'000'000'000;
@@ -54,6 +59,7 @@ class Pace {
     uint64_t rate_ = 0;
     uint64_t debt_bytes_ = 0;  // at since_
     Instant since_;
+    Duration late_max_{};
 };
 
 }  // namespace orrery::raft

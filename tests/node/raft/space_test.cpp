@@ -391,4 +391,15 @@ TEST_CASE("raft: the pace is halved with each quarter of the bound in excess, an
     pace.set_rate(start, 1);
     pace.take(start, UINT64_MAX);
     CHECK(pace.due(start) == Instant::never());
+
+    // A little late each time: the next is due as if it had come in time; far too late: as if it had been so little late.
+    raft::Pace patient(Duration::seconds(2));
+    patient.set_rate(start, 100);
+    patient.take(start, 1000);
+    patient.take(start + Duration::seconds(11), 1000);
+    CHECK(patient.due(start + Duration::seconds(11)) == start + Duration::seconds(20));
+    patient.take(start + Duration::seconds(30), 1000);
+    CHECK(patient.due(start + Duration::seconds(30)) == start + Duration::seconds(38));
+    patient.take(start + Duration::seconds(30), 100);
+    CHECK(patient.due(start + Duration::seconds(30)) == start + Duration::seconds(39));
 }
