@@ -248,6 +248,7 @@ Result<void> ListService::stream(Fiber& fiber, const Asked& asked, const ListCac
     };
     if (content.delta) return send(content.delta->records);
     for (size_t i = 0; i < content.list->pages().size(); ++i) {
+        if (i > 0) TRY(env_.tracer.checkpoint(fiber, "master.list.page", {{"page", i}}));
         const std::shared_ptr<const PartitionList> now = ORRERY_DEFECT(list_torn_by_apply) ? cache_.list(*entry) : content.list;
         if (now != nullptr && i < now->pages().size()) TRY(send(now->pages()[i]->records));
     }

@@ -33,6 +33,7 @@ constexpr SwarmClass kClasses[] = {
     {"replace", false, "machines replaced: a disk emptied, the new life taken in, one at a time"},
     {"rot", false, "bits of one member's log and Store flip, again and again, and crashes that make it look (class C)"},
     {"waits", false, "groups of 1, 2, 3 and 5, short and long waits, idle tails; faults in the turn in which a wait begins or ends"},
+    {"streams", false, "lists that masters stream out, held between two pages"},
     {"installs", false, "members that fall behind, and faults at the steps of a snapshot's transfer and install"},
     {"leases", false, "what breaks leases that are kept wrongly: slow leaders cut off from fast members, hand-overs and elections that cut the leader off, voters restarted while another has lost touch"},
     {"read-error", false, "latent sector errors (class C)"},
@@ -136,6 +137,7 @@ class Drawer {
         faults_at_waits();
         pauses_at_unblock();
         cut_off_at_candidacies();
+        hold_streams();
         holds();  // behind what has a time: they wait for their point
         for (size_t i = 0; i < events_.size(); ++i) events_[i].id = "e" + std::to_string(i + 1);
         return std::move(events_);
@@ -183,6 +185,20 @@ class Drawer {
             when.node = numbered(draws);
             when.nth = 1 + draws.below(when.point == "raft.apply.begin" ? 120 : 6);
             events_.push_back({"", when, HoldCheckpoint{log_uniform(draws, 0.01, 1)}});
+        }
+    }
+    /// A list that a master streams out changes between two of its pages.
+    void hold_streams() {
+        if (!draw_.on("streams")) return;
+        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
+        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(2 + draw_.stream("streams").below(8)) * scale));
+        for (uint64_t i = 0; i < count; ++i) {
+            RandomStream draws = draw_.stream("streams", 1 + i);
+            TriggerWhen when;
+            when.point = "master.list.page";
+            when.node = numbered(draws);
+            when.nth = 1 + draws.below(200);
+            events_.push_back({"", when, HoldCheckpoint{log_uniform(draws, 0.05, 0.6)}});
         }
     }
     /// Members fall behind, and what strikes does so between two steps of the snapshot that they get then.

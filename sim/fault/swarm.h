@@ -14,7 +14,7 @@ namespace orrery::sim {
 
 /// Names of classes: partition, clog, reset, port-reuse, net, disk-latency, stall, sync-failure, full, crash,
 /// restart-storm, pause, graceful, clock, transfer, wipe, schedule, knobs, load. Class C (bit-rot,
-/// read-error, rot), members, replace, waits, leases and installs only by `include`.
+/// read-error, rot), members, replace, waits, leases, streams and installs only by `include`.
 struct SwarmSpec {
     std::vector<std::string> include;  // empty: all of the default set
     std::vector<std::string> exclude;

@@ -89,6 +89,7 @@ std::vector<NamedText> list_points() {
             {"raft.snapshot.install.begin", "index (checkpoint)"},
             {"raft.snapshot.install.durable", "index (checkpoint)"},
             {"raft.snapshot.installed", "index, term"},
+            {"master.list.page", "page (checkpoint): of a list that is streamed out, but its first"},
             {"kv.time_begun",
              "source, time_ns, wall_ns: a leader went on without a running value of anybody"},
             {"kv.time_stored", "time_ns, wall_ns: state-machine time and wall clock, with a batch"},

@@ -113,8 +113,10 @@ void MasterWorkload::run_cache(Fiber& fiber, Client& client, const std::vector<A
         const Duration max_age = Duration::millis(age == 0 ? 0 : age == 1 ? 200 : 8000);
         const LogIndex at_least = client.draws.chance(0.3) ? highest_seen_ : LogIndex();
         const check::Stamp asked = stamp();
-        const uint64_t volume = client.draws.below(spec_.keys);
+        const uint64_t volume = client.draws.below(spec_.keys), corrupt = cache.counters().corrupt;
         Result<client::PartitionCache::View> view = cache.get(fiber, name_of(volume), max_age, at_least, client.env.now() + Duration::seconds(1));
+        if (cache.counters().corrupt > corrupt)  // what was sent arrives: nothing in between makes one of a sound one
+            violations_.add("list.contradicts-itself", "copy", stamp(), "client " + std::to_string(client.index + 1) + " was sent a list of " + Bytes(name_of(volume)) + " that cannot be true");
         if (!view.ok()) continue;
         const std::string what = "client " + std::to_string(client.index + 1) + " looked at its copy of " + view->list->volume.name;
         if (view->applied > model_.applied()) {
