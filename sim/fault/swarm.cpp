@@ -154,18 +154,26 @@ class Drawer {
     void for_each(std::string_view name, uint64_t count, F&& body) {
         for (uint64_t i = 0; i < count; ++i) for_one(name, i, body);
     }
+    /// `number` of each ten seconds, more of them with the intensity.
+    uint64_t scaled(uint64_t number) const {
+        return static_cast<uint64_t>(std::llround(static_cast<double>(number) * (std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity)));
+    }
+    /// Calls body(draws) for each of low to high episodes, scaled; each has draws of its own in that stream.
+    template <typename F>
+    void episodes(std::string_view stream, uint64_t low, uint64_t high, F&& body) {
+        const uint64_t count = scaled(low + draw_.stream(stream).below(high - low + 1));
+        for (uint64_t i = 0; i < count; ++i) {
+            RandomStream draws = draw_.stream(stream, 1 + i);
+            body(draws);
+        }
+    }
     template <typename F>
     void many(std::string_view name, uint64_t low, uint64_t high, F&& make) {
         if (!draw_.on(name)) return;
-        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
-        const double wanted =
-            static_cast<double>(low + draw_.stream(name).below(high - low + 1)) * scale;
-        const auto count = static_cast<uint64_t>(std::llround(wanted));
-        for (uint64_t i = 0; i < count; ++i) {
-            RandomStream draws = draw_.stream(name, 1 + i);
+        episodes(name, low, high, [&](RandomStream& draws) {
             const Duration at = draws.between(Duration{}, chaos_);
             events_.push_back({"", TriggerAt{at}, make(draws)});
-        }
+        });
     }
     void holds() {
         // What is held makes room for everything else to overtake it: reads an apply, a crash an install.
@@ -175,41 +183,31 @@ class Drawer {
             "raft.snapshot.receive.chunk", "raft.snapshot.install.begin",
             "raft.snapshot.install.durable"};
         if (!draw_.on("hold")) return;
-        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
-        const auto count =
-            static_cast<uint64_t>(std::llround(static_cast<double>(draw_.stream("hold").below(13)) * scale));
-        for (uint64_t i = 0; i < count; ++i) {
-            RandomStream draws = draw_.stream("hold", 1 + i);
+        episodes("hold", 0, 12, [&](RandomStream& draws) {
             TriggerWhen when;
             when.point = kPoints[draws.below(std::size(kPoints))];
             when.node = numbered(draws);
             when.nth = 1 + draws.below(when.point == "raft.apply.begin" ? 120 : 6);
             events_.push_back({"", when, HoldCheckpoint{log_uniform(draws, 0.01, 1)}});
-        }
+        });
     }
     /// A list that a master streams out changes between two of its pages.
     void hold_streams() {
         if (!draw_.on("streams")) return;
-        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
-        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(2 + draw_.stream("streams").below(8)) * scale));
-        for (uint64_t i = 0; i < count; ++i) {
-            RandomStream draws = draw_.stream("streams", 1 + i);
+        episodes("streams", 2, 9, [&](RandomStream& draws) {
             TriggerWhen when;
             when.point = "master.list.page";
             when.node = numbered(draws);
             when.nth = 1 + draws.below(200);
             events_.push_back({"", when, HoldCheckpoint{log_uniform(draws, 0.05, 0.6)}});
-        }
+        });
     }
     /// Members fall behind, and what strikes does so between two steps of the snapshot that they get then.
     void faults_at_installs() {
         static constexpr std::string_view kPoints[] = {"raft.snapshot.send.begin",    "raft.snapshot.send.chunk",      "raft.snapshot.receive.chunk", "raft.snapshot.receive.chunk",
                                                        "raft.snapshot.install.begin", "raft.snapshot.install.durable", "raft.snapshot.installed"};
         if (!draw_.on("installs")) return;
-        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
-        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(2 + draw_.stream("installs").below(5)) * scale));
-        for (uint64_t i = 0; i < count; ++i) {
-            RandomStream draws = draw_.stream("installs", 1 + i);
+        episodes("installs", 2, 6, [&](RandomStream& draws) {
             NetPartition away;
             away.node = numbered(draws);
             away.for_time = log_uniform(draws, 0.5, 2.5);
@@ -233,7 +231,7 @@ class Drawer {
                 } else {
                     events_.push_back({"", when, AdminTransfer{names_.follower(draws.below(std::max<uint64_t>(members_ - 1, 1)))}});
                 }
-                continue;
+                return;
             }
             if (what < 0.3) {
                 ProcCrash crash{.node = whom, .death = draws.chance(0.7) ? CrashDeath::Power : CrashDeath::Kill};
@@ -253,7 +251,7 @@ class Drawer {
             } else {
                 events_.push_back({"", when, HoldCheckpoint{lasts}});
             }
-        }
+        });
     }
     void faults_at_waits() {
         // The turns that decide about waits: one begins, an acknowledgement or a timer ends one, a configuration is appended,
@@ -262,10 +260,7 @@ class Drawer {
                                                        "kv.wait",        "raft.durable",  "raft.commit",        "raft.append",
                                                        "raft.apply",     "raft.role",     "raft.configuration", "raft.snapshot.begin"};
         if (!draw_.on("waits")) return;
-        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
-        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(1 + draw_.stream("waits.faults").below(6)) * scale));
-        for (uint64_t i = 0; i < count; ++i) {
-            RandomStream draws = draw_.stream("waits.faults", 1 + i);
+        episodes("waits.faults", 1, 6, [&](RandomStream& draws) {
             TriggerWhen when;
             when.point = kPoints[draws.below(std::size(kPoints))];
             const bool rare = when.point == "raft.role" || when.point == "raft.configuration" || when.point == "raft.snapshot.begin";
@@ -292,7 +287,7 @@ class Drawer {
             } else {
                 events_.push_back({"", when, AdminTransfer{names_.follower(draws.below(std::max<uint64_t>(members_ - 1, 1)))}});
             }
-        }
+        });
     }
     // CLIENT UNBLOCK and what ends the wait by itself both wait for a leader that stands still, and are met in one turn.
     void pauses_at_unblock() {
@@ -309,10 +304,7 @@ class Drawer {
     // from answering what is no longer true. Each episode makes one promise matter.
     void break_leases() {
         if (!draw_.on("leases")) return;
-        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
-        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(1 + draw_.stream("leases").below(3)) * scale));
-        for (uint64_t i = 0; i < count; ++i) {
-            RandomStream draws = draw_.stream("leases", 1 + i);
+        episodes("leases", 1, 3, [&](RandomStream& draws) {
             const Duration at = draws.between(Duration{}, chaos_), lasts = log_uniform(draws, 0.7, 2.5),
                            out_of_touch = draws.between(Duration::millis(50), Duration::millis(550)), restart = log_uniform(draws, 0.0005, 0.03);
             const double what = draws.unit();
@@ -340,27 +332,21 @@ class Drawer {
                 if (restarts) add(at + out_of_touch, ProcCrash{.node = other, .death = powerless ? CrashDeath::Power : CrashDeath::Kill, .restart_after = restart});
                 isolate(at + out_of_touch);
             }
-        }
+        });
     }
     /// In the turn in which somebody campaigns the leader is cut off from the members: the votes pass it by.
     void cut_off_at_candidacies() {
         if (!draw_.on("leases")) return;
-        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
-        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(1 + draw_.stream("leases.votes").below(3)) * scale));
-        for (uint64_t i = 0; i < count; ++i) {
-            RandomStream draws = draw_.stream("leases.votes", 1 + i);
+        episodes("leases.votes", 1, 3, [&](RandomStream& draws) {
             NetPartition cut;
             cut.node = names_.leader();
             cut.for_time = log_uniform(draws, 0.1, 2);
             events_.push_back({"", TriggerWhen{.point = "raft.role", .node = "", .nth = 1 + draws.below(8), .where = "role='candidate'"}, cut});
-        }
+        });
     }
     void change_members() {
         if (!draw_.on("members")) return;
-        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
-        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(2 + draw_.stream("members").below(5)) * scale));
-        for (uint64_t i = 0; i < count; ++i) {
-            RandomStream draws = draw_.stream("members", 1 + i);
+        episodes("members", 2, 6, [&](RandomStream& draws) {
             const Duration at = draws.between(Duration{}, chaos_), later = draws.between(Duration::millis(200), Duration::seconds(3)),
                            restart = draws.between(Duration::millis(10), Duration::seconds(1));
             const NodeName any = names_.member(1 + draws.below(members_ + spares_));
@@ -380,7 +366,7 @@ class Drawer {
             } else {
                 add(at, MemberTransfer{any});
             }
-        }
+        });
     }
     void crash_in_changes() {
         if (!draw_.on("members")) return;
@@ -529,8 +515,7 @@ class Drawer {
         if (budget_.mode == BudgetMode::None || members_ < 3 || !draw_.on("rot")) return;
         RandomStream draws = draw_.stream("rot");
         const NodeName victim = lost_ ? *lost_ : numbered(draws);
-        const double scale = std::max(1.0, chaos_.as_seconds() / 10) * spec_.intensity;
-        const auto count = static_cast<uint64_t>(std::llround(static_cast<double>(1 + draws.below(4)) * scale));
+        const uint64_t count = scaled(1 + draws.below(4));
         for (uint64_t i = 0; i < count; ++i) {
             RandomStream own = draw_.stream("rot", 1 + i);
             const Duration at = own.between(Duration{}, chaos_), looks = log_uniform(own, 0.01, 1);
