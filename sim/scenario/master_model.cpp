@@ -103,17 +103,20 @@ std::optional<std::string> MasterModel::look_at(LogIndex index, const master::Ma
         const std::string name = at + "partition " + std::to_string(partition->partition.value);
         if (partition->modified != index) return name + " changes without saying so";
         std::set<NodeId> nodes;
+        const ReplicaId highest = highest_replica();
         for (const wire::PartitionMember& member : partition->members) {
             if (!nodes.insert(member.node).second) return name + " has two members on node " + std::to_string(member.node.value);
             const auto given = replicas_.try_emplace(member.replica, partition->partition).first;
-            if (given->second != partition->partition) return name + " has a replica id that was given before";
+            if ((made && member.replica <= highest) || given->second != partition->partition) return name + " has a replica id that was given before";
         }
         if (made && partition->partition <= highest_partition_) return name + " has an id that was given before";
         highest_partition_ = std::max(highest_partition_, partition->partition);
     } else if (change.key.starts_with(master::task_key(TaskId()).substr(0, 1))) {
         Result<wire::TaskRecord> task = wire::decode_task_record(*change.value);
         if (!task.ok()) return at + task.error().text();
-        if (made && !replicas_.try_emplace(task->destination.replica, task->partition).second)
+        const ReplicaId highest = highest_replica();
+        replicas_.try_emplace(task->destination.replica, task->partition);
+        if (made && task->destination.replica <= highest)
             return at + "task " + std::to_string(task->task.value) + " has a replica id that was given before";
     } else if (change.key.starts_with(master::volume_key("").substr(0, 1))) {
         Result<wire::VolumeRecord> volume = wire::decode_volume_record(*change.value);

@@ -45,6 +45,7 @@ class MasterModel {
     std::vector<wire::PartitionRecord> partitions(VolumeId volume, PartitionId after, LogIndex index) const;
     std::vector<std::pair<Bytes, Bytes>> range(const master::KeyRange& range, LogIndex index) const;
     std::optional<std::string> look_at(LogIndex index, const master::MasterState::Change& change);
+    ReplicaId highest_replica() const { return replicas_.empty() ? ReplicaId() : replicas_.rbegin()->first; }
 
     master::MasterState state_;
     std::map<Bytes, std::vector<Version>> records_;
