@@ -63,8 +63,9 @@ void TaskDriver::begin_office(Term term) {
 }
 
 Result<void> TaskDriver::look(Fiber& fiber) {
-    // What earlier offices committed is applied, and nobody else leads: else what is given out now may have been given out before.
-    if (!ORRERY_DEFECT(master_allocates_before_applied)) TRY(group_.read_barrier(fiber, env_.now() + options_.order_timeout));
+    // What earlier offices committed is applied: else what is given out now may have been given out before. Later looks need no round
+    // of their own: entries of this office are applied before the next look, and orders that a successor made stale are fenced by epochs.
+    if (!known_ && !ORRERY_DEFECT(master_allocates_before_applied)) TRY(group_.read_barrier(fiber, env_.now() + options_.order_timeout));
     const std::shared_ptr<const raft::StateSpace> held = group_.space();
     if (!known_) placed_ = Placed();
     TRY(machine_.refresh(fiber, placed_, known_ ? MasterMachine::Known::Before : MasterMachine::Known::Nothing));
