@@ -39,7 +39,7 @@ struct GroupOptions {
     uint64_t max_unlogged_bytes = 64 << 20;
     /// Proposals and read barriers that wait on this node.
     size_t max_waiting = 16384;
-    /// Also what is read of the Store, and written to it, in one go: longer ones are felt by whoever waits for a processor.
+    /// What is sent, and written to the receiver's Store, in one go: longer ones are felt by whoever waits for a processor.
     uint64_t snapshot_chunk_bytes = 64 << 10;
     /// A transfer that gets nowhere for so long loses its claim; also the time of one attempt.
     Duration snapshot_timeout = Duration::seconds(60);

@@ -541,8 +541,10 @@ void GroupHost::refused(GroupId id, const Refusal& refusal) {
 
 // ---- flushes and space ------------------------------------------------------------------------------------------
 
-Result<void> GroupHost::pace_transfer(Fiber& fiber, uint64_t bytes) {
-    transfer_pace_.set_rate(env_.now(), options_.snapshot_bytes_per_second);
+Result<void> GroupHost::pace_transfer(Fiber& fiber, uint64_t bytes, bool gives_way) {
+    const int halvings = transfers_give_way_.halvings(env_.now(), env_.scheduler.crowded_out());
+    const uint64_t bound = options_.snapshot_bytes_per_second;
+    transfer_pace_.set_rate(env_.now(), bound == 0 ? 0 : std::max<uint64_t>(1, bound >> (gives_way ? halvings : 0)));
     for (Instant due; (due = transfer_pace_.due(env_.now())) > env_.now();) TRY(env_.sleep(fiber, due - env_.now()));
     transfer_pace_.take(env_.now(), bytes);
     return {};

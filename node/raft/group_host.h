@@ -34,7 +34,7 @@ struct GroupHostOptions {
     /// Log bytes of all groups that only claims of members keep, before the one that keeps most loses its claim, where this
     /// node leads. 0: only each group's own bound counts.
     uint64_t retain_bytes_node = 256 << 20;
-    /// What transfers of snapshots from this node, of all its groups, may send; 0: no bound.
+    /// What transfers of snapshots from this node, of all its groups, may send; down to a sixteenth of it while processors are short. 0: no bound.
     uint64_t snapshot_bytes_per_second = 0;
     /// How long what a peer said of its disk is believed. Peers that are short repeat it with every heartbeat's answer.
     Duration peer_space_valid = Duration::seconds(5);
@@ -110,8 +110,9 @@ class GroupHost {
     /// for the turns of the others that are due now.
     void turn_ended();
     void refused(GroupId group, const Refusal& refusal);
-    /// Waits until a piece of a snapshot may leave, and counts it. Yields. Errors: Cancelled.
-    Result<void> pace_transfer(Fiber& fiber, uint64_t bytes);
+    /// Waits until a piece of a snapshot may leave, and counts it. `gives_way`: slower while processors are short (GiveWay).
+    /// Yields. Errors: Cancelled.
+    Result<void> pace_transfer(Fiber& fiber, uint64_t bytes, bool gives_way);
     void note_applied(uint64_t bytes);
     void note_no_space();
     void keep_within_bound();
@@ -170,6 +171,7 @@ class GroupHost {
     bool below_reserve_ = false;
     PeerSpaces peer_spaces_;
     Pace transfer_pace_{Duration::millis(4)};
+    GiveWay transfers_give_way_;
     uint64_t applied_since_look_ = 0;  // bytes
     Notify look_at_space_;
     uint64_t flushed_at_ = 0;  // log bytes appended when the last flush was asked for

@@ -15,6 +15,7 @@ namespace orrery::raft {
 
 namespace {
 constexpr int kAttempts = 5;
+constexpr uint64_t kChunksPerScan = 4;  // a scan begins with a block of every table
 constexpr size_t kMaxPairBytes = 64 << 20;
 }
 
@@ -110,7 +111,7 @@ Result<LogIndex> Group::stream_snapshot(Fiber& fiber, Member to, LogIndex& claim
         for (bool last = false; !last && !broken;) {
             Bytes encoded;
             size_t last_pair = 0;
-            TRY(std::optional<Bytes> next, host_.store().scan_each(fiber, point.get(), at.scan_from, end, {.bytes = options_.snapshot_chunk_bytes, .once = true}, [&](ByteView key, ByteView value) {
+            TRY(std::optional<Bytes> next, host_.store().scan_each(fiber, point.get(), at.scan_from, end, {.bytes = kChunksPerScan * options_.snapshot_chunk_bytes, .once = true}, [&](ByteView key, ByteView value) {
                 last_pair = encoded.size();
                 put_string(encoded, key.substr(kSpaceBytes));
                 put_string(encoded, value);
@@ -124,7 +125,8 @@ Result<LogIndex> Group::stream_snapshot(Fiber& fiber, Member to, LogIndex& claim
                 chunk.last = last;
                 chunk.bytes = bytes;
                 if (begins.size() == sequence && !last) begins.push_back(at.offset < encoded.size() ? at : Begin{*next, 0});
-                TRY(host_.pace_transfer(fiber, bytes.size()));
+                // Proposals that wait for this transfer are not helped by its being slow.
+                TRY(host_.pace_transfer(fiber, bytes.size(), pace_.rate() == 0));
                 if (stopped_ || !leads()) return not_leader();
                 core_->snapshot_progress(env_.now(), to.node, claimed);
                 TRY(env_.tracer.checkpoint(fiber, "raft.snapshot.send.chunk", {{"group", id_}, {"node", to.node}, {"sequence", chunk.sequence}}));

@@ -59,6 +59,11 @@ class Scheduler {
     /// Wakes every fiber whose deadline is at or before `now`, in order of (deadline, start of wait).
     void fire_timers(Instant now);
 
+    /// Told by the loop: for so much more time it had work and got no processor, because other threads had them all.
+    void add_crowded_out(Duration time) { crowded_out_ = crowded_out_ + time; }
+    /// All of that so far. Zero in the simulator, whose fibers take no time, unless a test tells.
+    Duration crowded_out() const { return crowded_out_; }
+
     /// The fiber's present and every later yielding call answers Cancelled. Unknown ids are ignored.
     void cancel(FiberId id);
     void cancel_all();
@@ -106,6 +111,7 @@ class Scheduler {
     std::vector<std::unique_ptr<FiberState>> slots_;
     std::vector<uint32_t> free_slots_;
     size_t live_count_ = 0;
+    Duration crowded_out_{};
     FiberState* running_ = nullptr;
     bool abandoned_ = false;
     void* main_fake_stack_ = nullptr;

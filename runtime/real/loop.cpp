@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "runtime/base/check.h"
+#include "runtime/real/run_delay.h"
 
 namespace orrery::real {
 
@@ -120,6 +121,7 @@ bool Loop::run_until(Instant until, FunctionRef<bool()> done) {
     CHECK(running_loop == nullptr, "this thread runs a loop already");
     running_loop = this;
     clock_.attach_to_thread();
+    RunDelay run_delay;
     bool finished = false;
     for (;;) {
         work();
@@ -127,6 +129,7 @@ bool Loop::run_until(Instant until, FunctionRef<bool()> done) {
         if (finished || clock_.now() >= until) break;
         wait(until);
         clock_.begin_turn();
+        scheduler_.add_crowded_out(run_delay.more(clock_.now()));
     }
     clock_.detach_from_thread();
     running_loop = nullptr;

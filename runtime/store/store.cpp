@@ -310,7 +310,8 @@ Result<std::optional<Bytes>> Store::scan_each(Fiber& fiber, const Snapshot* at, 
         rocksdb::Slice upper = slice(to);
         if (!to.empty()) how.iterate_upper_bound = &upper;
         how.fill_cache = !limits.once;
-        if (limits.once) how.readahead_size = limits.bytes;  // this iterator ends with the chunk: RocksDB's own would never begin
+        // This iterator ends with the chunk: RocksDB's own reading ahead would never begin. Every table has only its part of the chunk.
+        if (limits.once) how.readahead_size = limits.bytes / 4;
         RocksScope scope(engine.call());
         std::unique_ptr<rocksdb::Iterator> cursor(engine.db()->NewIterator(how));
         std::optional<Bytes> next;

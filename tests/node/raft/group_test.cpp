@@ -97,8 +97,9 @@ TEST_CASE("raft: a member behind the log's floor gets a snapshot and then equals
 
 namespace {
 
-/// How long a member that lacks some 30 KB behind the log's floor takes until it has a snapshot of them, at a bound for the sender.
-Duration time_of_install(uint64_t bytes_per_second) {
+/// How long a member that lacks some 30 KB behind the log's floor takes until it has a snapshot of them, at a bound for the sender,
+/// whose loop waits for a processor for so much of its time.
+Duration time_of_install(uint64_t bytes_per_second, int64_t waits_percent = 0) {
     GroupWorld group(6, 4 << 10, 8 << 10, {.snapshot_bytes_per_second = bytes_per_second});
     REQUIRE(group.put("-first"));
     group.hosts[2]->crash(sim::Host::Death::Power);
@@ -108,7 +109,12 @@ Duration time_of_install(uint64_t bytes_per_second) {
     group.start(2);
     const Instant began = group.world.now(), end = began + Duration::seconds(60);
     auto there = [&] { return group.group(2) != nullptr && group.group(2)->space() && group.group(2)->space()->generation > Generation(1); };
-    while (!there() && group.world.now() < end) group.world.run_until(group.world.now() + Duration::millis(50));
+    const Duration step = Duration::millis(10);
+    while (!there() && group.world.now() < end) {
+        for (size_t i = 0; i < group.hosts.size(); ++i)
+            if (group.group(i) != nullptr) group.node(i)->add_crowded_out(step / 100 * waits_percent);
+        group.world.run_until(group.world.now() + step);
+    }
     REQUIRE_MESSAGE(!group.world.failure(), group.failure_text());
     REQUIRE(there());
     return group.world.now() - began;
@@ -124,6 +130,15 @@ TEST_CASE("raft: a snapshot leaves as fast as its bound lets it, and no faster")
     CHECK(slow < Duration::seconds(12));
     CHECK(slower > Duration::seconds(14));
     CHECK(slower < Duration::seconds(20));
+}
+
+TEST_CASE("raft: a snapshot leaves at a sixteenth of its bound while the sender's loop is crowded out") {
+    const Duration free = time_of_install(16 << 10), hardly = time_of_install(16 << 10, 5), crowded = time_of_install(16 << 10, 15);
+    CHECK(free < Duration::seconds(4));
+    CHECK(hardly < Duration::seconds(4));
+    // 30 s of 1 KiB, but that the first looks let more go.
+    CHECK(crowded > Duration::seconds(15));
+    CHECK(crowded < Duration::seconds(35));
 }
 
 TEST_CASE("raft: an install that power loss interrupts leaves the old state or the new one (crash at each disk operation)") {

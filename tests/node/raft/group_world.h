@@ -135,6 +135,7 @@ class GroupNode : public Process {
 
     raft::Group* group() { return group_; }
     raft::GroupHost* host() { return host_.get(); }
+    void add_crowded_out(Duration time) { env_.scheduler.add_crowded_out(time); }
     AttachMachine& machine() { return static_cast<AttachMachine&>(group_->machine()); }
 
  private:

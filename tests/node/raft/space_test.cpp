@@ -364,6 +364,31 @@ TEST_CASE("raft: a transfer that gets nowhere for snapshot_timeout loses its cla
     group.check_all_there();
 }
 
+TEST_CASE("raft: transfers give way in steps while the loop is crowded out, and come back") {
+    raft::GiveWay transfers;
+    Instant now{};
+    Duration waited{};
+    auto after = [&](Duration passed, int64_t percent_waited) {
+        now = now + passed;
+        waited = waited + passed / 100 * percent_waited;
+        return transfers.halvings(now, waited);
+    };
+    const Duration look = Duration::millis(200), moment = Duration::millis(40);
+    CHECK(after(look, 9) == 0);
+    CHECK(after(look, 10) == 2);
+    CHECK(after(moment, 100) == 2);
+    CHECK(after(moment * 4, 0) == 4);  // a fifth of both
+    CHECK(after(look, 9) == 3);
+    CHECK(after(look, 0) == 2);
+    CHECK(after(look, 0) == 1);
+    CHECK(after(look, 50) == 3);
+    CHECK(after(look, 50) == 4);
+    CHECK(after(look, 100) == 4);
+    CHECK(after(look, 0) == 3);
+    CHECK(after(Duration::seconds(60), 100) == 0);
+    CHECK(after(look, 0) == 0);
+}
+
 TEST_CASE("raft: the pace is halved with each quarter of the bound in excess, and a debt is paid at the pace of its time") {
     CHECK(raft::slowed_rate(1024, 200, 100) == 0);
     CHECK(raft::slowed_rate(1024, 201, 100) == 1024);

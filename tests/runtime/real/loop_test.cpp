@@ -1,5 +1,9 @@
+#include <sched.h>
+
+#include <atomic>
 #include <csignal>
 #include <thread>
+#include <vector>
 
 #include "runtime/real/signals.h"
 #include "tests/runtime/real/harness.h"
@@ -53,6 +57,33 @@ TEST_CASE("loop: run_until ends at its instant when nothing happens, and idles i
     CHECK(!loop.run_until(until, [] { return false; }));
     CHECK(SystemClock::read_now() >= until);
     CHECK(loop.turns() < 10);
+}
+
+TEST_CASE("loop: it is told for how long other threads had all the processors") {
+    cpu_set_t before, one;
+    REQUIRE(sched_getaffinity(0, sizeof(before), &before) == 0);
+    int first = 0;
+    while (!CPU_ISSET(first, &before)) ++first;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    auto crowded_out = [&](int rivals) {
+        REQUIRE(sched_setaffinity(0, sizeof(one), &one) == 0);  // threads begun from here on inherit it
+        std::atomic<bool> stop{false};
+        std::vector<std::thread> threads;
+        for (int i = 0; i < rivals; ++i) threads.emplace_back([&] { while (!stop) {} });
+        Loop loop;
+        const Instant until = SystemClock::read_now() + Duration::millis(200);
+        loop.scheduler().spawn("busy", [&](Fiber& fiber) {
+            while (SystemClock::read_now() < until) CHECK(fiber.yield().ok());
+        });
+        loop.run([&] { return loop.scheduler().live() == 0; });
+        stop = true;
+        for (std::thread& thread : threads) thread.join();
+        REQUIRE(sched_setaffinity(0, sizeof(before), &before) == 0);
+        return loop.scheduler().crowded_out();
+    };
+    // Three rivals on one processor leave it a quarter; that somebody else is there too only makes it more.
+    CHECK(crowded_out(3) >= Duration::millis(80));
 }
 
 TEST_CASE("loop: posts that were dropped do not run, completions do") {
