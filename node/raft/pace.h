@@ -62,7 +62,7 @@ class Pace {
     Duration late_max_{};
 };
 
-/// How far transfers step back where processors are short: each 200 ms of which the loop was crowded out for a tenth or more quarter the
+/// How far transfers step back where processors are short: each 200 ms of which the loop was crowded out for a twelfth or more quarter the
 /// rate, down to a sixteenth, each others double it again. A full loop of clients' work alone waits for 4 to 8 % of its time, on two
 /// cores with its clients beside it; with a transfer at 64 MiB a second there, its scan and its receiver's work included, for 40 %; a
 /// transfer alone for 1 to 4 %.
@@ -75,7 +75,7 @@ class GiveWay {
         if (passed >= kLook * 10)
             halvings_ = 0;  // what was last looked at is long ago
         else
-            halvings_ = waited * 10 >= passed ? std::min(halvings_ + 2, kHalvingsMax) : std::max(halvings_ - 1, 0);
+            halvings_ = waited * 12 >= passed ? std::min(halvings_ + 2, kHalvingsMax) : std::max(halvings_ - 1, 0);
         since_ = now;
         crowded_out_at_since_ = crowded_out;
         return halvings_;
