@@ -270,6 +270,42 @@ TEST_CASE("store: what was flushed, or read once, is known to get_cached") {
     });
 }
 
+TEST_CASE("store: a part of a long scan sees all there is and leaves the block cache as it was") {
+    MemoryDisk disk;
+    run_on(disk, 36, [](Fiber& fiber, SmallWorld& world) -> Result<void> {
+        Options options = tiny();
+        options.cache_bytes = 1 << 20;
+        for (int life = 0; life < 2; ++life) {
+            TRY(auto store, Store::open(fiber, world.env(), options));
+            if (life == 0) {
+                Batch batch;
+                for (int i = 0; i < 300; ++i) batch.put("key" + std::to_string(1000 + i), std::string(100, 'x'));
+                TRY(store->write(batch));
+                TRY(store->flush(fiber));
+                TRY(store->close(fiber));
+                continue;
+            }
+            auto scan = [&](bool once) -> Result<size_t> {
+                size_t pairs = 0;
+                for (std::optional<Bytes> at = Bytes("key"); at;) {
+                    TRY(at, store->scan_each(fiber, nullptr, *at, {}, {.bytes = 8 << 10, .once = once}, [&](ByteView, ByteView) { ++pairs; }));
+                }
+                return pairs;
+            };
+            TRY(size_t of_once, scan(true));
+            CHECK(of_once == 300);
+            TRY(auto still_cold, store->get_cached("key1007"));
+            CHECK(!still_cold.known);
+            TRY(size_t of_other, scan(false));
+            CHECK(of_other == 300);
+            TRY(auto warm, store->get_cached("key1007"));
+            CHECK(warm.known);
+            TRY(store->close(fiber));
+        }
+        return {};
+    });
+}
+
 TEST_CASE("store: a disk that is full when the MANIFEST is written gives up the reserve, and the next table makes it anew") {
     MemoryDisk disk;
     run_on(disk, 33, [&disk](Fiber& fiber, SmallWorld& world) -> Result<void> {
