@@ -63,7 +63,7 @@ class Pace {
 };
 
 /// How far transfers step back where processors are short: each 200 ms of which the loop was crowded out for a twelfth or more quarter the
-/// rate, down to a sixteenth, each others double it again. A full loop of clients' work alone waits for 4 to 8 % of its time, on two
+/// rate, down to a sixteenth, each other doubles it again. A full loop of clients' work alone waits for 4 to 8 % of its time, on two
 /// cores with its clients beside it; with a transfer at 64 MiB a second there, its scan and its receiver's work included, for 40 %; a
 /// transfer alone for 1 to 4 %.
 class GiveWay {
