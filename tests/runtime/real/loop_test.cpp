@@ -66,24 +66,21 @@ TEST_CASE("loop: it is told for how long other threads had all the processors") 
     while (!CPU_ISSET(first, &before)) ++first;
     CPU_ZERO(&one);
     CPU_SET(first, &one);
-    auto crowded_out = [&](int rivals) {
-        REQUIRE(sched_setaffinity(0, sizeof(one), &one) == 0);  // threads begun from here on inherit it
-        std::atomic<bool> stop{false};
-        std::vector<std::thread> threads;
-        for (int i = 0; i < rivals; ++i) threads.emplace_back([&] { while (!stop) {} });
-        Loop loop;
-        const Instant until = SystemClock::read_now() + Duration::millis(200);
-        loop.scheduler().spawn("busy", [&](Fiber& fiber) {
-            while (SystemClock::read_now() < until) CHECK(fiber.yield().ok());
-        });
-        loop.run([&] { return loop.scheduler().live() == 0; });
-        stop = true;
-        for (std::thread& thread : threads) thread.join();
-        REQUIRE(sched_setaffinity(0, sizeof(before), &before) == 0);
-        return loop.scheduler().crowded_out();
-    };
+    REQUIRE(sched_setaffinity(0, sizeof(one), &one) == 0);  // threads begun from here on inherit it
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> rivals;
+    for (int i = 0; i < 3; ++i) rivals.emplace_back([&] { while (!stop) {} });
+    Loop loop;
+    const Instant until = SystemClock::read_now() + Duration::millis(200);
+    loop.scheduler().spawn("busy", [&](Fiber& fiber) {
+        while (SystemClock::read_now() < until) CHECK(fiber.yield().ok());
+    });
+    loop.run([&] { return loop.scheduler().live() == 0; });
+    stop = true;
+    for (std::thread& rival : rivals) rival.join();
+    REQUIRE(sched_setaffinity(0, sizeof(before), &before) == 0);
     // Three rivals on one processor leave it a quarter; that somebody else is there too only makes it more.
-    CHECK(crowded_out(3) >= Duration::millis(80));
+    CHECK(loop.scheduler().crowded_out() >= Duration::millis(80));
 }
 
 TEST_CASE("loop: posts that were dropped do not run, completions do") {
